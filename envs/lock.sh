@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Resolves requirements-dev.txt for every platform and Python >= 3.11 into lock.txt, with hashes.
+# One lock serves both builds of torch: the registry's (CUDA on Linux) and the CPU build
+# (its hash is added below); pip takes whichever the machine's index offers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+torch_cpu_cp311_linux_x86_64=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+tmp=$(mktemp)
+uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --no-emit-index-url -o "$tmp" requirements-dev.txt
+sed -i "s/^torch==[^ ]* \\\\$/&\n    --hash=sha256:$torch_cpu_cp311_linux_x86_64 \\\\/" "$tmp"
+mv "$tmp" lock.txt

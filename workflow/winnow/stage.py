@@ -1,0 +1,157 @@
+"""What all stages share: the command line, checked settings, atomic files, progress, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class InputError(Exception):
+    """Bad input. The message is one line: the file, key or row, what is wrong, and what would be right."""
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: the one form in which settings travel and are compared."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def read_spec(text: str, *names: str) -> dict[str, Any]:
+    """Settings of a stage from the JSON text of `--spec`.
+
+    `names` are the keys it must hold, no more and no fewer; a name that stands under `$defs` of the
+    config schema is checked against it, so that a stage takes what a config takes.
+
+    Raises InputError naming the key.
+    """
+    from winnow.config import check_definition
+
+    try:
+        spec = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--spec: not JSON ({error.msg} at character {error.pos})") from None
+    if not isinstance(spec, dict):
+        raise InputError(f"--spec: must be a JSON object, got {type(spec).__name__}")
+    for name in sorted(set(spec) - set(names)):
+        raise InputError(f"--spec: unknown key {name!r}; known: {', '.join(sorted(names))}")
+    for name in sorted(set(names) - set(spec)):
+        raise InputError(f"--spec: missing key {name!r}")
+    for name, value in spec.items():
+        check_definition(name, value, where=f"--spec {name}")
+    return spec
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; moved onto it, synced, when the block ends well, removed otherwise."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        partial.chmod(0o666 & ~_UMASK)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON ({error.msg}, line {error.lineno})") from None
+
+
+class Progress:
+    """Progress lines `[what] done of total unit (share), rate`, at most one each `every` seconds.
+
+    Lines go to stderr (a rule's log) and, under Snakemake, to its terminal too (file descriptor 3,
+    opened by the shell prefix).
+    """
+
+    def __init__(self, what: str, total: float | None = None, unit: str = "", every: float = 10.0):
+        self.what, self.total, self.unit, self.every = what, total, unit, every
+        self.done = 0.0
+        self.start = self.last = time.monotonic()
+
+    def add(self, amount: float, note: str = "") -> None:
+        self.done += amount
+        if time.monotonic() - self.last >= self.every:
+            self.line(note)
+
+    def line(self, note: str = "") -> None:
+        self.last = time.monotonic()
+        elapsed = max(self.last - self.start, 1e-9)
+        parts = f"{self.done:,.0f}"
+        if self.total:
+            parts += f" of {self.total:,.0f}"
+        parts += f" {self.unit}"
+        if self.total:
+            parts += f" ({100 * self.done / self.total:.0f} %)"
+        rate = f", {self.done / elapsed:,.0f} {self.unit}/s" if elapsed > 0.5 and self.done else ""
+        say(f"[{self.what}] {parts}{rate}{', ' + note if note else ''}")
+
+
+def say(line: str) -> None:
+    """One line to the log and to the terminal of the run."""
+    print(line, file=sys.stderr, flush=True)
+    if os.environ.get("WINNOW_TERMINAL_FD"):
+        try:
+            os.write(int(os.environ["WINNOW_TERMINAL_FD"]), (line + "\n").encode())
+        except (OSError, ValueError):
+            del os.environ["WINNOW_TERMINAL_FD"]
+
+
+def run(*commands: Callable[..., None]) -> None:
+    """Makes a command line from the signatures of `commands` and runs it.
+
+    One command stands alone, several become sub-commands. An InputError, and a full disk, end the
+    process with one line on stderr and exit code 1.
+    """
+    from cyclopts import App, Parameter
+
+    app = App(
+        help=sys.modules["__main__"].__doc__,
+        default_parameter=Parameter(consume_multiple=True, negative=()),
+        result_action="return_value",
+    )
+    for command in commands:
+        if len(commands) == 1:
+            app.default(command)
+        else:
+            app.command(command)
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != 28:
+            raise
+        print(f"error: no space left on the disk while writing {error.filename or 'a result'}: free some, "
+              "then run the same command again; nothing half-written was kept", file=sys.stderr)  # fmt: skip
+        sys.exit(1)
