@@ -1,0 +1,112 @@
+"""Parquet files of the stages: opened with one-line errors, read in batches, looked up by document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.stage import InputError
+
+BATCH = 1 << 17  # rows; what a pass over documents holds in the processor's cache
+
+
+def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
+    """The file, known to hold `columns`. Raises InputError if it is absent, not parquet, or lacks one."""
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except pa.ArrowInvalid:
+        raise InputError(f"{path}: not a parquet file, or cut short; make it again") from None
+    for name in columns:
+        if name not in file.schema_arrow.names:
+            raise InputError(f"{path}: no column {name!r}; columns: {', '.join(file.schema_arrow.names)}")
+    return file
+
+
+def batches(path: Path, columns: Sequence[str]) -> Iterator[list[np.ndarray]]:
+    """The columns as arrays, BATCH rows at a time. Raises InputError for a missing value."""
+    with open_parquet(path, columns) as file:
+        for batch in file.iter_batches(BATCH, columns=list(columns)):
+            yield [_array(batch.column(name), name, path) for name in columns]
+
+
+def _array(column: pa.Array, name: str, path: Path) -> np.ndarray:
+    if column.null_count:
+        raise InputError(f"{path}: column {name!r} has no value in {column.null_count} rows")
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise InputError(f"{path}: column {name!r} holds {column.type} where numbers are wanted")
+    return column.to_numpy(zero_copy_only=False)
+
+
+def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
+    """Smallest and largest `doc` of a file, from the statistics of its row groups; (0, -1) if it is empty."""
+    at = file.schema_arrow.names.index("doc")
+    low, high = [], []
+    for group in range(file.metadata.num_row_groups):
+        chunk = file.metadata.row_group(group)
+        if not chunk.num_rows:
+            continue
+        column = next(c for c in map(chunk.column, range(chunk.num_columns)) if c.path_in_schema == "doc")
+        if column.statistics is not None and column.statistics.has_min_max:
+            low.append(column.statistics.min)
+            high.append(column.statistics.max)
+        else:
+            values = file.read_row_group(group, columns=[file.schema_arrow.names[at]])["doc"].to_numpy()
+            low.append(int(values.min()))
+            high.append(int(values.max()))
+    return (min(low), max(high)) if low else (0, -1)
+
+
+class Lookup:
+    """A number for each document out of shards that hold `doc` and that column, one shard in memory.
+
+    Shards may come in any order, and cut otherwise than the documents are. Raises InputError for files
+    that cannot be read, and for a document that is in none of them.
+    """
+
+    def __init__(self, paths: Sequence[Path], column: str):
+        self.paths, self.column = list(paths), column
+        self.ranges = []
+        for path in self.paths:
+            with open_parquet(path, ["doc", column]) as file:
+                self.ranges.append(doc_range(file))
+        self._loaded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _shard(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        if i not in self._loaded:
+            parts = list(batches(self.paths[i], ["doc", self.column]))
+            doc = np.concatenate([p[0] for p in parts])
+            order = np.argsort(doc, kind="stable")
+            self._loaded[i] = (doc[order], np.concatenate([p[1] for p in parts])[order])
+        return self._loaded[i]
+
+    def __call__(self, doc: np.ndarray) -> np.ndarray:
+        """The column's values of documents, float64 [n] for `doc` int64 [n]."""
+        result = np.zeros(len(doc))
+        if not len(doc):
+            return result
+        found = np.zeros(len(doc), dtype=bool)
+        low, high = int(doc.min()), int(doc.max())
+        near = [i for i, (a, b) in enumerate(self.ranges) if a <= high and b >= low]
+        for i in near:
+            for stale in set(self._loaded) - {i}:
+                del self._loaded[stale]
+            known, values = self._shard(i)
+            at = np.minimum(np.searchsorted(known, doc), len(known) - 1)
+            hit = known[at] == doc
+            result[hit] = values[at[hit]]
+            found |= hit
+        if not found.all():
+            missing = doc[~found]
+            raise InputError(f"column {self.column!r}: no value for document {missing[0]} and {len(missing) - 1} "
+                             f"more like it in the {len(self.paths)} files from {self.paths[0]}")  # fmt: skip
+        bad = ~np.isfinite(result)
+        if bad.any():
+            raise InputError(f"column {self.column!r}: the value of document {doc[bad][0]} is {result[bad][0]}; "
+                             "a finite number is wanted")  # fmt: skip
+        return result
