@@ -1,0 +1,351 @@
+"""Tests of comparisons: pure functions of numbers, no files.
+
+What comes in: a figure's parts for each item and run. What goes out: effects, intervals, p-values and
+verdicts. What is compared decides the random unit (design.md, "Truth"): two samplers over seeds and
+then items, two models over items.
+
+Two samplers. The reference procedure is a hierarchical bootstrap over seeds, then items. With three to
+five seeds its percentile interval is far too short (S seeds have only S^S resamples, and their spread is
+(S-1)/S of the variance, read off a normal and not a t table). So the same two-level variance is written
+down in closed form, unbiased, and referred to t tables: see `compare_samplers`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+from scipy import optimize, stats
+
+FEWEST_SEEDS = 3
+BETTER, WORSE = "better", "worse"
+SAME, LITTLE = "not distinguishable", "too little data"
+
+Run = tuple[int, int]
+"""A run's data seed and training seed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against its baseline, on the scale of the parts (arm - baseline).
+
+    `unit` says what was resampled in thought: "seeds and items", or "items". `p` is None where no test
+    is sound. `components` are the (variance, degrees of freedom) whose sum is `standard_error` squared.
+    """
+
+    effect: float
+    standard_error: float
+    low: float
+    high: float
+    p: float | None
+    unit: str
+    test: str
+    components: tuple[tuple[float, float], ...]
+    note: str = ""
+
+
+# -- figures ------------------------------------------------------------------------------------------
+
+
+def figure(metric: str, values: np.ndarray, weights: np.ndarray) -> float:
+    """The figure of one run: exp(-mean log-likelihood) for perplexity, else the weighted mean."""
+    if "perplexity" in metric:
+        return float(np.exp(-np.average(values, weights=weights)))
+    return float(np.average(values, weights=weights))
+
+
+def parts(metric: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One number per item whose mean is the figure (for perplexity: its logarithm), float64 [items].
+
+    A weighted mean f = sum(w v) / sum(w) has parts f + w (v - f) / mean(w): the figure plus each item's
+    influence on it, so that the variance of the parts over the items is the ratio estimator's (delta
+    method; Särndal, Swensson and Wretman 1992, section 5.5).
+    """
+    share = weights / weights.mean()
+    if "perplexity" in metric:
+        values = -values
+    mean = np.mean(share * values)
+    return mean + share * (values - mean)
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, np.ndarray]:
+    """Macro-averaged F1 over the classes that occur, and its parts per item (see `parts`).
+
+    F1 of a class is 2 TP / (actual + predicted), 0 where never right. The parts are F1 plus n times the
+    derivative of it by each item's share; the derivatives sum to zero.
+    """
+    classes, codes = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
+    actual, predicted = codes[: len(labels)], codes[len(labels) :]
+    k, n = len(classes), len(labels)
+    right = np.bincount(actual[actual == predicted], minlength=k)
+    total = np.bincount(actual, minlength=k) + np.bincount(predicted, minlength=k)
+    f1 = 2 * right / total
+    influence = 2 * (actual == predicted) / total[actual] - (f1 / total)[actual] - (f1 / total)[predicted]
+    return float(f1.mean()), f1.mean() + n / k * influence
+
+
+# -- two samplers -------------------------------------------------------------------------------------
+
+
+def compare_samplers(
+    arm: Mapping[Run, np.ndarray],
+    baseline: Mapping[Run, np.ndarray],
+    confidence: float = 0.95,
+    item_gate: float = 0.05,
+) -> Comparison:
+    """Two samplers, each trained with several seeds, over the same items.
+
+    `arm` and `baseline` map (data seed, training seed) to float64 [items] parts. Where both hold the same
+    runs these are paired (their draws share keys, their trainings share seeds); else they are taken as
+    independent, which is conservative for arms that share some. Training seeds of one data seed are
+    averaged first: the data seed is the unit.
+
+    Model: y[seed, item] = effect + seed + item + residual, all random. The variance of the mean over S
+    seeds and I items is s2(seed means) / S, which holds the seed and residual parts, plus the item part
+    (MS_item - MS_residual) / (S I) (two-way crossed random effects: Searle, Casella and McCulloch 1992,
+    chapter 4), plus, if crossed, the same for training seeds. Its components have very different degrees
+    of freedom; the critical value is their mean weighted by variance (Cochran and Cox 1957, section
+    4.14), which keeps the level in the tails that Holm needs, where Satterthwaite's is up to four times
+    too liberal at three seeds. The item part enters only if an F test at `item_gate` sees it: noise in
+    it must not borrow the items' degrees of freedom, and so an A/A comparison is the exact t-test.
+
+    With fewer than FEWEST_SEEDS data seeds in an arm there is no test: the interval is over items only.
+    """
+    confidence_level = confidence
+    seeds = [len({data for data, _ in runs}) for runs in (arm, baseline)]
+    left, right = _by_data_seed(arm), _by_data_seed(baseline)
+    items = left.shape[1]
+    effect = float(left.mean() - right.mean())
+    if min(seeds) < FEWEST_SEEDS:
+        item_variance = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
+        fewest = f"{min(seeds)} of {FEWEST_SEEDS} data seeds"
+        return _conclude(effect, [(item_variance, items - 1)], confidence_level, "items", "none", fewest, False)
+    paired = set(arm) == set(baseline)
+    if paired:
+        left, right = left - right, np.zeros((1, items))
+    arms = [left] if paired else [left, right]
+    spread = [np.var(block.mean(1), ddof=1) / len(block) for block in arms]
+    freedom = _welch(spread, [len(block) - 1 for block in arms])
+    components = [(float(sum(spread)), freedom)]
+    residual, residual_freedom = _residual(arms)
+    between = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
+    if items > 1 and between > residual * stats.f.ppf(1 - item_gate, items - 1, residual_freedom):
+        components.append((between - residual, items - 1))
+    for variance, degrees in _training_components(arm, baseline, paired):
+        components.append((variance, degrees))
+    test = f"t over {'paired ' if paired else ''}seeds and items"
+    return _conclude(effect, components, confidence_level, "seeds and items", test, "", True)
+
+
+def _by_data_seed(runs: Mapping[Run, np.ndarray]) -> np.ndarray:
+    """Parts averaged over the training seeds of each data seed, float64 [data seeds, items]."""
+    seeds = sorted({data for data, _ in runs})
+    return np.stack([np.mean([runs[key] for key in sorted(runs) if key[0] == seed], axis=0) for seed in seeds])
+
+
+def _welch(variances: list[float], degrees: list[int]) -> float:
+    """Degrees of freedom of a sum of independent variances of means (Welch 1947)."""
+    total = sum(variances)
+    if total == 0:
+        return float(sum(degrees))
+    return float(total**2 / sum(v**2 / d for v, d in zip(variances, degrees, strict=True)))
+
+
+def _residual(arms: list[np.ndarray]) -> tuple[float, int]:
+    """What residual noise adds to the variance of the mean, and its degrees of freedom."""
+    total, freedom = 0.0, 0
+    for block in arms:
+        seeds, items = block.shape
+        noise = block - block.mean(1, keepdims=True) - block.mean(0) + block.mean()
+        degrees = (seeds - 1) * (items - 1)
+        total += float((noise**2).sum() / max(degrees, 1) / (seeds * items))
+        freedom += degrees
+    return total, max(freedom, 1)
+
+
+def _training_components(
+    arm: Mapping[Run, np.ndarray], baseline: Mapping[Run, np.ndarray], paired: bool
+) -> list[tuple[float, float]]:
+    """What training seeds shared by all data seeds add to the variance of the mean (crossed designs)."""
+    figures = [{key: float(value.mean()) for key, value in runs.items()} for runs in (arm, baseline)]
+    if paired:
+        figures = [{key: value - figures[1][key] for key, value in figures[0].items()}]
+    found = []
+    for runs in figures:
+        crossed = seed_variances(runs)
+        if crossed is not None and crossed["training"] > 0:
+            shared = len({training for _, training in runs})
+            found.append((crossed["training"] / shared, float(shared - 1)))
+    return found
+
+
+def seed_variances(figures: Mapping[Run, float]) -> dict[str, float] | None:
+    """Variance of a figure by data seed, by training seed, and the rest, from a crossed design.
+
+    Two-way random effects without replication, method of moments, negative estimates cut at 0. None
+    unless every one of at least two data seeds was trained with every one of at least two training seeds.
+    """
+    data, training = sorted({d for d, _ in figures}), sorted({t for _, t in figures})
+    if len(data) < 2 or len(training) < 2 or len(figures) != len(data) * len(training):
+        return None
+    table = np.array([[figures[d, t] for t in training] for d in data])
+    noise = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    residual = (noise**2).sum() / ((len(data) - 1) * (len(training) - 1))
+    return {
+        "data": max(0.0, float(np.var(table.mean(1), ddof=1) - residual / len(training))),
+        "training": max(0.0, float(np.var(table.mean(0), ddof=1) - residual / len(data))),
+        "residual": float(residual),
+    }
+
+
+# -- two models ---------------------------------------------------------------------------------------
+
+
+def compare_models(
+    arm: np.ndarray,
+    baseline: np.ndarray,
+    binary: bool,
+    confidence: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
+) -> Comparison:
+    """Two given models over the same items: float64 [items] parts of each.
+
+    `binary`: parts are right (1) or wrong (0), and the test is McNemar's exact one (McNemar 1947): the
+    discordant items are a fair coin. Else signs of the paired differences are flipped at random
+    (Fisher 1935), p = (1 + as extreme) / (1 + resamples) (Phipson and Smyth 2010). The interval is
+    Student's over items.
+    """
+    difference = arm - baseline
+    items = len(difference)
+    variance = float(np.var(difference, ddof=1) / items) if items > 1 else 0.0
+    components = [(variance, items - 1)]
+    effect = float(difference.mean())
+    if items < 2:
+        return _conclude(effect, components, confidence, "items", "none", "fewer than 2 items", False)
+    if binary:
+        wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
+        p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+        test = "McNemar, exact"
+    else:
+        p = _sign_flip(difference, resamples, seed)
+        test = "sign flips over items"
+    return replace(_conclude(effect, components, confidence, "items", test, "", True), p=p)
+
+
+def _sign_flip(difference: np.ndarray, resamples: int, seed: int) -> float:
+    generator = np.random.default_rng(seed)
+    observed = abs(difference.sum())
+    step = max(1, 2**22 // len(difference))
+    extreme = 0
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        signs = generator.integers(0, 2, (rows, len(difference)), dtype=np.int8) * 2 - 1
+        extreme += int((np.abs(signs @ difference) >= observed * (1 - 1e-12)).sum())
+    return (1 + extreme) / (1 + resamples)
+
+
+# -- what is concluded --------------------------------------------------------------------------------
+
+
+def _conclude(
+    effect: float,
+    components: list[tuple[float, float]],
+    confidence: float,
+    unit: str,
+    test: str,
+    note: str,
+    tested: bool,
+) -> Comparison:
+    error = math.sqrt(sum(variance for variance, _ in components))
+    p: float | None = None
+    if error == 0:
+        low = high = effect
+        if tested and effect == 0:
+            p, note = 1.0, "all items equal"
+        elif tested:
+            note = "no variance to test against"
+    elif min(degrees for _, degrees in components) <= 0:
+        low, high, note = -math.inf, math.inf, note or "too few items"
+    else:
+        half = error * critical_value(1 - confidence, components)
+        low, high = effect - half, effect + half
+        if tested:
+            p = p_value(abs(effect) / error, components)
+    return Comparison(effect, error, low, high, p, unit, test, tuple(components), note)
+
+
+def critical_value(level: float, components: tuple[tuple[float, float], ...] | list[tuple[float, float]]) -> float:
+    """Two-sided critical value at `level`: t quantiles of the components weighted by their variances."""
+    variance, freedom = np.array(components).T
+    return float(np.dot(variance, stats.t.isf(level / 2, freedom)) / variance.sum())
+
+
+def p_value(t: float, components: tuple[tuple[float, float], ...] | list[tuple[float, float]]) -> float:
+    """The level at which `t` is just critical, two-sided, in [0, 1]."""
+    if t == 0:
+        return 1.0
+    if len(components) == 1:
+        return float(2 * stats.t.sf(t, components[0][1]))
+    floor = math.log(1e-300)
+    if critical_value(1e-300, components) <= t:
+        return 0.0
+    found = optimize.brentq(lambda x: critical_value(math.exp(x), components) - t, floor, 0, xtol=1e-12)
+    return float(math.exp(found))
+
+
+def holm(p: list[float]) -> list[float]:
+    """p-values adjusted over their family: step-down (Holm 1979), in the order they came."""
+    order = np.argsort(p, kind="stable")
+    scaled = np.asarray(p)[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled)) if len(p) else scaled
+    return [float(value) for value in adjusted]
+
+
+def smallest_gap(comparison: Comparison, level: float, power: float = 0.8) -> float | None:
+    """The true gap that such a test, two-sided at `level`, finds with probability `power`.
+
+    From the noncentral t with the degrees of freedom of the same critical value (Cohen 1988, section
+    2.5); None without a standard error.
+    """
+    components = comparison.components
+    if comparison.standard_error == 0 or min(degrees for _, degrees in components) <= 0:
+        return None
+    threshold = critical_value(level, components)
+    freedom = _welch([v for v, _ in components], [d for _, d in components])
+    if freedom > 1e5:
+        return comparison.standard_error * float(threshold + stats.norm.ppf(power))
+
+    def lacking(shift: float) -> float:
+        return float(stats.nct.sf(threshold, freedom, shift)) - power
+
+    # Where t is so heavy-tailed that the noncentral t is out of reach, its scale mixture is not:
+    # P(|Z + shift| > threshold * sqrt(chi2 / df)), Z's part of the far tail neglected.
+    if not math.isfinite(lacking(2 * threshold + 5)) or threshold > 30:
+        quantiles = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, freedom) / freedom)
+
+        def lacking(shift: float) -> float:
+            return float(stats.norm.sf(threshold * quantiles - shift).mean()) - power
+
+    top = 2 * threshold + 5
+    while lacking(top) < 0:
+        top *= 2
+    return comparison.standard_error * float(optimize.brentq(lacking, 0, top, xtol=1e-9))
+
+
+def verdict(effect: float, p_adjusted: float | None, confidence: float, up: bool) -> str:
+    """One of better, worse, not distinguishable, too little data; `up`: more is better."""
+    if p_adjusted is None:
+        return LITTLE
+    if p_adjusted >= 1 - confidence or effect == 0:
+        return SAME
+    return BETTER if (effect > 0) == up else WORSE
+
+
+def seed_of(name: str) -> int:
+    """A seed for the random numbers of what is called `name`: 64 bits of its BLAKE2b."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
