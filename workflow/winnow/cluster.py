@@ -1,0 +1,246 @@
+"""Unit vectors -> clusters, by spherical k-means (Dhillon and Modha 2001).
+
+In: the embedding shards of a corpus. Out: `fit`: centroids float32 [k, d], unit norm, from k-means++
+and Lloyd iterations on a stated sample; `assign`: cluster and cosine distance of each document of a
+shard, one streamed pass; `summarise`: one row a cluster, with the fingerprint of the clustering.
+The same code runs on a processor and on a GPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.embed import native_bfloat16, pick_device
+from winnow.keys import keys
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
+
+STAGE_VERSION = 1
+ROWS = 65536
+
+
+def spherical_kmeans(
+    points: Any, k: int, seed: int, iterations: int, progress: Progress | None = None
+) -> Any:
+    """Centroids of one start of spherical k-means.
+
+    `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. k-means++ start on cosine distance
+    (Arthur and Vassilvitskii 2007), then Lloyd iterations until no more than 1 in 10,000 points moves,
+    at most `iterations`. An empty cluster takes the point farthest from its centroid.
+    Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    centroids = _plus_plus(points, k, generator).float()
+    labels = None
+    for _ in range(iterations):
+        own, similarity = _nearest(points, centroids)
+        moved = len(points) if labels is None else int((own != labels).sum())
+        labels = own
+        sums = torch.zeros_like(centroids).index_add_(0, own, points.float())
+        sizes = torch.bincount(own, minlength=k)
+        empty = torch.nonzero(sizes == 0).flatten()
+        if len(empty):
+            sums[empty] = points[torch.argsort(similarity)[: len(empty)]].float()
+        centroids = torch.nn.functional.normalize(sums, dim=1)
+        if progress:
+            progress.add(1, f"mean cosine {float(similarity.mean()):.4f}, {moved:,} moved")
+        if moved <= len(points) // 10_000 and not len(empty):
+            break
+    return centroids, float(_nearest(points, centroids)[1].double().mean())
+
+
+def _plus_plus(points: Any, k: int, generator: Any) -> Any:
+    """k rows of `points`: the first at random, each next one drawn by its distance to those before."""
+    import torch
+
+    chosen = torch.empty(k, dtype=torch.long)
+    chosen[0] = torch.randint(len(points), (1,), generator=generator)
+    distance = torch.full((len(points),), 2.0, dtype=torch.float32, device=points.device)
+    for i in range(1, k):
+        last = points[chosen[i - 1]]
+        distance = torch.minimum(distance, 1 - (points @ last).float()).clamp_(min=0)
+        mass = torch.cumsum(distance.double(), 0)
+        at = torch.rand(1, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
+        chosen[i] = torch.searchsorted(mass, at).clamp_(max=len(points) - 1).cpu()
+    return points[chosen]
+
+
+def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
+    """Nearest centroid and cosine similarity of each point: int64 [n], float32 [n]; blocked product."""
+    import torch
+
+    table = centroids.to(points.dtype).T.contiguous()
+    own = torch.empty(len(points), dtype=torch.long, device=points.device)
+    similarity = torch.empty(len(points), dtype=torch.float32, device=points.device)
+    for start in range(0, len(points), ROWS):
+        part = slice(start, start + ROWS)
+        best = (points[part] @ table).max(1)
+        own[part], similarity[part] = best.indices, best.values.float()
+    return own, similarity
+
+
+def _working_type(device: str) -> Any:
+    import torch
+
+    return torch.bfloat16 if native_bfloat16(device) else torch.float32
+
+
+def sample_rows(documents: list[Path], removed: np.ndarray, size: int, seed: int) -> list[np.ndarray]:
+    """Rows, shard by shard, of the `size` pool documents with the smallest keys.
+
+    `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows a shard.
+    """
+    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    order_keys = [keys("kmeans-sample", seed, doc) for doc in docs]
+    for doc, key in zip(docs, order_keys, strict=True):
+        key[np.isin(doc, removed, assume_unique=True)] = np.uint64(2**64 - 1)
+    everything = np.concatenate(order_keys)
+    pool = len(everything) - len(removed)
+    size = min(size, pool)
+    limit = np.partition(everything, size - 1)[size - 1]
+    return [np.flatnonzero(key <= limit) for key in order_keys]
+
+
+def fit(
+    *,
+    documents: list[Path],
+    embeddings: list[Path],
+    heldout: Path,
+    spec: str,
+    out: Path,
+    name: str = "",
+    threads: int = 0,
+) -> None:
+    """Fit centroids on a sample of the pool.
+
+    Args:
+        documents: shards of documents (parquet: doc).
+        embeddings: the same shards' vectors (.npy), in the same order.
+        heldout: documents outside the pool (parquet: doc, role).
+        spec: JSON with the key `clustering`.
+        out: centroids (.npy) to write.
+        name: what progress lines call the clustering.
+        threads: processor threads; 0 leaves torch's choice.
+    """
+    import torch
+
+    clustering = read_spec(spec, "clustering")["clustering"]
+    if threads:
+        torch.set_num_threads(threads)
+    k = clustering["k"]
+    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    rows = sample_rows(documents, removed, k * clustering["points_per_centroid"], clustering["seed"])
+    count = sum(map(len, rows))
+    if count < k:
+        raise InputError(f"clustering {name}: k = {k} is more than the {count} documents of the pool")
+    device = pick_device()
+    points = torch.from_numpy(
+        np.concatenate([np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)])
+    ).to(device, _working_type(device))
+    say(f"[cluster {name}] k-means on {count:,} documents, {clustering['restarts']} starts")
+    progress = Progress(f"cluster {name}", unit="iterations")
+    starts = [
+        spherical_kmeans(points, k, clustering["seed"] * 1000 + r, clustering["iterations"], progress)
+        for r in range(clustering["restarts"])
+    ]
+    centroids, cosine = max(starts, key=lambda start: start[1])
+    progress.line(f"mean cosine {cosine:.4f}")
+    with atomic_path(out) as partial:
+        np.save(partial, centroids.cpu().numpy())
+
+
+def assign(
+    *, documents: Path, embeddings: Path, centroids: Path, out: Path, name: str = "", threads: int = 0
+) -> None:
+    """Give each document of a shard its nearest centroid.
+
+    Args:
+        documents: shard of documents (parquet: doc).
+        embeddings: its vectors (.npy).
+        centroids: centroids (.npy).
+        out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine).
+        name: what progress lines call the shard.
+        threads: processor threads; 0 leaves torch's choice.
+    """
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    doc = pq.read_table(documents, columns=["doc"])["doc"]
+    vectors = np.load(embeddings, mmap_mode="r")
+    if len(doc) != len(vectors):
+        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
+    device = pick_device()
+    exact = torch.from_numpy(np.load(centroids)).to(device)
+    cluster = np.empty(len(vectors), dtype=np.int32)
+    distance = np.empty(len(vectors), dtype=np.float32)
+    progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        points = torch.from_numpy(vectors[part]).to(device)
+        own, _ = _nearest(points.to(_working_type(device)), exact)
+        cluster[part] = own.cpu().numpy()
+        distance[part] = 1 - (points.float() * exact[own]).sum(1).cpu().numpy()
+        progress.add(len(points))
+    progress.line()
+    table = pa.table({"doc": doc, "cluster": cluster, "distance": np.maximum(distance, 0)})
+    with atomic_path(out) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def fingerprint(centroids: np.ndarray) -> str:
+    """Identity of a clustering: the first 16 hex digits of the SHA-256 of its centroids' bytes."""
+    return hashlib.sha256(np.ascontiguousarray(centroids, dtype="<f4").tobytes()).hexdigest()[:16]
+
+
+def summarise(
+    *, assignments: list[Path], centroids: Path, heldout: Path, out: Path, fingerprint_out: Path
+) -> None:
+    """Count each cluster's pool documents and measure it.
+
+    Args:
+        assignments: assignment shards.
+        centroids: centroids (.npy).
+        heldout: documents outside the pool; they are not counted.
+        out: parquet to write: cluster, documents, mean_distance, sum_distance, diversity (mean cosine
+            distance of the centroid to all other centroids).
+        fingerprint_out: JSON to write: fingerprint, clusters, documents.
+    """
+    table = np.load(centroids).astype(np.float64)
+    k = len(table)
+    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    documents = np.zeros(k, dtype=np.int64)
+    total = np.zeros(k, dtype=np.float64)
+    for path in assignments:
+        shard = pq.read_table(path)
+        pool = ~np.isin(shard["doc"].to_numpy(), removed, assume_unique=True)
+        cluster = shard["cluster"].to_numpy()[pool]
+        documents += np.bincount(cluster, minlength=k)
+        total += np.bincount(
+            cluster, weights=shard["distance"].to_numpy()[pool].astype(np.float64), minlength=k
+        )
+    others = max(k - 1, 1)
+    diversity = (k - table @ table.sum(0) - (1 - (table**2).sum(1))) / others
+    columns = {
+        "cluster": pa.array(np.arange(k), pa.int32()),
+        "documents": documents,
+        "mean_distance": np.divide(total, documents, out=np.zeros(k), where=documents > 0),
+        "sum_distance": total,
+        "diversity": np.maximum(diversity, 0),
+    }
+    with atomic_path(out) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
+    write_json(
+        fingerprint_out, {"fingerprint": fingerprint(table), "clusters": k, "documents": int(documents.sum())}
+    )
+
+
+if __name__ == "__main__":
+    run(fit, assign, summarise)

@@ -1,0 +1,196 @@
+"""Documents of a shard -> unit vectors.
+
+In: a document shard. Out: float16 [n, d], C order, row i = row i of the shard, L2-normalised, finite.
+Documents are batched inside blocks of 4,096 rows of the source, sorted by length, so that padding is
+rare and the number of shards cannot change a batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
+
+STAGE_VERSION = 1
+BLOCK = 4096
+BATCH_TOKENS = {"cpu": 4096, "cuda": 131072}
+CHARACTERS_PER_TOKEN = 32
+
+
+def native_bfloat16(device: str) -> bool:
+    """Whether `device` multiplies bfloat16 matrices natively; elsewhere bfloat16 is slower than float32."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def pick_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Rows in batches of at most `tokens` padded tokens, longest first.
+
+    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // int(lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+class Encoder:
+    """A transformer with pooling, from an `encoder` definition."""
+
+    def __init__(self, spec: dict[str, Any], device: str | None = None):
+        import torch
+        from tokenizers import Tokenizer
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        from winnow.weights import weights_folder
+
+        logging.disable_progress_bar()
+        folder = weights_folder(spec["source"])
+        self.spec = spec
+        self.device = device or pick_device()
+        name = spec["precision"]
+        if name == "auto":
+            name = "bfloat16" if native_bfloat16(self.device) else "float32"
+        self.precision = name
+        self.model = AutoModel.from_pretrained(
+            folder, dtype=getattr(torch, name), use_safetensors=True, attn_implementation="sdpa"
+        )
+        self.model = self.model.eval().to(self.device)
+        limit = getattr(self.model.config, "max_position_embeddings", spec["max_tokens"])
+        if spec["max_tokens"] > limit:
+            raise InputError(
+                f"encoder: max_tokens {spec['max_tokens']} is beyond the {limit} positions of the model"
+            )
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.enable_truncation(spec["max_tokens"])
+        self.tokenizer.no_padding()
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors of one block: float16 [len(texts), d]. At most the first 32 x max_tokens
+        characters of a text are looked at."""
+        import torch
+
+        cut = CHARACTERS_PER_TOKEN * self.spec["max_tokens"]
+        prefix = self.spec["prefix"]
+        encoded = self.tokenizer.encode_batch_fast([prefix + text[:cut] for text in texts])
+        ids = [e.ids for e in encoded]
+        lengths = np.array([len(row) for row in ids])
+        out = np.empty((len(texts), self.spec["dimension"]), dtype=np.float16)
+        with torch.inference_mode():
+            for rows in batches(lengths, BATCH_TOKENS[self.device]):
+                longest = int(lengths[rows].max())
+                tokens = np.zeros((len(rows), longest), dtype=np.int64)
+                for i, row in enumerate(rows):
+                    tokens[i, : lengths[row]] = ids[row]
+                mask = np.arange(longest) < lengths[rows, None]
+                vectors = self._forward(torch.from_numpy(tokens), torch.from_numpy(mask))
+                if vectors.shape[1] != self.spec["dimension"]:
+                    raise InputError(
+                        f"encoder: dimension {self.spec['dimension']} asked, the model gives {vectors.shape[1]}"
+                    )
+                out[rows] = vectors.to(torch.float16).cpu().numpy()
+        return out
+
+    def _forward(self, tokens: Any, mask: Any) -> Any:
+        import torch
+
+        full = bool(mask.all())
+        tokens, mask = tokens.to(self.device), mask.to(self.device)
+        states = self.model(input_ids=tokens, attention_mask=None if full else mask.long()).last_hidden_state
+        states = states.float()
+        if self.spec["pooling"] == "cls":
+            pooled = states[:, 0]
+        else:
+            weight = mask.unsqueeze(-1).float()
+            pooled = (states * weight).sum(1) / weight.sum(1)
+        return torch.nn.functional.normalize(pooled, dim=1)
+
+
+def blocks(doc: np.ndarray) -> list[slice]:
+    """Slices of a shard's rows that share a block of 4,096 source rows. `doc`: int64 [n], ascending."""
+    edges = np.flatnonzero(np.diff(doc // BLOCK)) + 1
+    bounds = [0, *edges.tolist(), len(doc)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds) if b > a]
+
+
+def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str) -> None:
+    """Writes the vectors of one shard of documents, block by block, through a memory map."""
+    file = pq.ParquetFile(documents)
+    doc = file.read(columns=["doc"])["doc"].to_numpy()
+    progress = Progress(f"embed {what}", total=len(doc), unit="documents")
+    with atomic_path(out) as partial:
+        array = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float16, shape=(len(doc), encoder.spec["dimension"])
+        )
+        for rows, texts in zip(blocks(doc), _texts(file, blocks(doc)), strict=True):
+            vectors = encoder.encode(texts)
+            if not np.isfinite(vectors).all():
+                bad = int(doc[rows][~np.isfinite(vectors).all(1)][0])
+                raise InputError(
+                    f"{documents}: document {bad} has no finite vector at {encoder.precision}; try precision: float32"
+                )
+            array[rows] = vectors
+            progress.add(len(texts))
+        array.flush()
+        del array
+    progress.line(encoder.precision)
+
+
+def _texts(file: pq.ParquetFile, slices: list[slice]) -> Iterator[list[str]]:
+    """Texts of consecutive row slices, holding little more than one slice in memory."""
+    stream = file.iter_batches(batch_size=BLOCK, columns=["text"])
+    held: list[pa.Array] = []
+    count = 0
+    for rows in slices:
+        need = rows.stop - rows.start
+        while count < need:
+            batch = next(stream).column(0)
+            held.append(batch)
+            count += len(batch)
+        joined = pa.concat_arrays(held)
+        yield joined.slice(0, need).to_pylist()
+        held, count = [joined.slice(need)], len(joined) - need
+
+
+def main(*, documents: Path, spec: str, out: Path, name: str = "", threads: int = 0) -> None:
+    """Embed one shard.
+
+    Args:
+        documents: shard of documents (parquet: doc, text).
+        spec: JSON with the key `encoder`.
+        out: .npy file to write.
+        name: what progress lines call the shard.
+        threads: processor threads; 0 leaves torch's choice.
+    """
+    import torch
+
+    settings = read_spec(spec, "encoder")
+    if threads:
+        torch.set_num_threads(threads)
+    say(f"[embed {name}] loading the encoder")
+    encoder = Encoder(settings["encoder"])
+    embed_shard(documents, encoder, out, name)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,158 @@
+"""Text -> tokens of a language model.
+
+`train`: a byte-level BPE (Radford et al. 2019) trained on documents of the pool, or a copy of a pinned
+Hub tokenizer. `pack`: a split of a subset as one stream of token ids, an end-of-text token after each
+document, memory-mappable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from winnow.keys import keys
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, write_json, write_text
+
+STAGE_VERSION = 1
+END = "<|endoftext|>"
+CHARACTERS = 20_000
+
+
+def pool_texts(documents: list[Path], removed: np.ndarray, count: int, seed: int) -> Iterator[str]:
+    """Texts of the `count` pool documents with the smallest keys, in document order.
+
+    `removed`: int64, sorted: documents outside the pool. Of each text the first 20,000 characters.
+    """
+    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    pool = np.setdiff1d(np.concatenate(docs), removed, assume_unique=True)
+    order = keys("tokenizer", seed, pool)
+    chosen = pool[np.argsort(order)[:count]]
+    for path, doc in zip(documents, docs, strict=True):
+        wanted = np.isin(doc, chosen, assume_unique=True)
+        if not wanted.any():
+            continue
+        start = 0
+        for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
+            part = batch.filter(pa.array(wanted[start : start + len(batch)]))
+            start += len(batch)
+            yield from pc.utf8_slice_codeunits(part.column(0), 0, CHARACTERS).to_pylist()
+
+
+def train(*, documents: list[Path], heldout: Path, spec: str, out: Path, name: str = "") -> None:
+    """Make a tokenizer in Hugging Face layout.
+
+    Args:
+        documents: shards of documents.
+        heldout: documents outside the pool.
+        spec: JSON with the key `tokenizer`.
+        out: tokenizer.json to write; tokenizer_config.json is written beside it.
+        name: what progress lines call it.
+    """
+    settings = read_spec(spec, "tokenizer")["tokenizer"]
+    if "hub" in settings:
+        from winnow.weights import weights_folder
+
+        folder = weights_folder(settings)
+        for file in ("tokenizer_config.json", "tokenizer.json"):
+            if not (folder / file).exists():
+                raise InputError(
+                    f"{settings['hub']} at {settings['revision']}: no {file}; a fast tokenizer is needed"
+                )
+            with atomic_path(out.parent / file) as partial:
+                shutil.copyfile(folder / file, partial)
+        return
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings["vocabulary"],
+        special_tokens=[END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    texts = pool_texts(documents, removed, settings["documents"], settings["seed"])
+    progress = Progress(f"tokenizer {name}", unit="documents")
+
+    def counted() -> Iterator[str]:
+        for text in texts:
+            progress.add(1)
+            yield text
+
+    tokenizer.train_from_iterator(counted(), trainer)
+    progress.line(f"vocabulary {tokenizer.get_vocab_size():,}")
+    write_json(
+        out.parent / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "bos_token": END, "unk_token": END,
+         "model_max_length": 1_000_000, "clean_up_tokenization_spaces": False},
+    )  # fmt: skip
+    write_text(out, tokenizer.to_str(pretty=False))
+
+
+def pack(*, split: Path, tokenizer: Path, out: Path, meta: Path, name: str = "") -> None:
+    """Tokenise a split into one stream.
+
+    Args:
+        split: a split of a subset (parquet: text).
+        tokenizer: tokenizer.json.
+        out: .npy to write: token ids [tokens], uint16 (uint32 beyond 65,536 ids), an end-of-text id
+            after each document.
+        meta: JSON to write: documents, bytes, tokens, vocabulary, sha256 of the ids.
+        name: what progress lines call it.
+    """
+    from tokenizers import Tokenizer
+
+    encoder = Tokenizer.from_file(str(tokenizer))
+    encoder.no_truncation()
+    end = encoder.token_to_id(END)
+    if end is None:
+        raise InputError(f"{tokenizer}: has no {END} token to put between documents")
+    vocabulary = encoder.get_vocab_size()
+    kind = np.uint16 if vocabulary <= 65536 else np.uint32
+    file = pq.ParquetFile(split)
+    progress = Progress(f"tokenize {name}", total=file.metadata.num_rows, unit="documents")
+    digest = hashlib.sha256()
+    tokens = size = 0
+    with atomic_path(out) as partial:
+        stream_path = partial.with_suffix(".stream")
+        try:
+            with open(stream_path, "wb") as stream:
+                for batch in file.iter_batches(batch_size=1024, columns=["text"]):
+                    texts = batch.column(0).to_pylist()
+                    for encoded in encoder.encode_batch_fast(texts, add_special_tokens=False):
+                        ids = np.array([*encoded.ids, end], dtype=kind)
+                        stream.write(ids.tobytes())
+                        digest.update(ids.tobytes())
+                        tokens += len(ids)
+                    size += int(pc.sum(pc.binary_length(batch.column(0))).as_py() or 0)
+                    progress.add(len(batch))
+            with open(partial, "wb") as final, open(stream_path, "rb") as stream:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(np.dtype(kind)),
+                    "fortran_order": False,
+                    "shape": (tokens,),
+                }
+                np.lib.format.write_array_header_1_0(final, header)
+                shutil.copyfileobj(stream, final, 1 << 20)
+        finally:
+            stream_path.unlink(missing_ok=True)
+    progress.line(f"{tokens:,} tokens")
+    write_json(
+        meta,
+        {"documents": file.metadata.num_rows, "bytes": size, "tokens": tokens,
+         "vocabulary": vocabulary, "sha256": digest.hexdigest()},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(train, pack)

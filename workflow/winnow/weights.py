@@ -1,0 +1,45 @@
+"""Model folders from a pinned source: a Python package of the lock, or a Hub repository at a commit."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from winnow.stage import InputError
+
+
+def weights_folder(source: dict[str, Any]) -> Path:
+    """The local folder of a `weights` source (schema: $defs/weights), in Hugging Face layout.
+
+    A package is found without importing it, and its model.safetensors must have the digest given.
+    A Hub repository must already be in the cache: compute nodes have no internet (rule download_model).
+
+    Raises InputError if it is absent or differs.
+    """
+    if "package" in source:
+        name = source["package"].replace("-", "_")
+        found = importlib.util.find_spec(name)
+        if found is None or not found.submodule_search_locations:
+            raise InputError(
+                f"package {source['package']!r} is not installed; `make` installs what lock.txt names"
+            )
+        files = sorted(Path(found.submodule_search_locations[0]).rglob("model.safetensors"))
+        if not files:
+            raise InputError(f"package {source['package']!r} holds no model.safetensors")
+        with open(files[0], "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != source["sha256"]:
+            raise InputError(f"{files[0]}: sha256 is {digest}, the config wants {source['sha256']}")
+        return files[0].parent
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source["hub"], revision=source["revision"], local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise InputError(
+            f"{source['hub']} at {source['revision']} is not in the Hub cache; "
+            "run the workflow where there is internet (rule download_model fetches it)"
+        ) from None
