@@ -202,7 +202,7 @@ def _exact(values: tuple[str, str, str, str]) -> tuple[float | None, float, floa
 
 
 def _verdict(upper: Interval, lower: Interval, up: bool) -> str | None:
-    """"a" or "b" if the bounds surely exclude 0, "" if they surely hold it, None if rounding hides it."""
+    """ "a" or "b" if the bounds surely exclude 0, "" if they surely hold it, None if rounding hides it."""
     if lower.low > 0 or upper.high < 0:
         return "b" if (lower.low > 0) == up else "a"
     return "" if lower.high <= 0 <= upper.low else None
@@ -228,7 +228,9 @@ def _audit_own(row: dict[str, str]) -> list[Finding]:
     ):
         if row[field] in ("", "-") or printed_interval(row[field]).meets(interval):
             continue
-        formula = "100 (b - a) / a" if field == "percent_difference" else "(b - a) +- 1.96 sqrt(se_a^2 + se_b^2)"
+        formula = (
+            "100 (b - a) / a" if field == "percent_difference" else "(b - a) +- 1.96 sqrt(se_a^2 + se_b^2)"
+        )
         why = f"{formula} from the printed {inputs} is between {interval.low:.4f} and {interval.high:.4f}"
         printed_bounds_follow &= field == "percent_difference"
         found.append((field, "" if value is None else f"{value:.4f}", why))
@@ -283,7 +285,9 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         reader = csv.DictReader(file)
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise InputError(f"{path}: no column {missing[0]!r}; columns: {', '.join(reader.fieldnames or ())}")
+            raise InputError(
+                f"{path}: no column {missing[0]!r}; columns: {', '.join(reader.fieldnames or ())}"
+            )
         rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
     if not rows:
         raise InputError(f"{path}: no rows")

@@ -68,6 +68,8 @@ def parts(metric: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if "perplexity" in metric:
         values = -values
     mean = np.mean(share * values)
+    if not np.isfinite(mean):
+        return np.full(len(values), mean)
     return mean + share * (values - mean)
 
 
@@ -122,7 +124,9 @@ def compare_samplers(
     if min(seeds) < FEWEST_SEEDS:
         item_variance = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
         fewest = f"{min(seeds)} of {FEWEST_SEEDS} data seeds"
-        return _conclude(effect, [(item_variance, items - 1)], confidence_level, "items", "none", fewest, False)
+        return _conclude(
+            effect, [(item_variance, items - 1)], confidence_level, "items", "none", fewest, False
+        )
     paired = set(arm) == set(baseline)
     if paired:
         left, right = left - right, np.zeros((1, items))
@@ -143,7 +147,9 @@ def compare_samplers(
 def _by_data_seed(runs: Mapping[Run, np.ndarray]) -> np.ndarray:
     """Parts averaged over the training seeds of each data seed, float64 [data seeds, items]."""
     seeds = sorted({data for data, _ in runs})
-    return np.stack([np.mean([runs[key] for key in sorted(runs) if key[0] == seed], axis=0) for seed in seeds])
+    return np.stack(
+        [np.mean([runs[key] for key in sorted(runs) if key[0] == seed], axis=0) for seed in seeds]
+    )
 
 
 def _welch(variances: list[float], degrees: list[int]) -> float:
@@ -278,7 +284,9 @@ def _conclude(
     return Comparison(effect, error, low, high, p, unit, test, tuple(components), note)
 
 
-def critical_value(level: float, components: tuple[tuple[float, float], ...] | list[tuple[float, float]]) -> float:
+def critical_value(
+    level: float, components: tuple[tuple[float, float], ...] | list[tuple[float, float]]
+) -> float:
     """Two-sided critical value at `level`: t quantiles of the components weighted by their variances."""
     variance, freedom = np.array(components).T
     return float(np.dot(variance, stats.t.isf(level / 2, freedom)) / variance.sum())

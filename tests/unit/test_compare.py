@@ -1,0 +1,276 @@
+"""Tables from evaluations: what a reader of a table would be misled by if it broke."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from winnow import compare, statistics
+from winnow.stage import InputError, canonical
+
+ARMS = ("random", "uniform")
+SPEC = {
+    "name": "demo",
+    "table": {"title": "A demo & a test_1", "experiments": ["exp"], "baseline": "random"},
+    "arms": {
+        f"exp/{sampler}": {
+            "corpus": "corpus", "clustering": None if sampler == "random" else "k8", "sampler": sampler,
+            "budget": "small", "model": "tiny",
+        }
+        for sampler in ARMS
+    },
+    "suites": ["suite"],
+}  # fmt: skip
+
+
+def write_run(
+    folder: Path,
+    sampler: str,
+    data_seed: int,
+    training_seed: int = 0,
+    better: float = 0.0,
+    tokens: int = 1000,
+    items: int = 200,
+    classifier: bool = False,
+) -> tuple[Path, Path, Path]:
+    """A synthetic run: (results.json, the subset's manifest, the model's manifest)."""
+    ids = {**SPEC["arms"][f"exp/{sampler}"], "data_seed": data_seed, "training_seed": training_seed}
+    generator = np.random.default_rng([ARMS.index(sampler), data_seed, training_seed])
+    ease = np.random.default_rng(5).normal(size=items)
+    shift = better + 0.05 * generator.normal()
+    right = (ease + shift + 0.5 * generator.normal(size=items) > 0).astype(float)
+    sizes = np.random.default_rng(6).integers(50, 500, items)
+    label = np.random.default_rng(7).integers(0, 3, items)
+    rows = []
+    for i in range(items):
+        label_, said = int(label[i]), int(label[i] if right[i] else (label[i] + 1) % 3)
+        rows.append(("cloze", "cloze_a", i, None, "acc", right[i], 1.0, label_, said))
+        bits = 3 - 0.1 * shift + 0.2 * ease[i]
+        rows.append(("bpb", "bpb", i, "abc"[i % 3], "bits_per_byte", bits, float(sizes[i]), None, None))
+        rows.append(("lambada", "lambada", i, None, "perplexity", -9 + shift + ease[i], 1.0, None, None))
+    path = folder / sampler / f"seed{data_seed}-{training_seed}"
+    path.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([dict(zip(compare.ITEM_COLUMNS, row, strict=True)) for row in rows]),
+                   path / "items.parquet")  # fmt: skip
+    tasks = {"cloze": {"acc": 0.5, **({"f1": 0.5} if classifier else {})}}
+    (path / "results.json").write_text(json.dumps({"ids": {**ids, "suite": "suite"}, "tasks": tasks}))
+    below = {key: value for key, value in ids.items() if key not in ("model", "training_seed")}
+    (path / "subset.json").write_text(json.dumps({"ids": below, "counts": {"train": 50}}))
+    (path / "manifest.json").write_text(json.dumps({"ids": ids, "training_tokens": tokens}))
+    return path / "results.json", path / "subset.json", path / "manifest.json"
+
+
+def write_runs(folder: Path, seeds: int = 3, **of_uniform: float) -> list[tuple[Path, Path, Path]]:
+    return [
+        write_run(folder, sampler, seed, **(of_uniform if sampler == "uniform" else {}))
+        for sampler in ARMS
+        for seed in range(seeds)
+    ]
+
+
+def rows_of(runs: list[tuple[Path, Path, Path]], spec: dict = SPEC) -> list[dict]:
+    evaluations, subsets, models = (list(paths) for paths in zip(*runs, strict=True))
+    return compare.compare(compare.collect(evaluations, subsets, models, spec), spec)
+
+
+def row_of(rows: list[dict], **wanted: str) -> dict:
+    (found,) = [
+        r for r in rows if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": "all"} | wanted).items())
+    ]
+    return found
+
+
+def with_table(**changes: object) -> dict:
+    return {**SPEC, "table": {**SPEC["table"], **changes}}
+
+
+@pytest.fixture(scope="module")
+def better(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path, Path]]:
+    return write_runs(tmp_path_factory.mktemp("runs"), seeds=4, better=1.0)
+
+
+def test_a_clearly_better_arm_is_called_better_in_each_metrics_own_direction(better):
+    rows = rows_of(better)
+    for benchmark, sign in (("cloze", 1), ("bpb", -1), ("lambada", -1)):
+        row = row_of(rows, benchmark=benchmark)
+        assert row["verdict"] == "better"
+        assert row["effect"] * sign > 0
+        assert row["ci_low"] < row["effect"] < row["ci_high"]
+        assert row["p"] <= row["p_adjusted"] < 0.05
+        assert 0 < row["smallest_gap"] < row["smallest_gap_family"]
+    assert row_of(rows, benchmark="cloze")["seeds"] == 4
+    assert row_of(rows, benchmark="cloze")["training_tokens"] == 1000
+    assert row_of(rows, benchmark="cloze")["train_documents"] == 50
+
+
+def test_figures_are_those_of_the_harness(better):
+    rows = rows_of(better)
+    first = [pq.read_table(paths[0].with_name("items.parquet")).to_pandas() for paths in better[4:]]
+    for benchmark, figure in (
+        ("cloze", lambda t: np.average(t.value, weights=t.weight)),
+        ("bpb", lambda t: np.average(t.value, weights=t.weight)),
+    ):
+        expected = np.mean([figure(table[table.benchmark == benchmark]) for table in first])
+        assert row_of(rows, benchmark=benchmark)["figure"] == pytest.approx(expected, rel=1e-12)
+    logs = [table[table.benchmark == "lambada"].value.mean() for table in first]
+    row = row_of(rows, benchmark="lambada")
+    assert row["figure"] == pytest.approx(math.exp(-np.mean(logs)))
+    base = row_of(rows, benchmark="lambada", arm="exp/random")
+    assert row["effect"] == pytest.approx(math.log(row["figure"] / base["figure"]))
+    part = [table[(table.benchmark == "bpb") & (table.group == "b")] for table in first]
+    expected = np.mean([np.average(t.value, weights=t.weight) for t in part])
+    assert row_of(rows, benchmark="bpb", group="b")["figure"] == pytest.approx(expected)
+
+
+def test_the_family_of_p_values_is_the_whole_table(better):
+    rows = [row for row in rows_of(better) if not row["is_baseline"]]
+    assert [row["p_adjusted"] for row in rows] == statistics.holm([row["p"] for row in rows])
+    assert {row["group"] for row in rows if row["benchmark"] == "bpb"} == {"all", "a", "b", "c"}
+    assert {r["group"] for r in rows_of(better, with_table(groups=0))} == {"all"}
+
+
+def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
+    rows = rows_of(write_runs(tmp_path, seeds=2, better=3.0))
+    row = row_of(rows, benchmark="cloze")
+    assert row["verdict"] == "too little data"
+    assert row["p"] is None
+    assert row["interval"] == "items"
+    assert row["ci_low"] < row["effect"] < row["ci_high"]
+
+
+def test_unequal_training_tokens_are_said_loudly(tmp_path):
+    from winnow import render
+
+    rows = rows_of(write_runs(tmp_path, tokens=1020))
+    assert "TRAINING TOKENS DIFFER from the baseline's by +2.0%" in row_of(rows, benchmark="cloze")["notes"]
+    for text in (render.markdown(rows, SPEC), render.latex(rows, SPEC), render.page(rows, SPEC, "<svg/>")):
+        assert "TRAINING TOKENS DIFFER" in text
+    quiet = rows_of(write_runs(tmp_path / "equal", tokens=1005))
+    assert not render.warnings_of(quiet)
+
+
+def test_two_models_are_paired_over_items(tmp_path):
+    runs = [write_run(tmp_path, "random", 0), write_run(tmp_path, "uniform", 0, better=1.0)]
+    rows = rows_of(runs, with_table(unit="models", resamples=500))
+    assert row_of(rows, benchmark="cloze")["test"] == "McNemar, exact"
+    assert row_of(rows, benchmark="bpb")["test"] == "sign flips over items"
+    assert row_of(rows, benchmark="cloze")["verdict"] == "better"
+    runs.append(write_run(tmp_path, "uniform", 1))
+    with pytest.raises(InputError, match="exp/uniform has 2 runs"):
+        rows_of(runs, with_table(unit="models"))
+
+
+def test_a_classifier_has_f1_and_a_language_model_has_not(tmp_path, better):
+    runs = [write_run(tmp_path, sampler, seed, classifier=True) for sampler in ARMS for seed in range(3)]
+    assert row_of(rows_of(runs), benchmark="cloze", metric="f1")["verdict"] == "not distinguishable"
+    assert not [row for row in rows_of(better) if row["metric"] == "f1"]
+
+
+def test_crossed_seeds_are_stated_apart(tmp_path):
+    runs = [write_run(tmp_path, s, d, t) for s in ARMS for d in range(3) for t in range(2)]
+    row = row_of(rows_of(runs), benchmark="bpb")
+    assert (row["seeds"], row["runs"]) == (3, 6)
+    assert row["sd_data"] is not None
+    assert row["sd_training"] is not None
+
+
+def test_ids_decide_and_not_paths(tmp_path, better):
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("results.json", "items.parquet"):
+        (moved / name).write_bytes(better[0][0].with_name(name).read_bytes())
+    runs = [(moved / "results.json", *better[0][1:]), *better[1:]]
+    figures = [row["figure"] for row in rows_of(runs)]
+    assert figures == [row["figure"] for row in rows_of(better)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["ids"].update(sampler="density"), "belongs to no arm"),
+        (lambda c: c["ids"].update(suite="other"), "belongs to no arm and suite"),
+        (lambda c: c.pop("ids"), 'no "ids"'),
+        (lambda c: c["ids"].update(data_seed=1), "same run and suite"),
+    ],
+)
+def test_evaluations_that_do_not_fit_are_refused_by_name(tmp_path, change, message):
+    runs = write_runs(tmp_path)
+    content = json.loads(runs[0][0].read_text())
+    change(content)
+    runs[0][0].write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message) as caught:
+        rows_of(runs)
+    assert "results.json" in str(caught.value)
+
+
+def test_arms_that_answered_other_items_are_refused(tmp_path):
+    runs = write_runs(tmp_path / "a")
+    runs[-1] = write_run(tmp_path / "b", "uniform", 2, items=150)
+    with pytest.raises(InputError, match=r"exp/uniform, data seed 2.*150 and 200"):
+        rows_of(runs)
+
+
+def test_an_arm_that_was_not_run_and_a_baseline_that_is_not_there_are_named(tmp_path):
+    runs = write_runs(tmp_path)
+    with pytest.raises(InputError, match="exp/uniform has no evaluation"):
+        rows_of(runs[:3])
+    with pytest.raises(InputError, match="no arm 'loss'; arms: exp/random, exp/uniform"):
+        rows_of(runs, with_table(baseline="loss"))
+
+
+def test_figures_that_are_not_finite_are_shown_and_not_tested(tmp_path):
+    runs = write_runs(tmp_path)
+    path = runs[-1][0].with_name("items.parquet")
+    table = pq.read_table(path).to_pylist()
+    next(row for row in table if row["metric"] == "perplexity")["value"] = -math.inf
+    pq.write_table(pa.Table.from_pylist(table), path)
+    rows = rows_of(runs)
+    row = row_of(rows, benchmark="lambada")
+    assert row["verdict"] == "too little data"
+    assert "a figure is not finite" in row["notes"]
+    assert row_of(rows, benchmark="cloze")["p"] is not None
+    from winnow import render
+
+    render.forest(rows, SPEC)
+
+
+def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better):
+    outputs = []
+    for name in ("one", "two"):
+        prefix = tmp_path / name / "demo"
+        command = [
+            sys.executable, "-m", "winnow.compare",
+            "--evaluations", *map(str, [r[0] for r in better]),
+            "--subsets", *map(str, [r[1] for r in better]),
+            "--models", *map(str, [r[2] for r in better]),
+            "--spec", canonical(SPEC), "--out", str(prefix),
+        ]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        outputs.append({path.name: path.read_bytes() for path in prefix.parent.iterdir()})
+    assert outputs[0] == outputs[1]
+    assert sorted(outputs[0]) == [f"demo.{s}" for s in ("claims.csv", "csv", "html", "md", "png", "svg", "tex")]
+    claims = list(csv.DictReader(outputs[0]["demo.claims.csv"].decode().splitlines()))
+    assert len(claims) == 6
+    assert claims[0]["verdict"] == "better"
+    assert claims[0]["claim"].startswith("exp/uniform is better than exp/random on bpb (bits_per_byte")
+    for path in (claims[0]["figure_files"] + "; " + claims[0]["source_files"]).split("; "):
+        assert Path(path).exists()
+    exact = list(csv.DictReader(outputs[0]["demo.csv"].decode().splitlines()))
+    assert float(exact[1]["effect"]) == [r for r in rows_of(better) if not r["is_baseline"]][0]["effect"]
+    tex = outputs[0]["demo.tex"].decode()
+    assert r"A demo \& a test\_1" in tex
+    assert r"\toprule" in tex
+    page = outputs[0]["demo.html"].decode()
+    assert "<svg" in page
+    assert "A demo &amp; a test_1" in page
+    assert "http-equiv" not in page
+    assert "<script" not in page

@@ -1,0 +1,524 @@
+"""Compare: evaluations of the arms of a table -> figures, tests, tables, a plot, and the claim ledger.
+
+In: results.json files, each with its items.parquet beside it (one row an item and metric), and the
+manifests of the subsets and models they came from. Out, at a common prefix: `.csv` (everything, full
+precision), `.md`, `.tex` (booktabs), `.html` (self-contained), `.svg` and `.png` (forest plot of the
+effects), `.claims.csv` (one row a claim: its verdict and the files each number came from).
+
+Which arm an evaluation belongs to follows from the ids inside its file, never from its path. The tests,
+and why they are what they are, are in `winnow.statistics`.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from winnow import statistics
+from winnow.stage import InputError, atomic_path, canonical, read_json, read_spec, run, say
+from winnow.statistics import Comparison, Run
+
+STAGE_VERSION = 1
+GROUPS = 20
+TOKEN_TOLERANCE = 0.01
+POWER = 0.8
+ALL = "all"
+ITEM_COLUMNS = ("benchmark", "task", "item", "group", "metric", "value", "weight", "label", "prediction")
+
+
+def more_is_better(metric: str) -> bool:
+    """Bits per byte, perplexities and losses are better when lower; all other metrics when higher."""
+    return not any(word in metric for word in ("perplexity", "bits_per_byte", "loss"))
+
+
+@dataclass(frozen=True)
+class Items:
+    """The items of one run on one benchmark by one metric, sorted by task and item: arrays [items]."""
+
+    keys: pa.Table
+    group: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+    label: np.ndarray | None
+    prediction: np.ndarray | None
+
+    def figure(self, metric: str, rows: np.ndarray) -> float:
+        if metric == "f1":
+            return statistics.macro_f1(self.label[rows], self.prediction[rows])[0]  # type: ignore[index]
+        return statistics.figure(metric, self.values[rows], self.weights[rows])
+
+    def parts(self, metric: str, rows: np.ndarray) -> np.ndarray:
+        if metric == "f1":
+            return statistics.macro_f1(self.label[rows], self.prediction[rows])[1]  # type: ignore[index]
+        return statistics.parts(metric, self.values[rows], self.weights[rows])
+
+
+@dataclass
+class Arm:
+    """One arm: its ids, and what was found of it. `items` by (benchmark, metric), then by run."""
+
+    name: str
+    ids: dict[str, Any]
+    items: dict[tuple[str, str], dict[Run, Items]] = field(default_factory=dict)
+    files: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    runs: set[Run] = field(default_factory=set)
+    tokens: dict[Run, int] = field(default_factory=dict)
+    examples: dict[Run, int] = field(default_factory=dict)
+    documents: dict[int, int] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def amount(self) -> float | None:
+        """Training tokens (language models) or examples (classifiers), mean over runs."""
+        amounts = self.tokens or self.examples
+        return sum(amounts.values()) / len(amounts) if amounts else None
+
+
+# -- reading ------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    return "none" if value is None else value
+
+
+def _belongs(ids: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
+    return all(_plain(ids.get(key)) == _plain(value) for key, value in pattern.items())
+
+
+def _ids(path: Path, content: Any) -> dict[str, Any]:
+    ids = content.get("ids") if isinstance(content, dict) else None
+    if not isinstance(ids, dict):
+        raise InputError(f'{path}: no "ids"; wanted a file of the stage that wrote it')
+    return ids
+
+
+def _run_of(ids: Mapping[str, Any]) -> Run:
+    return int(ids.get("data_seed") or 0), int(ids.get("training_seed") or 0)
+
+
+def read_items(path: Path, classifier: bool) -> dict[tuple[str, str], Items]:
+    """Items of an items.parquet by (benchmark, metric); of a classifier, macro-F1 is made of its `acc` rows.
+
+    Raises InputError for missing columns and for an item that occurs twice.
+    """
+    file = pq.ParquetFile(path)
+    missing = [name for name in ITEM_COLUMNS if name not in file.schema_arrow.names]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}; wanted: {', '.join(ITEM_COLUMNS)}")
+    table = file.read(columns=list(ITEM_COLUMNS))
+    for name in ("benchmark", "task", "group", "metric"):
+        table = table.set_column(
+            table.column_names.index(name), name, pc.cast(table[name], pa.string()).combine_chunks()
+        )
+    table = table.sort_by([(name, "ascending") for name in ("benchmark", "metric", "task", "item")])
+    found = {}
+    pairs = pc.unique(pc.binary_join_element_wise(table["benchmark"], table["metric"], "\x00")).to_pylist()
+    for pair in pairs:
+        benchmark, metric = pair.split("\x00")
+        part = table.filter(
+            pc.and_(pc.equal(table["benchmark"], benchmark), pc.equal(table["metric"], metric))
+        )
+        keys = part.select(["task", "item"]).combine_chunks()
+        if keys.group_by(["task", "item"]).aggregate([]).num_rows != keys.num_rows:
+            raise InputError(f"{path}: an item of {benchmark} ({metric}) occurs twice")
+        answers = part["label"].null_count == 0 and part["prediction"].null_count == 0
+        items = Items(
+            keys,
+            np.array([value or "" for value in part["group"].to_pylist()], dtype=object),
+            part["value"].to_numpy().astype(np.float64),
+            part["weight"].to_numpy().astype(np.float64),
+            part["label"].to_numpy() if answers else None,
+            part["prediction"].to_numpy() if answers else None,
+        )
+        found[benchmark, metric] = items
+        if classifier and metric == "acc" and answers:
+            found[benchmark, "f1"] = items
+    return found
+
+
+def _is_classifier(results: Mapping[str, Any]) -> bool:
+    """Whether an evaluation is a classifier's: its own results hold F1."""
+    return any("f1" in task for task in results.get("tasks", {}).values() if isinstance(task, dict))
+
+
+def collect(
+    evaluations: list[Path], subsets: list[Path], models: list[Path], spec: Mapping[str, Any]
+) -> dict[str, Arm]:
+    """The arms with all that belongs to them.
+
+    Raises InputError for an arm without evaluations, a run with two evaluations of one suite, and an
+    evaluation that no arm asked for.
+    """
+    arms = {name: Arm(name, ids) for name, ids in spec["arms"].items()}
+    seen: dict[tuple[str, Run, str], Path] = {}
+    contents = {path: read_json(path) for path in sorted(set(evaluations))}
+    for path, results in contents.items():
+        ids = _ids(path, results)
+        wanted = [arm for arm in arms.values() if _belongs(ids, arm.ids)]
+        if not wanted or ids.get("suite") not in spec["suites"]:
+            raise InputError(
+                f"{path}: belongs to no arm and suite of this table "
+                f"({', '.join(f'{key} {value}' for key, value in sorted(ids.items()))})"
+            )
+        items = read_items(path.with_name("items.parquet"), _is_classifier(results))
+        key = _run_of(ids)
+        for arm in wanted:
+            if (arm.name, key, ids["suite"]) in seen:
+                first = seen[arm.name, key, ids["suite"]]
+                raise InputError(f"{path}: {first} is of the same run and suite")
+            seen[arm.name, key, ids["suite"]] = path
+            arm.runs.add(key)
+            arm.limits.update(results.get("limits", {}))
+            for pair, found in items.items():
+                if key not in arm.items.setdefault(pair, {}):
+                    arm.items[pair][key] = found
+                    arm.files.setdefault(pair, []).append(str(path.with_name("items.parquet")))
+    for path in sorted(set(subsets)):
+        manifest = read_json(path)
+        ids = _ids(path, manifest)
+        count = manifest.get("counts", {}).get("train")
+        for arm in arms.values():
+            if _belongs(ids, {key: value for key, value in arm.ids.items() if key != "model"}):
+                arm.sources.append(str(path))
+                if isinstance(count, int):
+                    arm.documents[int(ids.get("data_seed") or 0)] = count
+    for path in sorted(set(models)):
+        manifest = read_json(path)
+        ids = _ids(path, manifest)
+        for arm in arms.values():
+            if _belongs(ids, arm.ids):
+                arm.sources.append(str(path))
+                for name, store in (("training_tokens", arm.tokens), ("training_examples", arm.examples)):
+                    if name in manifest:
+                        store[_run_of(ids)] = int(manifest[name])
+    for arm in arms.values():
+        if not arm.items:
+            raise InputError(f"--spec arms: {arm.name} has no evaluation among the {len(contents)} given")
+    return arms
+
+
+# -- comparing ----------------------------------------------------------------------------------------
+
+
+def find_baseline(wanted: str, arms: Mapping[str, Arm]) -> str:
+    """The arm that `wanted` names: itself, or the one arm of that sampler. Raises InputError otherwise."""
+    if wanted in arms:
+        return wanted
+    found = [name for name in sorted(arms) if name.rpartition("/")[2] == wanted]
+    if not found:
+        raise InputError(f"--spec table.baseline: no arm {wanted!r}; arms: {', '.join(sorted(arms))}")
+    if len({canonical(arms[name].ids) for name in found}) > 1:
+        raise InputError(
+            f"--spec table.baseline: {wanted!r} is {' and '.join(found)}; name one as experiment/sampler"
+        )
+    return found[0]
+
+
+def groups_of(items: Items, most: int) -> list[str]:
+    """ALL, then the groups if there are two or more: the `most` largest, ties by name."""
+    names, counts = np.unique(items.group[items.group != ""].astype(str), return_counts=True)
+    if len(names) < 2:
+        return [ALL]
+    order = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))
+    return [ALL, *sorted(str(names[i]) for i in order[:most])]
+
+
+def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the table: benchmark x metric x group x arm, the baseline first.
+
+    Raises InputError where two runs do not have the same items, or where `unit` is models and an arm has
+    more than one run.
+    """
+    settings = spec["table"]
+    unit, confidence = settings.get("unit", "samplers"), settings.get("confidence", 0.95)
+    baseline = arms[find_baseline(settings["baseline"], arms)]
+    if unit == "models":
+        for arm in arms.values():
+            if len(arm.runs) != 1:
+                raise InputError(
+                    f"--spec table.unit: models are compared one by one, and {arm.name} has {len(arm.runs)} "
+                    "runs; list one data seed and one training seed, or compare samplers"
+                )
+    rows = []
+    ordered = [baseline, *(arm for arm in arms.values() if arm is not baseline)]
+    for pair in sorted({pair for arm in ordered for pair in arm.items}):
+        benchmark, metric = pair
+        have = [arm for arm in ordered if pair in arm.items]
+        if baseline not in have:
+            raise InputError(f"{baseline.name} has no {metric} of {benchmark}, and it is the baseline")
+        first = next(iter(baseline.items[pair].values()))
+        _check_same_items(have, pair, first)
+        for group in groups_of(first, settings.get("groups", GROUPS)):
+            chosen = slice(None) if group == ALL else first.group == group
+            selected = np.arange(len(first.values))[chosen]
+            parts = {
+                arm.name: {
+                    key: found.parts(metric, selected) for key, found in sorted(arm.items[pair].items())
+                }
+                for arm in have
+            }
+            for arm in have:
+                row = _describe(arm, baseline, spec["name"], pair, group, selected, parts[arm.name])
+                if arm is not baseline:
+                    name = f"{spec['name']}:{arm.name}:{benchmark}:{metric}:{group}"
+                    comparison = _test(
+                        unit, arm, pair, selected, parts[arm.name], parts[baseline.name], settings, name
+                    )
+                    _add_test(row, comparison)
+                rows.append(row)
+    _add_verdicts(rows, confidence)
+    return rows
+
+
+def _check_same_items(arms: list[Arm], pair: tuple[str, str], first: Items) -> None:
+    for arm in arms:
+        for key, found in arm.items[pair].items():
+            if not found.keys.equals(first.keys):
+                raise InputError(
+                    f"{arm.name}, data seed {key[0]}, training seed {key[1]}: its items of {pair[0]} "
+                    f"({pair[1]}) are not those of the other runs ({len(found.values)} and "
+                    f"{len(first.values)}); evaluate all arms on the same data"
+                )
+
+
+def _describe(
+    arm: Arm,
+    baseline: Arm,
+    table: str,
+    pair: tuple[str, str],
+    group: str,
+    selected: np.ndarray,
+    parts: Mapping[Run, np.ndarray],
+) -> dict[str, Any]:
+    benchmark, metric = pair
+    log = "perplexity" in metric
+    figures = {key: found.figure(metric, selected) for key, found in sorted(arm.items[pair].items())}
+    scaled = {key: float(value.mean()) for key, value in parts.items()}
+    mean = sum(scaled.values()) / len(scaled)
+    finite = all(math.isfinite(value) for value in figures.values())
+    figure_ = math.exp(mean) if log and mean < 700 else sum(figures.values()) / len(figures)
+    by_seed: dict[int, list[float]] = {}
+    for (data, _), value in scaled.items():
+        by_seed.setdefault(data, []).append(value)
+    means = [sum(values) / len(values) for values in by_seed.values()]
+    crossed = statistics.seed_variances(scaled) if finite else None
+    notes = []
+    if not finite:
+        notes.append("a figure is not finite")
+    if arm.amount is None or baseline.amount is None:
+        notes.append("training tokens unknown")
+    elif abs(arm.amount / baseline.amount - 1) > TOKEN_TOLERANCE:
+        notes.append(f"TRAINING TOKENS DIFFER from the baseline's by {arm.amount / baseline.amount - 1:+.1%}")
+    if benchmark in arm.limits:
+        notes.append(f"first {arm.limits[benchmark]} items of each task")
+    experiment, _, sampler = arm.name.rpartition("/")
+    return {
+        "table": table,
+        "arm": arm.name,
+        "experiment": experiment,
+        **{name: _plain(arm.ids.get(name)) for name in ("corpus", "clustering")},
+        "sampler": sampler,
+        **{name: _plain(arm.ids.get(name)) for name in ("budget", "model")},
+        "benchmark": benchmark,
+        "metric": metric,
+        "better": "higher" if more_is_better(metric) else "lower",
+        "group": group,
+        "figure": figure_,
+        "seeds": len(by_seed),
+        "runs": len(scaled),
+        "items": len(selected),
+        "training_tokens": arm.amount if arm.tokens else None,
+        "training_examples": arm.amount if not arm.tokens else None,
+        "train_documents": sum(arm.documents.values()) / len(arm.documents) if arm.documents else None,
+        "sd_seeds": float(np.std(means, ddof=1)) if finite and len(means) > 1 else None,
+        "sd_data": math.sqrt(crossed["data"]) if crossed else None,
+        "sd_training": math.sqrt(crossed["training"]) if crossed else None,
+        "sd_residual": math.sqrt(crossed["residual"]) if crossed else None,
+        "is_baseline": arm is baseline,
+        "baseline": baseline.name,
+        "scale": "log ratio" if log else "difference",
+        **dict.fromkeys(TESTED),
+        "notes": notes,
+        "_files": sorted(arm.files[pair]),
+        "_baseline_files": sorted(baseline.files[pair]),
+        "_sources": sorted({*arm.sources, *baseline.sources}),
+    }
+
+
+TESTED = (
+    "effect", "standard_error", "ci_low", "ci_high", "interval", "test", "p", "p_adjusted",
+    "smallest_gap", "smallest_gap_family", "verdict",
+)  # fmt: skip
+
+
+def _test(
+    unit: str,
+    arm: Arm,
+    pair: tuple[str, str],
+    selected: np.ndarray,
+    left: Mapping[Run, np.ndarray],
+    right: Mapping[Run, np.ndarray],
+    settings: Mapping[str, Any],
+    name: str,
+) -> Comparison | None:
+    if not all(np.isfinite(value).all() for value in [*left.values(), *right.values()]):
+        return None
+    confidence = settings.get("confidence", 0.95)
+    if unit == "samplers":
+        return statistics.compare_samplers(left, right, confidence)
+    (mine,), (other,) = left.values(), right.values()
+    items = next(iter(arm.items[pair].values()))
+    weights = items.weights[selected]
+    binary = (
+        pair[1] != "f1"
+        and more_is_better(pair[1])
+        and bool(np.all(weights == 1) and np.isin(np.concatenate([mine, other]), (0.0, 1.0)).all())
+    )
+    return statistics.compare_models(
+        mine, other, binary, confidence, settings.get("resamples", 5000), statistics.seed_of(name)
+    )
+
+
+def _add_test(row: dict[str, Any], comparison: Comparison | None) -> None:
+    row["_comparison"] = comparison
+    if comparison is None:
+        return
+    row.update(
+        effect=comparison.effect,
+        standard_error=comparison.standard_error,
+        ci_low=comparison.low,
+        ci_high=comparison.high,
+        interval=comparison.unit,
+        test=comparison.test,
+        p=comparison.p,
+    )
+    if comparison.note:
+        row["notes"].append(comparison.note)
+
+
+def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
+    """Adjusts p over the family (all tests of the table) and concludes."""
+    tested = [row for row in rows if row["p"] is not None]
+    for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
+        row["p_adjusted"] = adjusted
+    level = 1 - confidence
+    for row in rows:
+        if row["is_baseline"]:
+            continue
+        comparison = row.pop("_comparison")
+        if comparison is not None and row["p"] is not None:
+            row["smallest_gap"] = statistics.smallest_gap(comparison, level, POWER)
+            row["smallest_gap_family"] = statistics.smallest_gap(comparison, level / len(tested), POWER)
+        row["verdict"] = statistics.verdict(
+            row["effect"] or 0.0, row["p_adjusted"], confidence, more_is_better(row["metric"])
+        )
+
+
+# -- files --------------------------------------------------------------------------------------------
+
+COLUMNS = (
+    "table", "arm", "experiment", "corpus", "clustering", "sampler", "budget", "model", "benchmark", "metric",
+    "better", "group", "figure", "seeds", "runs", "items", "training_tokens", "training_examples",
+    "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", "is_baseline", "baseline", "scale",
+    *TESTED, "notes",
+)  # fmt: skip
+CLAIM_COLUMNS = (
+    "table", "claim", "arm", "baseline", "benchmark", "metric", "group", "figure", "baseline_figure", "scale",
+    "effect", "ci_low", "ci_high", "interval", "p", "p_adjusted", "verdict", "seeds", "baseline_seeds", "items",
+    "kind", "figure_files", "baseline_files", "source_files", "notes",
+)  # fmt: skip
+
+
+def _cell(value: Any) -> str:
+    """A CSV cell: floats by their shortest exact form, lists joined by "; ", None empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    if isinstance(value, float):
+        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
+    return str(value)
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> None:
+    with atomic_path(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+
+
+def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The claim ledger: one row for each comparison, with the files each number came from."""
+    reference = {(row["benchmark"], row["metric"], row["group"]): row for row in rows if row["is_baseline"]}
+    ledger = []
+    for row in rows:
+        if row["is_baseline"]:
+            continue
+        other = reference[row["benchmark"], row["metric"], row["group"]]
+        where = f"{row['benchmark']} ({row['metric']}{'' if row['group'] == ALL else ', ' + row['group']})"
+        said = {
+            statistics.BETTER: f"{row['arm']} is better than {row['baseline']} on {where}",
+            statistics.WORSE: f"{row['arm']} is worse than {row['baseline']} on {where}",
+            statistics.SAME: f"{row['arm']} is not distinguishable from {row['baseline']} on {where}",
+            statistics.LITTLE: f"too little data to tell {row['arm']} from {row['baseline']} on {where}",
+        }
+        ledger.append(
+            {
+                **{name: row.get(name) for name in CLAIM_COLUMNS},
+                "claim": said[row["verdict"]],
+                "baseline_figure": other["figure"],
+                "baseline_seeds": other["seeds"],
+                "kind": "measured",
+                "figure_files": row["_files"],
+                "baseline_files": row["_baseline_files"],
+                "source_files": row["_sources"],
+            }
+        )
+    return ledger
+
+
+def main(
+    *,
+    evaluations: list[Path],
+    subsets: list[Path] = [],
+    models: list[Path] = [],
+    spec: str,
+    out: Path,
+) -> None:
+    """Compares the arms of one table.
+
+    Args:
+        evaluations: results.json files, each with items.parquet beside it.
+        subsets: manifest.json files of the subsets.
+        models: manifest.json files of the models (training tokens).
+        spec: JSON with the keys `name`, `table`, `arms` (experiment/sampler -> ids), `suites`.
+        out: prefix of the files to write: .csv, .md, .tex, .html, .svg, .png, .claims.csv.
+    """
+    from winnow import render
+
+    settings = read_spec(spec, "name", "table", "arms", "suites")
+    arms = collect(evaluations, subsets, models, settings)
+    rows = compare(arms, settings)
+    tests = sum(row["p"] is not None for row in rows)
+    say(f"[compare {settings['name']}] {len(arms)} arms, {len(rows)} rows, {tests} tests")
+    for note in render.warnings_of(rows):
+        say(f"[compare {settings['name']}] {note}")
+    render.write_all(out, rows, settings)
+    write_csv(Path(f"{out}.claims.csv"), claims(rows), CLAIM_COLUMNS)
+    write_csv(Path(f"{out}.csv"), rows, COLUMNS)
+
+
+if __name__ == "__main__":
+    run(main)
