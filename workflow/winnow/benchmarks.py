@@ -1,0 +1,569 @@
+"""Benchmark data: folders that `winnow.evaluate` reads.
+
+`heldout` turns the held-out documents of a corpus into items (bits per byte, a cloze choice, labels), `grammar`
+draws minimal pairs, `mirror` turns local files, or a downloaded Hub snapshot, into the data set that a task of
+lm-eval asks for. A folder has `manifest.json` and, of a local benchmark, `data.parquet` (one row an item) with
+`task.yaml`, the lm-eval task that reads it (no paths in it: folders can be moved, `winnow.evaluate` fills them
+in); a mirror has the data set at `<owner>/<name>/`, so that inside the folder the stock
+`lm_eval --tasks ...` finds its data, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from winnow.keys import keys
+from winnow.stage import InputError, atomic_path, canonical, read_spec, run, say, write_json, write_text
+
+STAGE_VERSION = 1
+
+TEXT_CHARACTERS = 4_000
+"""Longest text of a bits-per-byte or label item, in characters: a few long documents must not be the figure."""
+
+CONTEXT_WORDS = 64
+CONTINUATION_WORDS = 12
+SHORTEST_CLOZE = 2 * CONTINUATION_WORDS
+"""Words of a cloze item: a document needs SHORTEST_CLOZE of them; its context is all but the last
+CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words."""
+
+CHOICES = 4
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out documents in ascending order of `doc`: int64 [n], texts, group names or None, labels or None."""
+
+    doc: np.ndarray
+    text: list[str]
+    group: list[str | None]
+    label: list[int | None]
+
+
+def read_heldout(documents: list[Path], heldout: Path, group: str | None) -> HeldOut:
+    """The documents with role `heldout`, from parquet shards of the stage documents.
+
+    Raises InputError if there is none, if a shard lacks the group column, or if a document is missing.
+    """
+    roles = pq.read_table(heldout, columns=["doc", "role"])
+    wanted = roles.filter(pc.equal(roles["role"], "heldout"))["doc"].combine_chunks()
+    if len(wanted) == 0:
+        raise InputError(
+            f"{heldout}: no document is held out, so there is nothing to evaluate on; set corpus.heldout.documents"
+        )
+    parts = []
+    for path in documents:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if group is not None and group not in names:
+            raise InputError(f"{path}: no column {group!r} to group by; it has {', '.join(names)}")
+        columns = list(
+            dict.fromkeys(
+                ["doc", "text", *([group] if group else []), *(["label"] if "label" in names else [])]
+            )
+        )
+        for batch in file.iter_batches(columns=columns, batch_size=4096):
+            kept = pa.Table.from_batches([batch]).filter(pc.is_in(batch.column("doc"), value_set=wanted))
+            if kept.num_rows:
+                parts.append(kept)
+    table = pa.concat_tables(parts, promote_options="default").sort_by("doc") if parts else None
+    found = table.num_rows if table is not None else 0
+    if table is None or found != len(wanted):
+        raise InputError(f"{heldout}: {len(wanted) - found} of {len(wanted)} held-out documents are not in the "
+                         f"{len(documents)} document file(s) given; give all shards")  # fmt: skip
+    missing: list[Any] = [None] * found
+    return HeldOut(
+        doc=table["doc"].to_numpy(),
+        text=table["text"].to_pylist(),
+        group=[None if g is None else str(g) for g in table[group].to_pylist()] if group else missing,
+        label=table["label"].to_pylist() if "label" in table.column_names else missing,
+    )
+
+
+def choose(doc: np.ndarray, items: int, seed: int) -> np.ndarray:
+    """Indices (ascending) of the `items` smallest keys of purpose `benchmark`; ties cannot be: keys are a bijection."""
+    if len(doc) <= items:
+        return np.arange(len(doc))
+    order = np.argsort(keys("benchmark", seed, doc), kind="stable")
+    return np.sort(order[:items])
+
+
+def split_words(text: str) -> tuple[str, str] | None:
+    """(context, continuation) of a cloze item, or None if the document is too short.
+
+    Both keep the document's white space inside and none at their ends.
+    """
+    ends = [m.end() for m in _first_words(text, CONTEXT_WORDS + CONTINUATION_WORDS)]
+    if len(ends) < SHORTEST_CLOZE:
+        return None
+    cut = ends[len(ends) - CONTINUATION_WORDS - 1]
+    return text[:cut].strip(), text[cut : ends[-1]].strip()
+
+
+def _first_words(text: str, words: int) -> Iterator[re.Match[str]]:
+    for count, match in enumerate(re.finditer(r"\S+", text)):
+        if count == words:
+            return
+        yield match
+
+
+def cloze_items(held: HeldOut, items: int, seed: int) -> dict[str, list[Any]]:
+    """Cloze items: the true continuation among CHOICES, the false ones from other documents, of the same group
+    as far as it has enough different ones.
+
+    The documents of a group stand on a circle ordered by their keys; an item takes the continuations that
+    follow its own. The place of the true one is the lowest bits of the key.
+    Returns columns item, group, context, choices, label. Raises InputError if too few documents are long enough.
+    """
+    pairs = [split_words(text) for text in held.text]
+    long = np.array([i for i, pair in enumerate(pairs) if pair is not None], dtype=np.int64)
+    if len({pairs[i][1] for i in long}) < CHOICES:  # type: ignore[index]
+        raise InputError(
+            f"cloze: {len(long)} held-out documents have the {SHORTEST_CLOZE} words an item needs, and at least "
+            f"{CHOICES} with different continuations are wanted; hold out more documents"
+        )
+    key = keys("benchmark", seed, held.doc)
+    ring = long[np.argsort(key[long], kind="stable")]
+    rings: dict[str | None, list[int]] = {}
+    place: dict[int, int] = {}
+    place_in_all = {int(i): n for n, i in enumerate(ring)}
+    for i in ring.tolist():
+        members = rings.setdefault(held.group[i], [])
+        place[i] = len(members)
+        members.append(i)
+    rows: dict[str, list[Any]] = {name: [] for name in ("item", "group", "context", "choices", "label")}
+    for i in long[choose(held.doc[long], items, seed)].tolist():
+        context, true = pairs[i]  # type: ignore[misc]
+        own = rings[held.group[i]]
+        false: list[str] = []
+        for members, start in ((own, place[i]), (ring.tolist(), place_in_all[i])):
+            for step in range(1, len(members)):
+                if len(false) == CHOICES - 1:
+                    break
+                other = pairs[members[(start + step) % len(members)]][1]  # type: ignore[index]
+                if other != true and other not in false:
+                    false.append(other)
+        label = int(key[i] % np.uint64(CHOICES))
+        rows["item"].append(int(held.doc[i]))
+        rows["group"].append(held.group[i])
+        rows["context"].append(context)
+        rows["choices"].append([*false[:label], true, *false[label:]])
+        rows["label"].append(label)
+    return rows
+
+
+TASKS: dict[str, dict[str, Any]] = {
+    "bits-per-byte": {
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "text",
+        "metric_list": [{"metric": "bits_per_byte"}, {"metric": "byte_perplexity"}],
+    },
+    "cloze": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "context",
+        "doc_to_choice": "choices",
+        "doc_to_target": "label",
+        "metric_list": [
+            {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
+            {"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True},
+        ],
+    },
+    "minimal-pairs": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "",
+        "doc_to_choice": "choices",
+        "doc_to_target": "label",
+        "num_fewshot": 0,
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    },
+}
+"""lm-eval tasks of the local benchmarks; the fields of an item are named, so texts are never read as templates."""
+
+SCHEMAS: dict[str, pa.Schema] = {
+    form: pa.schema([("item", pa.int64()), ("group", pa.string()), *extra])
+    for form, extra in {
+        "bits-per-byte": [("text", pa.string())],
+        "cloze": [("context", pa.string()), ("choices", pa.list_(pa.string())), ("label", pa.int64())],
+        "minimal-pairs": [("choices", pa.list_(pa.string())), ("label", pa.int64())],
+        "labels": [("text", pa.string()), ("label", pa.int64())],
+    }.items()
+}
+
+
+def write_local(
+    out_dir: Path, name: str, form: str, rows: dict[str, list[Any]], manifest: dict[str, Any]
+) -> None:
+    """Writes `data.parquet`, `task.yaml` (not of labels) and, last, `manifest.json`."""
+    import yaml
+
+    with atomic_path(out_dir / "data.parquet") as partial:
+        pq.write_table(pa.Table.from_pydict(rows, schema=SCHEMAS[form]), partial, compression="zstd")
+    if form in TASKS:
+        task = {"task": name, "dataset_path": "parquet", "dataset_name": None, "test_split": "test",
+                **TASKS[form], "metadata": {"version": 1.0}}  # fmt: skip
+        write_text(out_dir / "task.yaml", yaml.safe_dump(task, sort_keys=False))
+    groups = Counter(g for g in rows["group"] if g is not None)
+    write_json(out_dir / "manifest.json", {
+        "name": name, "kind": form, "items": len(rows["item"]), "groups": dict(sorted(groups.items())), **manifest,
+    })  # fmt: skip
+    say(f"[benchmarks] {name}: {len(rows['item']):,} items ({form}), {len(groups)} groups")
+
+
+def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -> None:
+    """Makes a benchmark of the corpus's held-out documents.
+
+    Parameters
+    ----------
+    documents: parquet shards of the corpus, all of them.
+    heldout: heldout.parquet of the corpus; only role `heldout` is used.
+    spec: JSON: `benchmark` (heldout: bits-per-byte, cloze or labels; items; seed), `name`, `group` (meta column or null).
+    out_dir: folder to write.
+    """
+    settings = read_spec(spec, "benchmark", "group", "name")
+    definition = settings["benchmark"]
+    form = definition.get("heldout")
+    if form is None:
+        raise InputError(
+            "--spec benchmark: missing key 'heldout': this sub-command makes held-out benchmarks"
+        )
+    items, seed = definition.get("items", 1000), definition.get("seed", 0)
+    held = read_heldout(documents, heldout, settings["group"])
+    if form == "cloze":
+        rows = cloze_items(held, items, seed)
+    else:
+        chosen = choose(held.doc, items, seed)
+        rows = {
+            "item": [int(held.doc[i]) for i in chosen],
+            "group": [held.group[i] for i in chosen],
+            "text": [held.text[i][:TEXT_CHARACTERS] for i in chosen],
+        }
+        if form == "labels":
+            rows["label"] = [held.label[i] for i in chosen]
+            if None in rows["label"]:
+                raise InputError(f"{documents[0]}: held-out documents without a label; benchmarks of labels need "
+                                 "corpus.label and a label for each held-out document")  # fmt: skip
+    write_local(out_dir, settings["name"], form, rows, {"spec": settings, "stage_version": STAGE_VERSION})
+
+
+def grammar(*, spec: str, out_dir: Path) -> None:
+    """Makes minimal pairs (a sentence of the story grammar and a broken twin); a model should prefer the first.
+
+    Parameters
+    ----------
+    spec: JSON: `benchmark` (grammar: minimal-pairs; items; seed) and `name`.
+    out_dir: folder to write.
+    """
+    settings = read_spec(spec, "benchmark", "name")
+    definition = settings["benchmark"]
+    if "grammar" not in definition:
+        raise InputError(
+            "--spec benchmark: missing key 'grammar': this sub-command makes benchmarks of the grammar"
+        )
+    from winnow.generators import story_grammar
+
+    pairs = story_grammar.minimal_pairs(items=definition.get("items", 400), seed=definition.get("seed", 0))
+    write_local(
+        out_dir,
+        settings["name"],
+        definition["grammar"],
+        minimal_pair_items(pairs),
+        {"spec": settings, "stage_version": STAGE_VERSION},
+    )
+
+
+def minimal_pair_items(pairs: list[tuple[str, str, str]]) -> dict[str, list[Any]]:
+    """Rows from (good, bad, phenomenon): the good sentence is choice 0, as in BLiMP (Warstadt et al. 2020)."""
+    return {
+        "item": list(range(len(pairs))),
+        "group": [phenomenon for _, _, phenomenon in pairs],
+        "choices": [[good, bad] for good, bad, _ in pairs],
+        "label": [0] * len(pairs),
+    }
+
+
+# --- mirrors of the data sets of stock tasks
+
+
+@dataclass(frozen=True)
+class StockTask:
+    """A leaf of a task or group of lm-eval: the data set it reads, the splits whose items it uses, and those that
+    it names for few-shot examples which it does not show (it opens them all the same)."""
+
+    name: str
+    dataset_path: str
+    dataset_name: str | None
+    used: tuple[str, ...]
+    opened: tuple[str, ...]
+
+
+def tasks_folder() -> Path:
+    """The folder of lm-eval's own task definitions (without importing lm-eval)."""
+    import importlib.util
+
+    found = importlib.util.find_spec("lm_eval")
+    if found is None or not found.submodule_search_locations:
+        raise InputError("lm-eval is not installed; run `make` to make the environment")
+    return Path(next(iter(found.submodule_search_locations))) / "tasks"
+
+
+def find_folder(task: str) -> str:
+    """Folder, relative to lm-eval's tasks, of the file that defines a task or group named `task`.
+
+    Reads the files as text: lm-eval's own index of all 14,000 takes most of 20 s.
+    Raises InputError if no file defines it.
+    """
+    root = tasks_folder()
+    line = re.compile(rf'^["\']?(?:task|group)["\']?: *["\']?{re.escape(task)}["\']?\s*$', re.MULTILINE)
+    near = [root / task.split("_")[0], root / task]
+    for start in [*(p for p in near if p.is_dir()), root]:
+        for path in sorted(start.rglob("*.yaml")):
+            if line.search(path.read_text(encoding="utf-8", errors="replace")):
+                return path.parent.relative_to(root).as_posix()
+    raise InputError(f"task {task!r}: lm-eval has no task or group of this name")
+
+
+def stock_tasks(task: str, folder: str) -> list[StockTask]:
+    """The leaves of a task or group of lm-eval, by its own definitions."""
+    from lm_eval.tasks._index import Kind, TaskIndex
+
+    index = TaskIndex.build([tasks_folder() / folder])
+
+    def expand(name: str, extra: dict[str, Any]) -> Iterator[StockTask]:
+        entry = index.get(name)
+        if entry is None:
+            raise InputError(f"task {task!r}: its member {name!r} is not defined in lm_eval/tasks/{folder}")
+        if entry.kind == Kind.TAG:
+            for member in sorted(entry.tags):
+                yield from expand(member, extra)
+            return
+        definition = {**(entry.cfg or {}), **extra}
+        if entry.kind == Kind.GROUP:
+            for member in (entry.cfg or {})["task"]:
+                if isinstance(member, str):
+                    yield from expand(member, extra)
+                else:
+                    yield from expand(member.get("group") or member["task"], {**extra, **member})
+            return
+        if entry.kind != Kind.TASK or "dataset_path" not in definition:
+            raise InputError(f"task {name!r}: it makes its data by code and cannot be mirrored")
+        named = [definition.get(f"{kind}_split") for kind in ("test", "validation", "fewshot", "training")]
+        used = [next(split for split in named if split)]
+        if definition.get("num_fewshot"):
+            used.append(definition.get("fewshot_split") or named[3] or named[1] or used[0])
+        yield StockTask(
+            name=name,
+            dataset_path=definition["dataset_path"],
+            dataset_name=definition.get("dataset_name"),
+            used=tuple(dict.fromkeys(used)),
+            opened=tuple(dict.fromkeys(split for split in named if split and split not in used)),
+        )
+
+    return list(expand(task, {}))
+
+
+def expand_path(text: str) -> Path:
+    """A path with `${NAME}` and `${NAME:-default}` taken from the environment. Raises InputError for an unset name."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1]) or match[3]
+        if found is None:
+            raise InputError(f"{text}: the environment has no {match[1]}")
+        return found
+
+    return Path(re.sub(r"\$\{(\w+)(:-([^}]*))?\}", value, text))
+
+
+def read_rows(path: Path) -> pa.Table:
+    """All rows of a jsonl, jsonl.gz, jsonl.zst, or parquet file. Raises InputError naming the file and line."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file (benchmark data)")
+    if path.suffix == ".parquet":
+        return pq.read_table(path)
+    rows = []
+    number = 0
+    with contextlib.ExitStack() as stack:
+        file: Any = stack.enter_context(open(path, "rb"))
+        if path.name.endswith(".zst"):
+            import zstandard
+
+            file = stack.enter_context(zstandard.open(file, "rb"))
+        elif path.name.endswith(".gz"):
+            file = stack.enter_context(gzip.open(file))
+        try:
+            for line in file:
+                number += 1
+                if line.strip():
+                    rows.append(json.loads(line))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: line {number}: not JSON in UTF-8 ({error})") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{path}: damaged after line {number} ({error})") from None
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: wanted one JSON object a line, and at least one")
+    return pa.Table.from_pylist(rows)
+
+
+def write_dataset(
+    folder: Path, tables: dict[str, dict[str, pa.Table]], title: str
+) -> dict[str, dict[str, int]]:
+    """Writes `tables[config][split]` as a data set that `datasets.load_dataset(folder, config)` opens.
+
+    Returns rows per config and split.
+    """
+    card = ["---", "configs:"]
+    rows: dict[str, dict[str, int]] = {}
+    for config, splits in sorted(tables.items()):
+        card += [f"- config_name: {json.dumps(config)}", "  data_files:"]
+        rows[config] = {}
+        for split, table in splits.items():
+            path = f"{config}/{split}.parquet"
+            with atomic_path(folder / path) as partial:
+                pq.write_table(table, partial, compression="zstd")
+            card += [f"  - split: {split}", f"    path: {json.dumps(path)}"]
+            rows[config][split] = table.num_rows
+    write_text(folder / "README.md", "\n".join([*card, "---", "", f"# {title}", "",
+                                                "A local mirror for evaluation at the tasks' own number of shots; not for distribution.", ""]))  # fmt: skip
+    return rows
+
+
+def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) -> dict[str, dict[str, int]]:
+    """Writes the data set that `leaves` read, from a file of each split.
+
+    With `config_column`, the rows of a config are those with its name in that column; without, there must be
+    one config. A split that a task opens without using it at its number of shots (none), and that the files
+    lack, gets one row of the split that is used: `datasets` opens no empty split. Raises InputError for a split or a config that a task needs and the files lack.
+    """
+    column = data.get("config_column")
+    configs = list(dict.fromkeys(leaf.dataset_name or "default" for leaf in leaves))
+    if column is None and len(configs) > 1:
+        raise InputError(f"benchmark data: the task reads {len(configs)} configs ({', '.join(configs[:3])}, ...); "
+                         "name the column that tells them apart as data.config_column")  # fmt: skip
+    tables: dict[str, dict[str, pa.Table]] = {config: {} for config in configs}
+    for split, text in data["files"].items():
+        path = expand_path(text)
+        table = read_rows(path)
+        if column is None:
+            tables[configs[0]][split] = table
+            continue
+        if column not in table.column_names:
+            raise InputError(f"{path}: no column {column!r}; it has {', '.join(table.column_names)}")
+        for config in configs:
+            part = table.filter(pc.equal(table[column], config))
+            if part.num_rows:
+                tables[config][split] = part
+    for leaf in leaves:
+        config = leaf.dataset_name or "default"
+        for split in leaf.used:
+            if split not in tables[config]:
+                raise InputError(
+                    f"benchmark data: task {leaf.name} needs the split {split!r} of config {config!r}; "
+                    f"the files give {', '.join(tables[config]) or 'none'}"
+                )
+        for split in leaf.opened:
+            tables[config].setdefault(split, tables[config][leaf.used[0]].slice(0, 1))
+    return write_dataset(folder, tables, leaves[0].dataset_path)
+
+
+def mirror_snapshot(leaves: list[StockTask], snapshot: Path, folder: Path) -> dict[str, dict[str, int]]:
+    """Copies the card and the data files of a downloaded Hub snapshot; code in it is left behind.
+
+    Raises InputError if the card, or the folders, do not offer a config that a task reads.
+    """
+    import yaml
+
+    files = [p for p in sorted(snapshot.rglob("*")) if p.is_file() and p.name != ".gitattributes"]
+    kept = [
+        p
+        for p in files
+        if p.name == "README.md" or re.search(r"\.(parquet|jsonl?|csv|tsv|txt)(\.(gz|zst))?$", p.name)
+    ]
+    if not any(p.name != "README.md" for p in kept):
+        raise InputError(
+            f"{snapshot}: no data files (parquet, json, jsonl, csv); a data set made by code cannot be mirrored"
+        )
+    card = snapshot / "README.md"
+    front = (
+        re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL) if card.exists() else None
+    )
+    offered = (
+        {c["config_name"] for c in ((yaml.safe_load(front[1]) or {}).get("configs") or [])}
+        if front
+        else set()
+    )
+    for leaf in leaves:
+        if leaf.dataset_name and offered and leaf.dataset_name not in offered:
+            raise InputError(f"{snapshot}: no config {leaf.dataset_name!r}, which {leaf.name} reads; "
+                             f"it has {', '.join(sorted(offered)[:5])}")  # fmt: skip
+    for path in kept:
+        with atomic_path(folder / path.relative_to(snapshot)) as partial:
+            shutil.copyfile(path, partial)
+    return {}
+
+
+def mirror(
+    *, spec: str, out_dir: Path, snapshot: Path | None = None, files: list[Path] | None = None
+) -> None:
+    """Makes the data set that a stock task (or group) of lm-eval reads.
+
+    Parameters
+    ----------
+    spec: JSON: `benchmark` (task, data) and `name`.
+    out_dir: folder to write; the data set goes to `<dataset_path of the task>/` inside it.
+    snapshot: downloaded snapshot of the Hub data set, for data with `hub`.
+    files: the files of data.files again; not read from here (a rule names its inputs).
+    """
+    settings = read_spec(spec, "benchmark", "name")
+    definition, name = settings["benchmark"], settings["name"]
+    if "task" not in definition:
+        raise InputError(
+            "--spec benchmark: missing key 'task': this sub-command mirrors the data of stock tasks"
+        )
+    folder = find_folder(definition["task"])
+    leaves = stock_tasks(definition["task"], folder)
+    paths = sorted({leaf.dataset_path for leaf in leaves})
+    if len(paths) > 1:
+        raise InputError(
+            f"task {definition['task']!r} reads {len(paths)} data sets ({', '.join(paths)}); name its members as benchmarks"
+        )
+    data = definition["data"]
+    if "files" in data:
+        rows = mirror_files(leaves, data, out_dir / paths[0])
+    elif snapshot is None:
+        raise InputError(
+            f"benchmark {name}: data {data['hub']} at {data['revision']} needs --snapshot, its downloaded folder"
+        )
+    else:
+        rows = mirror_snapshot(leaves, snapshot, out_dir / paths[0])
+    write_json(out_dir / "manifest.json", {
+        "name": name,
+        "kind": "stock",
+        "task": definition["task"],
+        "folder": folder,
+        "dataset": paths[0],
+        "leaves": [leaf.name for leaf in leaves],
+        "rows": rows,
+        "spec": {"name": name, "data": json.loads(canonical(data))},
+        "stage_version": STAGE_VERSION,
+    })  # fmt: skip
+    total = sum(n for splits in rows.values() for n in splits.values())
+    say(f"[benchmarks] {name}: {len(leaves)} task(s), {len(rows)} config(s), {total:,} rows for {paths[0]}")
+
+
+if __name__ == "__main__":
+    run(heldout, grammar, mirror)

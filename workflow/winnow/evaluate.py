@@ -1,0 +1,549 @@
+"""Evaluates one model on a suite of benchmarks in one process, through lm-eval, and keeps every item.
+
+In: a model folder (Hugging Face format, safetensors) and benchmark folders of `winnow.benchmarks`. Out:
+`items.parquet`, one row per item and metric, and `results.json` with lm-eval's own figures, versions and
+timings. Stock tasks keep lm-eval's prompts and metrics; only where their data set lies is replaced. A classifier
+(architecture `*ForSequenceClassification`) is evaluated on benchmarks of labels, by its own batched prediction.
+Nothing is fetched: everything is read from local files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.config import check_definition
+from winnow.stage import (
+    InputError,
+    Progress,
+    atomic_path,
+    canonical,
+    read_json,
+    read_spec,
+    run,
+    say,
+    write_json,
+)
+
+STAGE_VERSION = 1
+
+ITEMS = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("task", pa.string()),
+        ("item", pa.int64()),
+        ("group", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("weight", pa.float64()),
+        ("label", pa.int32()),
+        ("prediction", pa.int32()),
+    ]
+)
+"""Columns of items.parquet. `value` of bits_per_byte is that of the item and `weight` its bytes; of perplexity it is
+the log-likelihood of the item; else `weight` is 1. `label` and `prediction` are places among the choices (or
+classes), null where there are none."""
+
+TOKENS_CPU, LOGITS_CPU = 8_192, 2**26
+TOKENS_GPU, LOGITS_GPU = 131_072, 2**31
+"""Limits of a batch that sizes itself: padded tokens, and tokens times vocabulary (what the logits take)."""
+
+
+# --- reading what is asked
+
+
+def read_suite(text: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """(ids with the suite's name, benchmark definitions by name) from the JSON of `--spec`."""
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--spec: not JSON ({error.msg} at character {error.pos})") from None
+    suite = raw.pop("suite", None) if isinstance(raw, dict) else None
+    if not isinstance(suite, str):
+        raise InputError("--spec: missing key 'suite', the name of the suite")
+    settings = read_spec(canonical(raw), "ids", "benchmarks")
+    for name, definition in settings["benchmarks"].items():
+        check_definition("benchmark", definition, where=f"--spec benchmarks.{name}")
+    return {**settings["ids"], "suite": suite}, settings["benchmarks"]
+
+
+def read_manifests(folders: list[Path], wanted: dict[str, Any]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Folder and manifest of each benchmark asked for. Raises InputError if folders and names do not match."""
+    found = {}
+    for folder in folders:
+        path = folder / "manifest.json"
+        if not path.exists():
+            raise InputError(f"{folder}: no manifest.json; benchmark folders are made by winnow.benchmarks")
+        manifest = read_json(path)
+        if manifest["name"] in found:
+            raise InputError(f"{folder}: a second benchmark named {manifest['name']!r}")
+        found[manifest["name"]] = (folder, manifest)
+    if set(found) != set(wanted):
+        odd = sorted(set(found) ^ set(wanted))[0]
+        raise InputError(
+            f"benchmark {odd!r}: {'its folder is not given' if odd in wanted else 'not in --spec benchmarks'}"
+        )
+    return {name: found[name] for name in wanted}
+
+
+def is_classifier(model: Path) -> bool:
+    """Whether the folder holds a sequence classifier. Raises InputError if it is not a model with safetensors."""
+    if not (model / "config.json").exists():
+        raise InputError(f"{model}: no config.json; wanted a model folder in Hugging Face format")
+    if not any(model.glob("*.safetensors")):
+        raise InputError(f"{model}: no .safetensors file; other weight formats are not read")
+    architectures = read_json(model / "config.json").get("architectures") or [""]
+    return architectures[0].endswith("ForSequenceClassification")
+
+
+def load(model: Path, kind: str) -> tuple[Any, Any, Any]:
+    """(model in evaluation mode on its device, tokenizer, device); kind is a suffix of transformers' Auto classes.
+
+    float32 on a CPU, bfloat16 on a GPU. Raises InputError if a weight was newly initialised or did not fit:
+    the figures would be those of a partly random model.
+    """
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    loaded, info = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
+        model, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+        output_loading_info=True, ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    wrong = [
+        *info["missing_keys"],
+        *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]),
+    ]
+    if wrong:
+        raise InputError(f"{model}: {len(wrong)} weights were newly initialised on load ({', '.join(sorted(wrong)[:3])}): "
+                         "the file does not hold this model")  # fmt: skip
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        model, trust_remote_code=False, local_files_only=True
+    )
+    return loaded.to(device).eval(), tokenizer, device
+
+
+# --- language models, through lm-eval
+
+
+@contextlib.contextmanager
+def _accelerate() -> Iterator[None]:
+    """Lets lm-eval's HFLM be imported where the package accelerate is not installed.
+
+    Its module names four things of accelerate at the top, none of which is used when the model is handed over
+    loaded, as here. Where accelerate is installed this does nothing.
+    """
+    from transformers.utils import is_accelerate_available
+
+    if is_accelerate_available() or importlib.util.find_spec("accelerate"):
+        yield
+        return
+
+    def absent(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("accelerate is not installed")
+
+    top, utils = types.ModuleType("accelerate"), types.ModuleType("accelerate.utils")
+    for module, names in (
+        (top, ("Accelerator", "InitProcessGroupKwargs", "find_executable_batch_size")),
+        (utils, ("get_max_memory",)),
+    ):
+        for name in names:
+            setattr(module, name, absent)
+    sys.modules.update({"accelerate": top, "accelerate.utils": utils})
+    try:
+        yield
+    finally:
+        del sys.modules["accelerate"], sys.modules["accelerate.utils"]
+
+
+def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
+    """lm-eval's HFLM around a loaded model; with batch_size 0 its batches size themselves by a token budget.
+
+    The scores are HFLM's own: only how requests are gathered into batches differs.
+    """
+    with _accelerate():
+        from lm_eval.models.huggingface import HFLM
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    class Batched(HFLM):
+        budget = 0
+        _batch = (0, 0)
+        progress = Progress("evaluate", unit="sequences")
+
+        def _batch_scheduler(self, pos: int, n_reordered_requests: Any) -> int:
+            """Size of the batch that holds request `pos` of a list sorted from long to short."""
+            start, size = self._batch
+            if pos == 0 or pos >= start + size:
+                _, context, continuation = n_reordered_requests[pos]
+                longest = min(len(context) + len(continuation), self.max_length)
+                start, size = self._batch = (pos, max(1, self.budget // longest))
+            return size
+
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            if self.batch_size != "auto":
+                return super().loglikelihood_rolling(requests, disable_tqdm=True)
+            windows, owners = [], []
+            for owner, request in enumerate(requests):
+                for window in get_rolling_token_windows(
+                    token_list=self.tok_encode(request.args[0]),
+                    prefix_token=self.prefix_token_id,
+                    max_seq_len=self.max_length,
+                    context_len=1,
+                ):
+                    windows.append((None, *make_disjoint_window(window)))
+                    owners.append(owner)
+            totals = [0.0] * len(requests)
+            for owner, (value, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+                totals[owner] += value
+            return totals
+
+        def _loglikelihood_tokens(
+            self, requests: Any, disable_tqdm: bool = True, override_bs: Any = None
+        ) -> Any:
+            if override_bs is None:
+                total = len({(*context, *continuation[:-1]) for _, context, continuation in requests})
+                self.progress = Progress("evaluate", total=total, unit="sequences")
+            return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+
+        def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
+            logits = super()._model_call(inps, attn_mask, labels)
+            self.progress.add(len(inps))
+            return logits
+
+    lm = Batched(pretrained=model, tokenizer=tokenizer, batch_size=batch_size or "auto")
+    lm.budget = token_budget(model.device.type, model.config.vocab_size)
+    return lm
+
+
+def token_budget(device: str, vocabulary: int) -> int:
+    """Padded tokens of a batch that sizes itself."""
+    tokens, logits = (TOKENS_CPU, LOGITS_CPU) if device == "cpu" else (TOKENS_GPU, LOGITS_GPU)
+    return max(1, min(tokens, logits // vocabulary))
+
+
+def load_tasks(
+    benchmarks: dict[str, tuple[Path, dict[str, Any]]], cache: Path
+) -> tuple[Any, list[Any], dict[str, list[str]]]:
+    """(task manager, tasks and groups of lm-eval, names of the leaf tasks of each benchmark).
+
+    `cache` is where `datasets` may put its files. Raises InputError if two benchmarks have a task in common.
+    """
+    import yaml
+    from lm_eval.tasks import TaskManager
+
+    from winnow.benchmarks import tasks_folder
+
+    stock = [(folder, m) for folder, m in benchmarks.values() if m["kind"] == "stock"]
+    folders = sorted({str(tasks_folder() / m["folder"]) for _, m in stock})
+    manager = TaskManager(include_defaults=False, include_path=folders)
+    built: list[Any] = []
+    leaves: dict[str, list[str]] = {}
+    for name, (folder, manifest) in benchmarks.items():
+        if manifest["kind"] == "stock":
+            where = {
+                "dataset_path": str((folder / manifest["dataset"]).resolve()),
+                "dataset_kwargs": {"cache_dir": str(cache)},
+            }
+            # The factory, not manager.load: only it hands overrides down to the members of a group.
+            item = manager._factory.build(
+                manager.task_index[manifest["task"]], overrides=where, registry=manager.task_index
+            )
+        else:
+            config = yaml.safe_load((folder / "task.yaml").read_text(encoding="utf-8"))
+            data_files = {"test": str((folder / "data.parquet").resolve())}
+            config["dataset_kwargs"] = {"cache_dir": str(cache), "data_files": data_files}
+            item = manager.load(config)["tasks"][config["task"]]
+        names = [task.task_name for task in leaf_tasks(item)]
+        for other, taken in leaves.items():
+            if common := set(names) & set(taken):
+                raise InputError(
+                    f"benchmarks {other!r} and {name!r} both have the task {min(common)}; put them in two suites"
+                )
+        leaves[name] = names
+        built.append(item)
+    return manager, built, leaves
+
+
+def leaf_tasks(item: Any) -> list[Any]:
+    """The tasks of a task or group of lm-eval."""
+    return item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item]
+
+
+def keep_first(task: Any, items: int) -> None:
+    """Cuts the split that a task evaluates to its first items: what `--limit` of lm-eval's command line does, which
+    has one limit for all tasks of a run."""
+    split = task.config.test_split or task.config.validation_split
+    data = task.dataset[split]
+    task.dataset[split] = data.select(range(min(items, len(data))))
+
+
+def item_rows(benchmark: str, task: Any, samples: list[dict[str, Any]], local: bool) -> list[dict[str, Any]]:
+    """Rows of items.parquet from lm-eval's logged samples of one task."""
+    rows = []
+    first = samples[0]["filter"] if samples else None
+    for sample in samples:
+        if sample["filter"] != first:
+            continue
+        doc = sample["doc"]
+        base = {
+            "benchmark": benchmark,
+            "task": task.task_name,
+            "item": int(doc["item"] if local else sample["doc_id"]),
+            "group": doc["group"] if local else None,
+        }
+        label, guesses = choices_made(task, sample)
+        for metric in sample["metrics"]:
+            value = sample[metric]
+            if metric == "bits_per_byte":
+                value, weight = -value[0] / (value[1] * math.log(2)), float(value[1])
+            elif isinstance(value, int | float | np.number):
+                weight = 1.0
+            else:
+                continue
+            guess = guesses.get(metric)
+            rows.append({**base, "metric": metric, "value": float(value), "weight": weight,
+                         "label": label if guess is not None else None, "prediction": guess})  # fmt: skip
+    return rows
+
+
+def choices_made(task: Any, sample: dict[str, Any]) -> tuple[int | None, dict[str, int]]:
+    """(place of the right choice, place chosen by metric) of a multiple-choice sample, as lm-eval scores it."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return None, {}
+    choices = task.doc_to_choice(sample["doc"])
+    label = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    if isinstance(label, str):
+        label = choices.index(label) if label in choices else None
+    if not isinstance(label, int | np.integer):
+        return None, {}
+    scores = np.array([response[0] for response in sample["filtered_resps"]])[: len(choices)]
+    lengths = np.array([float(len(choice)) for choice in choices])
+    return int(label), {"acc": int(np.argmax(scores)), "acc_norm": int(np.argmax(scores / lengths))}
+
+
+def evaluate_language_model(
+    model: Path,
+    benchmarks: dict[str, tuple[Path, dict[str, Any]]],
+    definitions: dict[str, dict[str, Any]],
+    cache: Path,
+    batch_size: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(rows of items.parquet, results) of a language model."""
+    started = time.monotonic()
+    loaded, tokenizer, device = load(model, "CausalLM")
+    lm = language_model(loaded, tokenizer, batch_size)
+    from lm_eval.evaluator import simple_evaluate
+
+    ready = time.monotonic()
+    manager, built, leaves = load_tasks(benchmarks, cache)
+    tasks = {task.task_name: task for item in built for task in leaf_tasks(item)}
+    for benchmark, names in leaves.items():
+        limit = definitions[benchmark].get("items")
+        if limit and benchmarks[benchmark][1]["kind"] == "stock":
+            for name in names:
+                keep_first(tasks[name], limit)
+    say(f"[evaluate] {len(benchmarks)} benchmarks, {len(tasks)} tasks on {device}, {loaded.dtype}")
+    prepared = time.monotonic()
+    results = simple_evaluate(
+        model=lm,
+        tasks=built,
+        task_manager=manager,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    rows = []
+    for benchmark, names in leaves.items():
+        local = benchmarks[benchmark][1]["kind"] != "stock"
+        for name in names:
+            rows += item_rows(benchmark, tasks[name], results["samples"][name], local)
+    return rows, {
+        "tasks": finite({**results.get("groups", {}), **results["results"]}),
+        "leaves": leaves,
+        "higher_is_better": results["higher_is_better"],
+        "items": {name: counts["effective"] for name, counts in results["n-samples"].items()},
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "device": device.type,
+        "batch": f"{batch_size} sequences" if batch_size else f"{lm.budget} tokens",
+        "task_versions": results["versions"],
+        "seconds": {
+            "load_model": round(ready - started, 3),
+            "load_tasks": round(prepared - ready, 3),
+            "evaluate": round(time.monotonic() - prepared, 3),
+        },
+    }
+
+
+def finite(value: Any) -> Any:
+    """Plain JSON values: numpy scalars as Python's, numbers that are not finite as null, callables left out."""
+    if isinstance(value, dict):
+        return {str(k): finite(v) for k, v in value.items() if not callable(v)}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# --- classifiers
+
+
+def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean over the classes seen in either of 2 TP / (2 TP + FP + FN); int arrays [n]."""
+    scores = []
+    for c in np.union1d(label, prediction):
+        hits = np.sum((label == c) & (prediction == c))
+        scores.append(2 * hits / (np.sum(label == c) + np.sum(prediction == c)))
+    return float(np.mean(scores))
+
+
+def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np.ndarray:
+    """Class of each text, int64 [n]: batches of texts of like length, cut at what the model reads."""
+    import torch
+
+    limit = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 10**9))
+    ids = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+    order = np.argsort([-len(i) for i in ids], kind="stable")
+    out = np.zeros(len(texts), dtype=np.int64)
+    progress = Progress("evaluate", total=len(texts), unit="texts")
+    budget = TOKENS_CPU if model.device.type == "cpu" else TOKENS_GPU
+    start = 0
+    while start < len(order):
+        size = batch_size or max(1, budget // max(1, len(ids[order[start]])))
+        chosen = order[start : start + size]
+        batch = tokenizer.pad({"input_ids": [ids[i] for i in chosen]}, return_tensors="pt").to(model.device)
+        with torch.inference_mode():
+            out[chosen] = model(**batch).logits.argmax(-1).cpu().numpy()
+        start += size
+        progress.add(len(chosen))
+    return out
+
+
+def evaluate_classifier(
+    model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(rows of items.parquet, results) of a classifier on benchmarks of labels: accuracy and macro-F1."""
+    started = time.monotonic()
+    loaded, tokenizer, device = load(model, "SequenceClassification")
+    ready = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    tasks = {}
+    for name, (folder, _) in benchmarks.items():
+        data = pq.read_table(folder / "data.parquet")
+        label = data["label"].to_numpy()
+        if label.max() >= loaded.config.num_labels or label.min() < 0:
+            raise InputError(
+                f"{folder}: labels {label.min()} to {label.max()}, but {model} has {loaded.config.num_labels} classes"
+            )
+        guess = predict(loaded, tokenizer, data["text"].to_pylist(), batch_size)
+        for item, group, right, chosen in zip(
+            data["item"].to_pylist(), data["group"].to_pylist(), label.tolist(), guess.tolist(), strict=True
+        ):
+            rows.append({"benchmark": name, "task": name, "item": item, "group": group, "metric": "acc",
+                         "value": float(right == chosen), "weight": 1.0, "label": right, "prediction": chosen})  # fmt: skip
+        tasks[name] = {
+            "acc": float(np.mean(label == guess)),
+            "f1": macro_f1(label, guess),
+            "items": len(label),
+        }
+    return rows, {
+        "tasks": tasks,
+        "leaves": {name: [name] for name in benchmarks},
+        "higher_is_better": {name: {"acc": True, "f1": True} for name in benchmarks},
+        "items": {name: values["items"] for name, values in tasks.items()},
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "device": device.type,
+        "batch": f"{batch_size} texts"
+        if batch_size
+        else f"{TOKENS_CPU if device.type == 'cpu' else TOKENS_GPU} tokens",
+        "task_versions": {},
+        "seconds": {"load_model": round(ready - started, 3), "evaluate": round(time.monotonic() - ready, 3)},
+    }
+
+
+# --- the stage
+
+
+def evaluate(*, model: Path, benchmarks: list[Path], spec: str, out_dir: Path, batch_size: int = 0) -> None:
+    """Evaluates a model on a suite; writes items.parquet, then results.json.
+
+    Parameters
+    ----------
+    model: model folder in Hugging Face format with safetensors.
+    benchmarks: folders made by winnow.benchmarks, one for each benchmark of the suite, in any order.
+    spec: JSON: `ids` (what the model is), `suite` (its name), `benchmarks` (definitions by name).
+    out_dir: folder to write.
+    batch_size: sequences a batch; 0 sizes batches by a token budget. Changes no result beyond rounding.
+    """
+    started = time.monotonic()
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", "TQDM_DISABLE"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    ids, definitions = read_suite(spec)
+    found = read_manifests(benchmarks, definitions)
+    if batch_size < 0:
+        raise InputError(f"--batch-size: {batch_size} is below 0")
+    classifier = is_classifier(model)
+    for name, (folder, manifest) in found.items():
+        if classifier != (manifest["kind"] == "labels"):
+            raise InputError(f"benchmark {name!r} ({folder}) is of kind {manifest['kind']!r}, which a "
+                             f"{'classifier' if classifier else 'language model'} ({model}) cannot be evaluated on")  # fmt: skip
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for left in out_dir.glob(".cache-*"):
+        shutil.rmtree(left)
+    cache = Path(tempfile.mkdtemp(prefix=".cache-", dir=out_dir))
+    try:
+        if classifier:
+            rows, results = evaluate_classifier(model, found, batch_size)
+        else:
+            rows, results = evaluate_language_model(model, found, definitions, cache, batch_size)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+    with atomic_path(out_dir / "items.parquet") as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), partial, compression="zstd")
+    results["seconds"]["total"] = round(time.monotonic() - started, 3)
+    versions = {"tasks": results.pop("task_versions"), "stage": STAGE_VERSION, **package_versions(classifier)}
+    write_json(out_dir / "results.json", {
+        "ids": ids,
+        "limits": {name: d["items"] for name, d in definitions.items() if "task" in d and d.get("items")},
+        "versions": versions,
+        **results,
+    })  # fmt: skip
+    say(
+        f"[evaluate] {ids['suite']}: {len(rows):,} rows of {len(found)} benchmarks in {results['seconds']['total']:.1f} s"
+    )
+
+
+def package_versions(classifier: bool) -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("torch", "transformers", "tokenizers", *(() if classifier else ("lm-eval", "datasets")))
+    return {name: version(name) for name in names}
+
+
+if __name__ == "__main__":
+    run(evaluate)
