@@ -36,6 +36,7 @@ class Take:
     per_folder: int = 10_000
     longest: int = 1800
     not_paths: str = r"$^"
+    part: str = ""
 
 
 def _pack(pieces: list[str], longest: int) -> Iterator[str]:
@@ -147,7 +148,7 @@ TAKES = (
          " pytz rich sacrebleu sympy tabulate tqdm traitlets transformers typer umap-learn urllib3",
          r"dist-info/METADATA$", _readme, 12, 12),
     Take("changelogs", "attrs formulaic gitpython lm-eval mpmath pydantic pytz sacrebleu tqdm tabulate more-itertools"
-         " portalocker umap-learn cyclopts", r"dist-info/METADATA$", _changelog, 40, 40, longest=1200),
+         " portalocker umap-learn cyclopts", r"dist-info/METADATA$", _changelog, 40, 40, longest=1200, part="changelog."),
     Take("tests", "sympy nltk joblib", r"(^|/)tests?/.*\.(py|doctest)$", _code, 130, 2),
     Take("task-configs", "lm-eval", r"(\.yaml|_yaml)$", _paragraphs, 320, 1, 2, longest=1600),
     Take("licences", "absl-py anyio attrs click cyclopts docutils formulaic fsspec gitpython joblib jinja2 jsonschema"
@@ -211,8 +212,8 @@ def _key(*parts: str) -> bytes:
 
 
 def harvest(
-    take: Take, name: str, package: Distribution, files: list[PackagePath], seen: set[str]
-) -> Iterator[tuple[str, str, int]]:
+    take: Take, name: str, package: Distribution, files: list[PackagePath], seen: set[str], used: set[str]
+) -> Iterator[tuple[str, str, str]]:
     """Documents of one package, (text, path, part): files in the order of a hash, until `take.each` are found."""
     wanted = {
         str(file): file
@@ -227,7 +228,7 @@ def harvest(
         if taken >= take.each:
             return
         folder = path.rsplit("/", 1)[0]
-        if folders.get(folder, 0) >= take.per_folder:
+        if folders.get(folder, 0) >= take.per_folder or (f"{name}/{path}" in used and not take.part):
             continue
         try:
             text = checked(package, wanted[path]).decode("utf-8")
@@ -247,7 +248,8 @@ def harvest(
             folders[folder] = folders.get(folder, 0) + 1
         for part, piece in sorted(fresh):
             taken += 1
-            yield piece, path, part
+            used.add(f"{name}/{path}")
+            yield piece, path, f"{take.part}{part}"
 
 
 def table(lock: Path = LOCK) -> pa.Table:
@@ -261,11 +263,12 @@ def table(lock: Path = LOCK) -> pa.Table:
     }
     files = {name: list(package.files or []) for name, package in packages.items()}
     seen: set[str] = set()
+    used: set[str] = set()
     rows = [
         (text, take.domain, f"{name}/{path}#{part}")
         for take in TAKES
         for name in take.packages.split()
-        for text, path, part in harvest(take, name, packages[name], files[name], seen)
+        for text, path, part in harvest(take, name, packages[name], files[name], seen, used)
     ]
     rows.sort(key=lambda row: _key(row[0]))
     text, domain, origin = zip(*rows, strict=True)
