@@ -246,7 +246,7 @@ def choose_tokens(
     cut = np.flatnonzero((held < candidates.pool) & (weight > 0))
     horizon = min((priority[first[i + 1] - 1] if held[i] else -np.inf for i in cut), default=np.inf)
     stop = priority[order[taken]] if taken < len(order) else np.inf
-    if stop >= horizon:
+    if len(cut) and stop >= horizon:
         return None
     chosen = np.sort(order[:taken])
     drawn = np.bincount(c[chosen], minlength=len(weight))
@@ -554,40 +554,31 @@ def _all_clusters(path: Path) -> np.ndarray:
 
 def main(
     *,
-    documents: list[Path] | None = None,
-    assignments: list[Path] | None = None,
-    clusters: Path | None = None,
+    documents: list[Path] = [],
+    assignments: list[Path] = [],
+    clusters: list[Path] = [],
     heldout: Path,
-    scores: list[Path] | None = None,
-    lengths: list[Path] | None = None,
+    scores: list[Path] = [],
+    lengths: list[Path] = [],
     spec: str,
     out: Path,
 ) -> None:
     """Draws a subset: doc, cluster, split, probability, in ascending order of doc.
 
-    Parameters
-    ----------
-    documents
-        Document shards (doc); read by samplers without clusters only.
-    assignments
-        Assignment shards (doc, cluster, distance), for samplers with clusters.
-    clusters
-        Cluster table (.parquet or .csv), for samplers with clusters.
-    heldout
-        Parquet file whose documents are in no pool.
-    scores
-        Shards with doc and the score column, for a ranking by score.
-    lengths
-        Shards with doc and tokens, for a budget in tokens.
-    spec
-        JSON: ids, sampler, budget, data_seed.
-    out
-        Parquet file to write.
+    Args:
+        documents: Document shards (doc); read by samplers without clusters only.
+        assignments: Assignment shards (doc, cluster, distance), for samplers with clusters.
+        clusters: Cluster table (.parquet or .csv; one), for samplers with clusters.
+        heldout: Parquet file whose documents are in no pool.
+        scores: Shards with doc and the score column, for a ranking by score.
+        lengths: Shards with doc and tokens, for a budget in tokens.
+        spec: JSON: ids, sampler, budget, data_seed.
+        out: Parquet file to write.
     """
     settings = read_spec(spec, "ids", "sampler", "budget", "data_seed")
     sampler = parse_sampler(settings["sampler"], "--spec sampler")
     table = sample(
-        documents or [], assignments or [], clusters, heldout, scores or [], lengths or [],
+        documents, assignments, clusters[0] if clusters else None, heldout, scores, lengths,
         sampler, settings["budget"], settings["data_seed"],
     )  # fmt: skip
     with atomic_path(out) as partial:
