@@ -324,6 +324,8 @@ def _infer(path: str, rows: list[dict[str, Any]], wanted: list[str]) -> pa.Schem
         except (pa.ArrowException, OverflowError, UnicodeEncodeError):
             if not any(w == name or w.startswith(name + ".") for w in wanted):
                 continue
+            if all(isinstance(value, str | None) for value in values):
+                _array(path, Column(name, (name,), pa.string()), values, 0)
             kinds: dict[str, int] = {}
             for number, value in enumerate(values, start=1):
                 if value is not None:
@@ -638,9 +640,7 @@ def digests(text: pa.Array) -> np.ndarray:
     _, offsets, data = text.buffers()
     ends = np.frombuffer(offsets, dtype=np.int32)[text.offset : text.offset + len(text) + 1].tolist()
     view = memoryview(data) if data is not None else memoryview(b"")
-    joined = b"".join(
-        [blake2b(view[a:b], digest_size=8).digest() for a, b in pairwise(ends)]
-    )
+    joined = b"".join([blake2b(view[a:b], digest_size=8).digest() for a, b in pairwise(ends)])
     return np.frombuffer(joined, dtype="<u8").astype(np.uint64, copy=False)
 
 
@@ -906,58 +906,45 @@ def index(
     *,
     spec: str,
     out: Path,
-    files: list[str] | None = None,
-    download: Path | None = None,
+    files: list[str] = [],
+    download: list[Path] = [],
     threads: int = 2,
 ) -> None:
     """Counts the rows of a corpus's files and settles its columns.
 
-    Parameters
-    ----------
-    spec
-        {"corpus": {...}} as in the config; source, text, label and meta are read.
-    out
-        source.json
-    files
-        Files or globs, for a generated corpus; without, those of the corpus's own source.
-    download
-        What `winnow.download` wrote, for a corpus from the Hub.
-    threads
-        Files read at a time.
+    Args:
+        spec: {"corpus": {...}} as in the config; source, text, label and meta are read.
+        out: source.json
+        files: Files or globs, for a generated corpus; without, those of the corpus's own source.
+        download: What `winnow.download` wrote, for a corpus from the Hub.
+        threads: Files read at a time.
     """
     corpus = read_spec(spec, "corpus")["corpus"]
-    if files and download:
-        raise InputError("--files and --download: give one of them")
+    if (files and download) or len(download) > 1:
+        raise InputError("--files and --download: give one of them, and one download")
     if download:
-        paths = list(read_json(download)["files"])
-    elif files or "files" in corpus["source"]:
-        if not files and "hub" in corpus["source"]:
-            raise InputError(
-                "--download: missing; a corpus from the Hub is read from what winnow.download wrote"
-            )
-        paths = expand(files or corpus["source"]["files"])
+        paths = list(read_json(download[0])["files"])
+    elif files:
+        paths = expand(files)
+    elif "hub" in corpus["source"]:
+        raise InputError("--download: missing; a Hub corpus is read from what winnow.download wrote")
+    elif "generator" in corpus["source"]:
+        raise InputError("--files: missing; a generated corpus is read from what winnow.generate wrote")
     else:
-        raise InputError("--files: missing; this source names no local files")
+        paths = expand(corpus["source"]["files"])
     write_json(out, index_files(paths, corpus, threads))
 
 
 def write(*, source: Path, shard: int, shards: int, spec: str, out: Path, threads: int = 2) -> None:
     """Writes one shard of a corpus's documents.
 
-    Parameters
-    ----------
-    source
-        source.json, as `index` wrote it.
-    shard
-        Which shard, from 0.
-    shards
-        How many there are; the documents do not depend on it.
-    spec
-        {"corpus": {...}} as in the config; text, label and meta are read.
-    out
-        documents/{shard}.parquet
-    threads
-        Parsers at work; the bytes do not depend on it.
+    Args:
+        source: source.json, as `index` wrote it.
+        shard: Which shard, from 0.
+        shards: How many there are; the documents do not depend on it.
+        spec: {"corpus": {...}} as in the config; text, label and meta are read.
+        out: documents/{shard}.parquet
+        threads: Parsers at work; the bytes do not depend on it.
     """
     corpus = read_spec(spec, "corpus")["corpus"]
     write_shard(read_json(source), corpus, shard, shards, out, threads, str(source))

@@ -114,14 +114,10 @@ def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
 def download(*, spec: str, repo_type: Literal["dataset", "model"], out: Path) -> None:
     """Fetches a Hub repository's files into the Hub's cache.
 
-    Parameters
-    ----------
-    spec
-        {"source": {"hub": "owner/name", "revision": "<40 hex digits>", "files": [globs]}}; files is optional.
-    repo_type
-        dataset or model
-    out
-        JSON with the folder and the files.
+    Args:
+        spec: {"source": {"hub": "owner/name", "revision": "<40 hex digits>", "files": [globs]}}; files is optional.
+        repo_type: dataset or model
+        out: JSON with the folder and the files.
     """
     source = read_spec(spec, "source")["source"]
     check_definition("corpus", {"source": source, "text": "-"}, where="--spec")

@@ -41,16 +41,11 @@ def table(source: dict, lock: Path | None = None) -> pa.Table:
 def generate(*, corpus_name: str, spec: str, out: Path, lock: Path | None = None) -> None:
     """Makes the documents of an embedded corpus.
 
-    Parameters
-    ----------
-    corpus_name
-        Name for the progress line.
-    spec
-        {"source": {"generator": "python-packages" | "sentiment-grammar" | "story-grammar", ...}}
-    out
-        source.parquet
-    lock
-        Lock file of the packages (python-packages); by default lock.txt at the root of the repository.
+    Args:
+        corpus_name: Name for the progress line.
+        spec: {"source": {"generator": "python-packages" | "sentiment-grammar" | "story-grammar", ...}}
+        out: source.parquet
+        lock: Lock file of the packages (python-packages); by default lock.txt at the root of the repository.
     """
     source = read_spec(spec, "source")["source"]
     check_definition("corpus", {"source": source, "text": "-"}, where="--spec")

@@ -125,14 +125,10 @@ def _check(spec: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 def heldout(*, documents: list[Path], spec: str, out: Path) -> None:
     """Draws the held-out documents of a corpus and finds the duplicates.
 
-    Parameters
-    ----------
-    documents
-        The shards of the corpus's documents, each once.
-    spec
-        {"heldout": {"documents": n, "seed": s}, "deduplicate": true or false}
-    out
-        heldout.parquet
+    Args:
+        documents: The shards of the corpus's documents, each once.
+        spec: {"heldout": {"documents": n, "seed": s}, "deduplicate": true or false}
+        out: heldout.parquet
     """
     settings, deduplicate = _check(read_spec(spec, "heldout", "deduplicate"))
     doc, role = hold_out(documents, settings.get("seed", 0), settings.get("documents", 0), deduplicate)
