@@ -1,0 +1,71 @@
+"""Documents: reading and writing jsonl.gz against what pyarrow and gzip alone take for the same bytes.
+
+    .venv/bin/python tests/benchmarks/documents.py --gigabytes 1
+
+The peer reads with `pyarrow.json.read_json` from an Arrow gzip stream and writes the text as zstd parquet: no
+cleaning, numbers, digests or checks. Both run in turn, `--rounds` times; the best of each counts. The index
+pass (rows of the file) is measured apart: it is done once for all shards. Real Pile documents (WINNOW_DATA).
+"""
+
+import argparse
+import gzip
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+from winnow.documents import index_files, write_shard
+
+DATA = Path(os.environ.get("WINNOW_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def source(folder: Path, gigabytes: float) -> tuple[Path, int]:
+    """The Pile test documents over and over, as one jsonl.gz file of so many (uncompressed) gigabytes."""
+    raw = gzip.decompress((DATA / "pile" / "pile_test_docs.jsonl.gz").read_bytes())
+    packed = gzip.compress(raw, 6)
+    times = max(1, round(gigabytes * 1e9 / len(raw)))
+    path = folder / "pile.jsonl.gz"
+    with open(path, "wb") as file:
+        for _ in range(times):
+            file.write(packed)
+    return path, times * len(raw)
+
+
+def peer(path: Path, out: Path) -> None:
+    with pa.CompressedInputStream(pa.OSFile(str(path)), "gzip") as stream:
+        table = pa.json.read_json(stream, pa.json.ReadOptions(block_size=16 << 20))
+    pq.write_table(table, out, compression="zstd")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gigabytes", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path, size = source(folder, options.gigabytes)
+        corpus = {"source": {"files": [str(path)]}, "text": "text", "meta": ["meta.pile_set_name"]}
+        seconds: dict[str, list[float]] = {"peer": [], "index": [], "write": []}
+        for _ in range(options.rounds):
+            start = time.perf_counter()
+            peer(path, folder / "peer.parquet")
+            seconds["peer"].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            indexed = index_files([str(path)], corpus)
+            seconds["index"].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            write_shard(indexed, corpus, 0, 1, folder / "documents.parquet")
+            seconds["write"].append(time.perf_counter() - start)
+    best = {what: min(times) for what, times in seconds.items()}
+    for what, time_ in best.items():
+        print(f"{what:6} {time_:7.2f} s {size / 1e6 / time_:7.0f} MB/s")
+    print(f"write reaches {best['peer'] / best['write']:.2f} of the peer's speed (wanted: 0.60)")
+    print(f"index and write reach {best['peer'] / (best['index'] + best['write']):.2f}")
+
+
+if __name__ == "__main__":
+    main()
