@@ -472,19 +472,13 @@ def main(
 ) -> None:
     """Documents per cluster as a CSV `cluster,documents` (kept clusters, ascending id); prints the total.
 
-    Parameters
-    ----------
-    clusters
-        Cluster table, .csv or .parquet: cluster, documents, excluded, and what the sampler needs
-        (sum_distance, mean_distance, diversity, proxy_loss).
-    sampler
-        Name of the sampler in the samplers file.
-    samplers
-        YAML file with the samplers.
-    budget
-        Documents to draw.
-    out
-        CSV file to write.
+    Args:
+        clusters: Cluster table, .csv or .parquet: cluster, documents, excluded, and what the sampler needs
+            (sum_distance, mean_distance, diversity, proxy_loss).
+        sampler: Name of the sampler in the samplers file.
+        samplers: YAML file with the samplers.
+        budget: Documents to draw.
+        out: CSV file to write.
     """
     chosen = read_sampler(samplers, sampler)
     if chosen.weight == "none":

@@ -441,12 +441,13 @@ def draw(
     return pa.table({"doc": doc, "cluster": cluster, "split": names, "probability": chance})
 
 
-def _check_pool(candidates: Candidates, clusters: ClusterTable) -> None:
-    wrong = np.flatnonzero(candidates.pool != clusters.documents)
+def _check_pool(seen: np.ndarray, clusters: ClusterTable) -> None:
+    """Raises InputError unless each cluster's documents int64 [k] are as many as the table says."""
+    wrong = np.flatnonzero(seen != clusters.documents)
     if len(wrong):
         i = wrong[0]
         raise InputError(f"{clusters.source}: cluster {clusters.cluster[i]} has {clusters.documents[i]:,} documents, "
-                         f"the assignments less the held-out have {candidates.pool[i]:,}: not the same clustering")  # fmt: skip
+                         f"the assignments less the held-out have {seen[i]:,}: not the same clustering")  # fmt: skip
 
 
 def _draw_documents(
@@ -467,7 +468,7 @@ def _draw_documents(
         if size > candidates.pool[0]:
             raise InputError(f"budget: {size:,} documents exceed the pool of {candidates.pool[0]:,}")
     else:
-        _check_pool(candidates, clusters)
+        _check_pool(candidates.pool, clusters)
         given = allocate(clusters, sampler, size, candidates.smallest_key())
     if mixture:
         assert scores is not None
@@ -492,7 +493,7 @@ def _draw_tokens(
     if clusters is None:
         weight = np.ones(1)
     else:
-        _check_pool(Candidates(*[None] * 5, documents, documents), clusters)  # type: ignore[list-item]
+        _check_pool(documents, clusters)
         weight = weights(clusters, sampler, tokens.astype(np.float64))[0]
     if size > tokens[weight > 0].sum():
         raise InputError(f"budget: {size:,} tokens exceed the pool of {tokens[weight > 0].sum():,}")

@@ -5,6 +5,7 @@ set card and a manifest out. `datasets.load_dataset(folder)` opens it.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from winnow.parquet import doc_range, open_parquet
 from winnow.sample import SPLITS
-from winnow.stage import InputError, Progress, atomic_path, canonical, read_spec, run, write_json, write_text
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, write_json, write_text
 
 STAGE_VERSION = 1
 ROW_GROUP = 4096
@@ -190,16 +191,17 @@ def card(spec: dict[str, Any], counts: dict[str, Any], columns: Sequence[str]) -
         lines += [f"  - split: {name}", f"    path: {name}.parquet"]
     title = " / ".join(str(ids[key]) for key in ("corpus", "clustering", "sampler", "budget") if ids.get(key))
     lines += ["---", "", f"# {title or 'subset'}, data seed {spec['data_seed']}", ""]
-    lines += ["A subset drawn by [Winnow](manifest.json).", "", "| split | documents | bytes of text |",
+    lines += ["A subset drawn by Winnow. Counts, settings and digests: [manifest.json](manifest.json).", "", "| split | documents | bytes of text |",
               "| --- | ---: | ---: |"]  # fmt: skip
     for name in filled:
         part = counts["splits"][name]
         lines.append(f"| {name} | {part['documents']:,} | {part['bytes']:,} |")
-    lines += ["", f"Columns: {', '.join(f'`{c}`' for c in columns)}. `doc` is the row of the document in its source,",
-              "`probability` the chance that the sampler takes it over all data seeds.", "",
-              "How it was drawn:", "", "```json"]  # fmt: skip
-    lines += [f"{key}: {canonical(spec[key])}" for key in ("ids", "sampler", "budget", "corpus")]
-    return "\n".join([*lines, "```", ""])
+    lines += ["", f"Columns: {', '.join(f'`{c}`' for c in columns)}.",
+              "`doc` is the row of the document in its source, `probability` the chance that the sampler takes it,",
+              "over all data seeds (null where that has no simple form).", "", "How it was drawn:", "", "```json"]  # fmt: skip
+    how = {key: spec[key] for key in ("ids", "corpus", "sampler", "budget", "data_seed")}
+    lines += [json.dumps(how, indent=2, sort_keys=True, ensure_ascii=False), "```", ""]
+    return "\n".join(lines)
 
 
 def sha256(path: Path) -> str:
@@ -210,16 +212,11 @@ def sha256(path: Path) -> str:
 def main(*, draw: Path, documents: list[Path], spec: str, out_dir: Path) -> None:
     """Writes train.parquet, validation.parquet, test.parquet, README.md and, last, manifest.json.
 
-    Parameters
-    ----------
-    draw
-        draw.parquet of the sample stage.
-    documents
-        Document shards of the corpus.
-    spec
-        JSON: ids, corpus, sampler, budget, data_seed.
-    out_dir
-        Folder to write to.
+    Args:
+        draw: draw.parquet of the sample stage.
+        documents: Document shards of the corpus.
+        spec: JSON: ids, corpus, sampler, budget, data_seed.
+        out_dir: Folder to write to.
     """
     settings = read_spec(spec, "ids", "corpus", "sampler", "budget", "data_seed")
     counts = subset(read_draw(draw), documents, out_dir)
