@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +30,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.stage import InputError, atomic_path, canonical, read_spec, run, say, write_json, write_text
+from winnow.paths import expand_environment
+from winnow.stage import (
+    InputError,
+    atomic_path,
+    canonical,
+    read_json,
+    read_spec,
+    run,
+    say,
+    write_json,
+    write_text,
+)
 
 STAGE_VERSION = 1
 
@@ -228,12 +240,11 @@ def write_local(
 def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -> None:
     """Makes a benchmark of the corpus's held-out documents.
 
-    Parameters
-    ----------
-    documents: parquet shards of the corpus, all of them.
-    heldout: heldout.parquet of the corpus; only role `heldout` is used.
-    spec: JSON: `benchmark` (heldout: bits-per-byte, cloze or labels; items; seed), `name`, `group` (meta column or null).
-    out_dir: folder to write.
+    Args:
+        documents: parquet shards of the corpus, all of them.
+        heldout: heldout.parquet of the corpus; only role `heldout` is used.
+        spec: JSON: `benchmark` (heldout: bits-per-byte, cloze or labels; items; seed), `name`, `group` (meta column or null).
+        out_dir: folder to write.
     """
     settings = read_spec(spec, "benchmark", "group", "name")
     definition = settings["benchmark"]
@@ -264,10 +275,9 @@ def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -
 def grammar(*, spec: str, out_dir: Path) -> None:
     """Makes minimal pairs (a sentence of the story grammar and a broken twin); a model should prefer the first.
 
-    Parameters
-    ----------
-    spec: JSON: `benchmark` (grammar: minimal-pairs; items; seed) and `name`.
-    out_dir: folder to write.
+    Args:
+        spec: JSON: `benchmark` (grammar: minimal-pairs; items; seed) and `name`.
+        out_dir: folder to write.
     """
     settings = read_spec(spec, "benchmark", "name")
     definition = settings["benchmark"]
@@ -377,18 +387,6 @@ def stock_tasks(task: str, folder: str) -> list[StockTask]:
     return list(expand(task, {}))
 
 
-def expand_path(text: str) -> Path:
-    """A path with `${NAME}` and `${NAME:-default}` taken from the environment. Raises InputError for an unset name."""
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1]) or match[3]
-        if found is None:
-            raise InputError(f"{text}: the environment has no {match[1]}")
-        return found
-
-    return Path(re.sub(r"\$\{(\w+)(:-([^}]*))?\}", value, text))
-
-
 def read_rows(path: Path) -> pa.Table:
     """All rows of a jsonl, jsonl.gz, jsonl.zst, or parquet file. Raises InputError naming the file and line."""
     if not path.exists():
@@ -456,7 +454,7 @@ def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) ->
                          "name the column that tells them apart as data.config_column")  # fmt: skip
     tables: dict[str, dict[str, pa.Table]] = {config: {} for config in configs}
     for split, text in data["files"].items():
-        path = expand_path(text)
+        path = Path(expand_environment(text))
         table = read_rows(path)
         if column is None:
             tables[configs[0]][split] = table
@@ -480,53 +478,65 @@ def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) ->
     return write_dataset(folder, tables, leaves[0].dataset_path)
 
 
-def mirror_snapshot(leaves: list[StockTask], snapshot: Path, folder: Path) -> dict[str, dict[str, int]]:
-    """Copies the card and the data files of a downloaded Hub snapshot; code in it is left behind.
+def mirror_snapshot(
+    leaves: list[StockTask], download: dict[str, Any], folder: Path
+) -> dict[str, dict[str, int]]:
+    """Copies the card and the data files of a download from the Hub (winnow.download); code is left behind.
 
-    Raises InputError if the card, or the folders, do not offer a config that a task reads.
+    Raises InputError if what is copied does not open as the tasks will open it.
     """
-    import yaml
-
-    files = [p for p in sorted(snapshot.rglob("*")) if p.is_file() and p.name != ".gitattributes"]
+    root = Path(download["folder"])
     kept = [
-        p
-        for p in files
-        if p.name == "README.md" or re.search(r"\.(parquet|jsonl?|csv|tsv|txt)(\.(gz|zst))?$", p.name)
+        path
+        for path in map(Path, download["files"])
+        if path.name == "README.md" or re.search(r"\.(parquet|jsonl?|csv|tsv|txt)(\.(gz|zst))?$", path.name)
     ]
-    if not any(p.name != "README.md" for p in kept):
+    if not any(path.name != "README.md" for path in kept):
         raise InputError(
-            f"{snapshot}: no data files (parquet, json, jsonl, csv); a data set made by code cannot be mirrored"
+            f"{root}: no data files (parquet, json, csv, txt); data made by code cannot be mirrored"
         )
-    card = snapshot / "README.md"
-    front = (
-        re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL) if card.exists() else None
-    )
-    offered = (
-        {c["config_name"] for c in ((yaml.safe_load(front[1]) or {}).get("configs") or [])}
-        if front
-        else set()
-    )
-    for leaf in leaves:
-        if leaf.dataset_name and offered and leaf.dataset_name not in offered:
-            raise InputError(f"{snapshot}: no config {leaf.dataset_name!r}, which {leaf.name} reads; "
-                             f"it has {', '.join(sorted(offered)[:5])}")  # fmt: skip
     for path in kept:
-        with atomic_path(folder / path.relative_to(snapshot)) as partial:
+        with atomic_path(folder / path.relative_to(root)) as partial:
             shutil.copyfile(path, partial)
-    return {}
+    return open_dataset(leaves, folder)
 
 
-def mirror(
-    *, spec: str, out_dir: Path, snapshot: Path | None = None, files: list[Path] | None = None
-) -> None:
+def open_dataset(leaves: list[StockTask], folder: Path) -> dict[str, dict[str, int]]:
+    """Rows per config and split of the data set that `leaves` read, opened as lm-eval will open it.
+
+    Raises InputError for a config or split that is not there.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    datasets.disable_progress_bars()
+    rows: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory() as cache:
+        for leaf in leaves:
+            config = leaf.dataset_name or "default"
+            if config not in rows:
+                try:
+                    found = datasets.load_dataset(str(folder), leaf.dataset_name, cache_dir=cache)
+                except ValueError as error:
+                    raise InputError(
+                        f"{folder}: {leaf.name} cannot open it: {str(error).splitlines()[0]}"
+                    ) from None
+                rows[config] = {str(split): data.num_rows for split, data in found.items()}
+            for split in (*leaf.used, *leaf.opened):
+                if split not in rows[config]:
+                    raise InputError(
+                        f"{folder}: config {config!r} has no split {split!r}, which {leaf.name} opens"
+                    )
+    return rows
+
+
+def mirror(*, spec: str, out_dir: Path, download: list[Path] = []) -> None:
     """Makes the data set that a stock task (or group) of lm-eval reads.
 
-    Parameters
-    ----------
-    spec: JSON: `benchmark` (task, data) and `name`.
-    out_dir: folder to write; the data set goes to `<dataset_path of the task>/` inside it.
-    snapshot: downloaded snapshot of the Hub data set, for data with `hub`.
-    files: the files of data.files again; not read from here (a rule names its inputs).
+    Args:
+        spec: JSON: `benchmark` (task, data) and `name`.
+        out_dir: folder to write; the data set goes to `<dataset_path of the task>/` inside it.
+        download: what winnow.download wrote (one), for data with `hub`.
     """
     settings = read_spec(spec, "benchmark", "name")
     definition, name = settings["benchmark"], settings["name"]
@@ -544,12 +554,12 @@ def mirror(
     data = definition["data"]
     if "files" in data:
         rows = mirror_files(leaves, data, out_dir / paths[0])
-    elif snapshot is None:
+    elif not download:
         raise InputError(
-            f"benchmark {name}: data {data['hub']} at {data['revision']} needs --snapshot, its downloaded folder"
+            f"benchmark {name}: data {data['hub']} at {data['revision']} needs --download, what winnow.download wrote of it"
         )
     else:
-        rows = mirror_snapshot(leaves, snapshot, out_dir / paths[0])
+        rows = mirror_snapshot(leaves, read_json(download[0]), out_dir / paths[0])
     write_json(out_dir / "manifest.json", {
         "name": name,
         "kind": "stock",
