@@ -53,7 +53,7 @@ def read_exclusions(path: Path, fingerprint: str, k: int) -> dict[int, str]:
 
 
 def main(
-    *, clusters: Path, fingerprint: Path, out: Path, template: Path, exclusions: Path | None = None
+    *, clusters: Path, fingerprint: Path, out: Path, template: Path, exclusions: list[Path] = []
 ) -> None:
     """Mark the excluded clusters.
 

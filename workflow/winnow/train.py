@@ -97,14 +97,15 @@ class LanguageModel:
             num_attention_heads=model["heads"],
             intermediate_size=4 * model["width"],
             max_position_embeddings=model["sequence"],
-            rotary_pct=0.25,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
             use_parallel_residual=True,
             tie_word_embeddings=False,
             bos_token_id=end,
             eos_token_id=end,
             use_cache=False,
         )
-        self.model = GPTNeoXForCausalLM(config).to(device)
+        self.model: Any = GPTNeoXForCausalLM(config)
+        self.model.to(device)
 
     def targets(self, rows: np.ndarray) -> int:
         return len(rows) * self.sequence
@@ -192,6 +193,17 @@ class Classifier:
             logits = self.model(**{k: v.to(self.device) for k, v in inputs.items()}).logits
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"), len(rows)
+
+
+def count_labels(documents: list[Path]) -> int:
+    """Labels of a corpus, which are 0 to n - 1. Raises InputError for a negative one."""
+    largest = 0
+    for path in documents:
+        label = pq.read_table(path, columns=["label"])["label"].to_numpy()
+        if len(label) and label.min() < 0:
+            raise InputError(f"{path}: label {label.min()}; labels of a classifier are 0, 1, ...")
+        largest = max(largest, int(label.max(initial=0)))
+    return largest + 1
 
 
 class State:
@@ -330,7 +342,7 @@ def main(
     subset: Path,
     spec: str,
     out: Path,
-    source: list[Path] = [],
+    documents: list[Path] = [],
     tokens: list[Path] = [],
     tokens_meta: list[Path] = [],
     tokenizer: list[Path] = [],
@@ -344,7 +356,7 @@ def main(
         spec: JSON with the keys `model`, `recipe`, `training_seed`, `names` (its ids), and `encoder`
             (null for a language model).
         out: manifest.json to write, last, beside the model.
-        source: the corpus's source.json (classifiers: its labels).
+        documents: shards of the corpus (classifiers: which labels there are).
         tokens: packed train split (language models).
         tokens_meta: its JSON.
         tokenizer: tokenizer.json (language models).
@@ -374,11 +386,11 @@ def main(
         task = LanguageModel(model, tokens[0], packed["vocabulary"], end, device, autocast)
         folder, inputs = tokenizer[0].parent, packed["sha256"]
     else:
-        if not source:
-            raise InputError("a classifier needs --source")
+        if not documents:
+            raise InputError("a classifier needs --documents")
         split = subset.parent / "train.parquet"
         task = Classifier(
-            model, settings["encoder"], split, len(read_json(source[0])["labels"]), device, autocast
+            model, settings["encoder"], split, count_labels(documents), device, autocast
         )
         folder, inputs = task.folder, canonical(below)
     identity = canonical([settings, inputs, STAGE_VERSION])

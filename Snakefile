@@ -1,0 +1,54 @@
+# Winnow: which few documents of a corpus are worth training on, and how sure can we be?
+# The way of the data, a chapter a file: documents -> vectors -> clusters -> subsets -> models ->
+# evaluations -> tables. Settings: config/README.md. Results: results/README.md.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/corpora.yaml"
+configfile: "config/encoders.yaml"
+configfile: "config/clusterings.yaml"
+configfile: "config/samplers.yaml"
+configfile: "config/budgets.yaml"
+configfile: "config/models.yaml"
+configfile: "config/benchmarks.yaml"
+configfile: "config/tables.yaml"
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/documents.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/cluster.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/compare.smk"
+
+
+localrules:
+    all,
+    subsets,
+    models,
+
+
+rule all:
+    """Every table that the run names."""
+    input:
+        tables(),
+
+
+rule subsets:
+    """Every subset of the run's experiments, without training."""
+    input:
+        subset_manifests(),
+
+
+rule models:
+    """Every model of the run's experiments, without evaluation."""
+    input:
+        model_manifests(),

@@ -1,0 +1,148 @@
+# Vectors -> clusters -> exclusions.
+
+
+def exclusions_file(wildcards):
+    """The exclusions a person wrote for this clustering, if there are any."""
+    path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
+    return [path] if os.path.exists(path) else []
+
+
+rule fit_clusters:
+    """Centroids of a clustering, fitted on a stated sample of the pool."""
+    input:
+        documents=document_shards,
+        embeddings=embedding_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        CLUSTERS + "/centroids.npy",
+    log:
+        f"{R}/logs/fit_clusters/{{corpus}}/{{clustering}}.log",
+    benchmark:
+        f"{R}/timings/fit_clusters/{{corpus}}/{{clustering}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(8000),
+        runtime=240,
+        gpu=0,
+    params:
+        spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
+        version=version("cluster"),
+    shell:
+        """
+        python -m winnow.cluster fit \
+            --documents {input.documents} \
+            --embeddings {input.embeddings} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.clustering} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule assign_clusters:
+    """Cluster and distance of each document of a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        centroids=CLUSTERS + "/centroids.npy",
+    output:
+        CLUSTERS + "/assignments/{shard}.parquet",
+    log:
+        f"{R}/logs/assign_clusters/{{corpus}}/{{clustering}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/assign_clusters/{{corpus}}/{{clustering}}/{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+        gpu=0,
+    params:
+        version=version("cluster"),
+    shell:
+        """
+        python -m winnow.cluster assign \
+            --documents {input.documents} \
+            --embeddings {input.embeddings} \
+            --centroids {input.centroids} \
+            --name {wildcards.corpus}/{wildcards.clustering}/{wildcards.shard} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule summarise_clusters:
+    """Sizes, distances and diversity of the clusters, and the clustering's fingerprint."""
+    input:
+        assignments=lambda wildcards: expand(
+            CLUSTERS + "/assignments/{shard}.parquet",
+            corpus=wildcards.corpus,
+            clustering=wildcards.clustering,
+            shard=shards(wildcards.corpus),
+        ),
+        centroids=CLUSTERS + "/centroids.npy",
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        summary=CLUSTERS + "/summary.parquet",
+        fingerprint=CLUSTERS + "/fingerprint.json",
+    log:
+        f"{R}/logs/summarise_clusters/{{corpus}}/{{clustering}}.log",
+    benchmark:
+        f"{R}/timings/summarise_clusters/{{corpus}}/{{clustering}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        version=version("cluster"),
+    shell:
+        """
+        python -m winnow.cluster summarise \
+            --assignments {input.assignments} \
+            --centroids {input.centroids} \
+            --heldout {input.heldout} \
+            --out {output.summary} \
+            --fingerprint-out {output.fingerprint} \
+            &>{log}
+        """
+
+
+rule exclude_clusters:
+    """The cluster table that samplers read, with the clusters a person excluded and why."""
+    input:
+        clusters=CLUSTERS + "/summary.parquet",
+        fingerprint=CLUSTERS + "/fingerprint.json",
+        exclusions=exclusions_file,
+    output:
+        clusters=CLUSTERS + "/clusters.parquet",
+        template=CLUSTERS + "/exclusions-template.tsv",
+    log:
+        f"{R}/logs/exclude_clusters/{{corpus}}/{{clustering}}.log",
+    benchmark:
+        f"{R}/timings/exclude_clusters/{{corpus}}/{{clustering}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=10,
+    params:
+        version=version("exclude"),
+    shell:
+        """
+        python -m winnow.exclude \
+            --clusters {input.clusters} \
+            --fingerprint {input.fingerprint} \
+            --exclusions {input.exclusions} \
+            --out {output.clusters} \
+            --template {output.template} \
+            &>{log}
+        """

@@ -1,0 +1,182 @@
+# Source -> documents -> held-out documents.
+
+
+def source_kind(kind):
+    return "|".join(re.escape(n) for n, c in CONFIG["corpora"].items() if kind in c["source"]) or "$^"
+
+
+def source_files(wildcards):
+    """The files a corpus is read from: local ones, the generated one, or the record of a download."""
+    source = CONFIG["corpora"][wildcards.corpus]["source"]
+    if "generator" in source:
+        return [f"{R}/{wildcards.corpus}/source.parquet"]
+    if "hub" in source:
+        return []
+    return winnow_config.expand_files(source["files"], f"corpora.{wildcards.corpus}.source.files")
+
+
+def source_download(wildcards):
+    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
+
+
+rule generate_corpus:
+    """Source of an embedded corpus: harvested from packages of the lock, or written by a grammar."""
+    output:
+        f"{R}/{{corpus}}/source.parquet",
+    log:
+        f"{R}/logs/generate_corpus/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/generate_corpus/{{corpus}}.tsv"
+    wildcard_constraints:
+        corpus=source_kind("generator"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=30,
+    params:
+        spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
+        version=version("generate"),
+    shell:
+        """
+        python -m winnow.generate \
+            --corpus-name {wildcards.corpus} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule download_corpus:
+    """A Hub data set at its pinned commit, fetched where Snakemake runs."""
+    output:
+        f"{R}/{{corpus}}/download.json",
+    log:
+        f"{R}/logs/download_corpus/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/download_corpus/{{corpus}}.tsv"
+    wildcard_constraints:
+        corpus=source_kind("hub"),
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=1440,
+    params:
+        spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
+        version=version("download"),
+    shell:
+        """
+        HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
+            --spec {params.spec:q} \
+            --repo-type dataset \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule index_source:
+    """Files and row numbers of a source: what makes `doc` stable under any number of shards."""
+    input:
+        files=source_files,
+        download=source_download,
+    output:
+        f"{R}/{{corpus}}/source.json",
+    log:
+        f"{R}/logs/index_source/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/index_source/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
+        version=version("documents"),
+    shell:
+        """
+        python -m winnow.documents index \
+            --files {input.files:q} \
+            --download {input.download:q} \
+            --spec {params.spec:q} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+def reading(corpus):
+    """The part of a corpus's settings that decides what its documents are."""
+    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "label", "meta")}
+
+
+rule write_documents:
+    """One shard of cleaned, numbered, digested documents."""
+    input:
+        source=f"{R}/{{corpus}}/source.json",
+        files=source_files,
+    output:
+        f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+    log:
+        f"{R}/logs/write_documents/{{corpus}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/write_documents/{{corpus}}/{{shard}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
+        shards=lambda wildcards: CONFIG["corpora"][wildcards.corpus]["shards"],
+        version=version("documents"),
+    shell:
+        """
+        python -m winnow.documents write \
+            --source {input.source} \
+            --shard $((10#{wildcards.shard})) \
+            --shards {params.shards} \
+            --spec {params.spec:q} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule hold_out:
+    """Documents kept from every sampler, model and scorer, and duplicates taken out of the pool."""
+    input:
+        documents=document_shards,
+    output:
+        f"{R}/{{corpus}}/heldout.parquet",
+    log:
+        f"{R}/logs/hold_out/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/hold_out/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=lambda wildcards: spec(
+            heldout=CONFIG["corpora"][wildcards.corpus]["heldout"],
+            deduplicate=CONFIG["corpora"][wildcards.corpus]["deduplicate"],
+        ),
+        version=version("heldout"),
+    shell:
+        """
+        python -m winnow.heldout \
+            --documents {input.documents} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """

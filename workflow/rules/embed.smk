@@ -1,0 +1,72 @@
+# Documents -> unit vectors.
+
+
+def model_downloads(source):
+    """The record of a Hub model's download, for a rule that loads it; none for a package."""
+    if "hub" not in source:
+        return []
+    return [f"{R}/downloads/{source['hub']}/{source['revision']}.json"]
+
+
+rule download_model:
+    """A Hub model or tokenizer at its pinned commit, fetched where Snakemake runs."""
+    output:
+        f"{R}/downloads/{{repository}}/{{revision}}.json",
+    log:
+        f"{R}/logs/download_model/{{repository}}/{{revision}}.log",
+    benchmark:
+        f"{R}/timings/download_model/{{repository}}/{{revision}}.tsv"
+    wildcard_constraints:
+        repository="[^/]+/[^/]+",
+        revision="[0-9a-f]{40}",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        spec=lambda wildcards: spec(source={"hub": wildcards.repository, "revision": wildcards.revision}),
+        version=version("download"),
+    shell:
+        """
+        HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
+            --spec {params.spec:q} \
+            --repo-type model \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule embed_documents:
+    """Unit vectors of one shard of documents."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        encoder=lambda wildcards: model_downloads(CONFIG["encoders"][wildcards.encoder]["source"]),
+    output:
+        f"{R}/{{corpus}}/embeddings/{{encoder}}/{{shard}}.npy",
+    log:
+        f"{R}/logs/embed_documents/{{corpus}}/{{encoder}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/embed_documents/{{corpus}}/{{encoder}}/{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(8000),
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
+    params:
+        spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
+        version=version("embed"),
+    shell:
+        """
+        python -m winnow.embed \
+            --documents {input.documents} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.shard} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """

@@ -1,0 +1,209 @@
+# Held-out documents, grammars and stock tasks -> benchmarks -> evaluations.
+
+
+def benchmark_kind(kind):
+    return "|".join(re.escape(n) for n, b in CONFIG["benchmarks"].items() if kind in b) or "$^"
+
+
+def benchmark_folder(corpus, benchmark):
+    """Benchmarks made of held-out documents belong to their corpus, the others to all corpora."""
+    owner = f"{R}/{corpus}" if "heldout" in CONFIG["benchmarks"][benchmark] else R
+    return f"{owner}/benchmarks/{benchmark}"
+
+
+def suite_manifests(wildcards):
+    suite = CONFIG["suites"][wildcards.suite]
+    return [f"{benchmark_folder(wildcards.corpus, b)}/manifest.json" for b in suite]
+
+
+def benchmark_files(wildcards):
+    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
+    return winnow_config.expand_files(data["files"].values(), f"benchmarks.{wildcards.benchmark}.data.files")
+
+
+def benchmark_download(wildcards):
+    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
+    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
+
+
+rule build_heldout_benchmark:
+    """A benchmark of a corpus's held-out documents, which no subset can contain."""
+    input:
+        documents=document_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        f"{R}/{{corpus}}/benchmarks/{{benchmark}}/data.parquet",
+        f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
+    log:
+        f"{R}/logs/build_heldout_benchmark/{{corpus}}/{{benchmark}}.log",
+    benchmark:
+        f"{R}/timings/build_heldout_benchmark/{{corpus}}/{{benchmark}}.tsv"
+    wildcard_constraints:
+        benchmark=benchmark_kind("heldout"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=lambda wildcards: spec(
+            name=wildcards.benchmark,
+            benchmark=CONFIG["benchmarks"][wildcards.benchmark],
+            group=CONFIG["corpora"][wildcards.corpus]["group"],
+        ),
+        folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
+        version=version("benchmarks"),
+    shell:
+        """
+        python -m winnow.benchmarks heldout \
+            --documents {input.documents} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --out-dir {params.folder} \
+            &> {log}
+        """
+
+
+rule build_grammar_benchmark:
+    """Minimal pairs written by the story grammar."""
+    output:
+        f"{R}/benchmarks/{{benchmark}}/data.parquet",
+        f"{R}/benchmarks/{{benchmark}}/manifest.json",
+    log:
+        f"{R}/logs/build_grammar_benchmark/{{benchmark}}.log",
+    benchmark:
+        f"{R}/timings/build_grammar_benchmark/{{benchmark}}.tsv"
+    wildcard_constraints:
+        benchmark=benchmark_kind("grammar"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=10,
+    params:
+        spec=lambda wildcards: spec(
+            name=wildcards.benchmark, benchmark=CONFIG["benchmarks"][wildcards.benchmark]
+        ),
+        folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
+        version=version("benchmarks"),
+    shell:
+        """
+        python -m winnow.benchmarks grammar \
+            --spec {params.spec:q} \
+            --out-dir {params.folder} \
+            &> {log}
+        """
+
+
+rule download_benchmark:
+    """The data set of a stock task at its pinned commit, fetched where Snakemake runs."""
+    output:
+        f"{R}/benchmarks/{{benchmark}}/download.json",
+    log:
+        f"{R}/logs/download_benchmark/{{benchmark}}.log",
+    benchmark:
+        f"{R}/timings/download_benchmark/{{benchmark}}.tsv"
+    wildcard_constraints:
+        benchmark=benchmark_kind("task"),
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        spec=lambda wildcards: spec(source=CONFIG["benchmarks"][wildcards.benchmark]["data"]),
+        version=version("download"),
+    shell:
+        """
+        HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
+            --spec {params.spec:q} \
+            --repo-type dataset \
+            --out {output} \
+            &> {log}
+        """
+
+
+rule mirror_benchmark:
+    """The data set of a stock task as a local folder, so that the task runs without a network."""
+    input:
+        files=lambda wildcards: [] if benchmark_download(wildcards) else benchmark_files(wildcards),
+        download=benchmark_download,
+    output:
+        f"{R}/benchmarks/{{benchmark}}/manifest.json",
+    log:
+        f"{R}/logs/mirror_benchmark/{{benchmark}}.log",
+    benchmark:
+        f"{R}/timings/mirror_benchmark/{{benchmark}}.tsv"
+    wildcard_constraints:
+        benchmark=benchmark_kind("task"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=lambda wildcards: spec(
+            name=wildcards.benchmark, benchmark=CONFIG["benchmarks"][wildcards.benchmark]
+        ),
+        folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
+        version=version("benchmarks"),
+    shell:
+        """
+        python -m winnow.benchmarks mirror \
+            --spec {params.spec:q} \
+            --download {input.download} \
+            --out-dir {params.folder} \
+            &> {log}
+        """
+
+
+rule evaluate_model:
+    """A suite of benchmarks on a model, in one process: what lm-eval says, and every item."""
+    input:
+        model=MODEL + "/manifest.json",
+        weights=MODEL + "/model.safetensors",
+        benchmarks=suite_manifests,
+    output:
+        samples=EVALUATION + "/items.parquet",
+        results=EVALUATION + "/results.json",
+    log:
+        f"{R}/logs/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.log",
+    benchmark:
+        f"{R}/timings/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    resources:
+        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (480 if big(wildcards.model) else 60) * attempt,
+        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+    params:
+        spec=lambda wildcards: spec(
+            ids=dict(
+                subset_ids(wildcards),
+                model=wildcards.model,
+                training_seed=int(wildcards.training_seed),
+            ),
+            suite=wildcards.suite,
+            benchmarks={b: CONFIG["benchmarks"][b] for b in CONFIG["suites"][wildcards.suite]},
+        ),
+        benchmarks=lambda wildcards: [
+            benchmark_folder(wildcards.corpus, b) for b in CONFIG["suites"][wildcards.suite]
+        ],
+        model=lambda wildcards: MODEL.format(**wildcards),
+        folder=lambda wildcards: EVALUATION.format(**wildcards),
+        version=version("evaluate"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.evaluate \
+            --model {params.model} \
+            --benchmarks {params.benchmarks} \
+            --spec {params.spec:q} \
+            --out-dir {params.folder} \
+            &> {log}
+        """

@@ -1,0 +1,108 @@
+# Clusters -> draws -> subsets.
+
+
+def subset_ids(wildcards):
+    return dict(
+        corpus=wildcards.corpus,
+        clustering=wildcards.clustering,
+        sampler=wildcards.sampler,
+        budget=wildcards.budget,
+        data_seed=int(wildcards.data_seed),
+    )
+
+
+def draw_assignments(wildcards):
+    if not clustered(wildcards):
+        return []
+    return expand(
+        CLUSTERS + "/assignments/{shard}.parquet",
+        corpus=wildcards.corpus,
+        clustering=wildcards.clustering,
+        shard=shards(wildcards.corpus),
+    )
+
+
+def draw_clusters(wildcards):
+    return [CLUSTERS.format(**wildcards) + "/clusters.parquet"] if clustered(wildcards) else []
+
+
+rule draw_sample:
+    """Which documents a sampler draws with one data seed."""
+    input:
+        documents=document_shards,
+        assignments=draw_assignments,
+        clusters=draw_clusters,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        SUBSET + "/draw.parquet",
+    log:
+        f"{R}/logs/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
+    benchmark:
+        f"{R}/timings/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=lambda wildcards: spec(
+            ids=subset_ids(wildcards),
+            sampler=CONFIG["samplers"][wildcards.sampler],
+            budget=CONFIG["budgets"][wildcards.budget],
+            data_seed=int(wildcards.data_seed),
+        ),
+        version=version("sample"),
+    shell:
+        """
+        python -m winnow.sample \
+            --documents {input.documents} \
+            --assignments {input.assignments} \
+            --clusters {input.clusters} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule write_subset:
+    """The drawn documents as a data set of their own."""
+    input:
+        draw=SUBSET + "/draw.parquet",
+        documents=document_shards,
+    output:
+        train=SUBSET + "/train.parquet",
+        validation=SUBSET + "/validation.parquet",
+        test=SUBSET + "/test.parquet",
+        card=SUBSET + "/README.md",
+        manifest=SUBSET + "/manifest.json",
+    log:
+        f"{R}/logs/write_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
+    benchmark:
+        f"{R}/timings/write_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        spec=lambda wildcards: spec(
+            ids=subset_ids(wildcards),
+            corpus=reading(wildcards.corpus),
+            sampler=CONFIG["samplers"][wildcards.sampler],
+            budget=CONFIG["budgets"][wildcards.budget],
+            data_seed=int(wildcards.data_seed),
+        ),
+        folder=lambda wildcards: SUBSET.format(**wildcards),
+        version=version("subset"),
+    shell:
+        """
+        python -m winnow.subset \
+            --draw {input.draw} \
+            --documents {input.documents} \
+            --spec {params.spec:q} \
+            --out-dir {params.folder} \
+            &>{log}
+        """

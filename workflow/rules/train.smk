@@ -1,0 +1,148 @@
+# Subsets -> tokens -> models.
+
+
+def language_model(name):
+    return CONFIG["models"][name]["kind"] == "language-model"
+
+
+def train_inputs(wildcards):
+    """What a model trains on: a packed stream for a language model, labelled documents for a classifier."""
+    subset = SUBSET.format(**wildcards)
+    inputs = {
+        "subset": f"{subset}/manifest.json",
+        "tokens": [],
+        "tokens_meta": [],
+        "tokenizer": [],
+        "labels": [],
+    }
+    model = CONFIG["models"][wildcards.model]
+    if language_model(wildcards.model):
+        inputs["tokens"] = f"{subset}/tokens/{model['tokenizer']}.npy"
+        inputs["tokens_meta"] = f"{subset}/tokens/{model['tokenizer']}.json"
+        inputs["tokenizer"] = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}/tokenizer.json"
+    else:
+        inputs["split"] = f"{subset}/train.parquet"
+        inputs["labels"] = document_shards(wildcards)
+        inputs["encoder"] = model_downloads(CONFIG["encoders"][model["encoder"]]["source"])
+    return inputs
+
+
+def train_spec(wildcards):
+    model = CONFIG["models"][wildcards.model]
+    return spec(
+        names={"model": wildcards.model},
+        model=model,
+        recipe=CONFIG["recipes"][model["recipe"]],
+        training_seed=int(wildcards.training_seed),
+        encoder=None if language_model(wildcards.model) else CONFIG["encoders"][model["encoder"]],
+    )
+
+
+def big(name):
+    """Whether a model wants a GPU and many cores."""
+    return language_model(name) and CONFIG["models"][name]["width"] >= 256
+
+
+rule train_tokenizer:
+    """A byte-level BPE of the pool, or a copy of a pinned Hub tokenizer."""
+    input:
+        documents=document_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        download=lambda wildcards: model_downloads(CONFIG["tokenizers"][wildcards.tokenizer]),
+    output:
+        tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        config=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer_config.json",
+    log:
+        f"{R}/logs/train_tokenizer/{{corpus}}/{{tokenizer}}.log",
+    benchmark:
+        f"{R}/timings/train_tokenizer/{{corpus}}/{{tokenizer}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(8000),
+        runtime=120,
+    params:
+        spec=lambda wildcards: spec(tokenizer=CONFIG["tokenizers"][wildcards.tokenizer]),
+        version=version("tokens"),
+    shell:
+        """
+        RAYON_NUM_THREADS={threads} python -m winnow.tokens train \
+            --documents {input.documents} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.tokenizer} \
+            --out {output.tokenizer} \
+            &>{log}
+        """
+
+
+rule tokenize_subset:
+    """The train split of a subset as one stream of tokens."""
+    input:
+        split=SUBSET + "/train.parquet",
+        tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+    output:
+        tokens=SUBSET + "/tokens/{tokenizer}.npy",
+        meta=SUBSET + "/tokens/{tokenizer}.json",
+    log:
+        f"{R}/logs/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.log",
+    benchmark:
+        f"{R}/timings/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(4000),
+        runtime=120,
+    params:
+        version=version("tokens"),
+    shell:
+        """
+        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.tokens pack \
+            --split {input.split} \
+            --tokenizer {input.tokenizer} \
+            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
+            --out {output.tokens} \
+            --meta {output.meta} \
+            &>{log}
+        """
+
+
+rule train_model:
+    """A model trained on a subset with one training seed. Its checkpoints lie in state/, undeclared."""
+    input:
+        unpack(train_inputs),
+    output:
+        config=MODEL + "/config.json",
+        weights=MODEL + "/model.safetensors",
+        metrics=MODEL + "/metrics.json",
+        manifest=MODEL + "/manifest.json",
+    log:
+        f"{R}/logs/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.log",
+    benchmark:
+        f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    resources:
+        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (1440 if big(wildcards.model) else 60) * attempt,
+        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+    params:
+        spec=train_spec,
+        version=version("train"),
+    shell:
+        """
+        python -m winnow.train \
+            --subset {input.subset} \
+            --tokens {input.tokens} \
+            --tokens-meta {input.tokens_meta} \
+            --tokenizer {input.tokenizer} \
+            --documents {input.labels} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed}/{wildcards.model} \
+            --threads {threads} \
+            --out {output.manifest} \
+            &>{log}
+        """
