@@ -490,13 +490,12 @@ def evaluate_classifier(
 def evaluate(*, model: Path, benchmarks: list[Path], spec: str, out_dir: Path, batch_size: int = 0) -> None:
     """Evaluates a model on a suite; writes items.parquet, then results.json.
 
-    Parameters
-    ----------
-    model: model folder in Hugging Face format with safetensors.
-    benchmarks: folders made by winnow.benchmarks, one for each benchmark of the suite, in any order.
-    spec: JSON: `ids` (what the model is), `suite` (its name), `benchmarks` (definitions by name).
-    out_dir: folder to write.
-    batch_size: sequences a batch; 0 sizes batches by a token budget. Changes no result beyond rounding.
+    Args:
+        model: model folder in Hugging Face format with safetensors.
+        benchmarks: folders made by winnow.benchmarks, one for each benchmark of the suite, in any order.
+        spec: JSON: `ids` (what the model is), `suite` (its name), `benchmarks` (definitions by name).
+        out_dir: folder to write.
+        batch_size: sequences a batch; 0 sizes batches by a token budget. Changes no result beyond rounding.
     """
     started = time.monotonic()
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE", "TQDM_DISABLE"):
