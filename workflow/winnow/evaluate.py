@@ -9,18 +9,13 @@ Nothing is fetched: everything is read from local files.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import json
 import logging
 import math
 import os
 import shutil
-import sys
 import tempfile
 import time
-import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,43 +140,12 @@ def load(model: Path, kind: str) -> tuple[Any, Any, Any]:
 # --- language models, through lm-eval
 
 
-@contextlib.contextmanager
-def _accelerate() -> Iterator[None]:
-    """Lets lm-eval's HFLM be imported where the package accelerate is not installed.
-
-    Its module names four things of accelerate at the top, none of which is used when the model is handed over
-    loaded, as here. Where accelerate is installed this does nothing.
-    """
-    from transformers.utils import is_accelerate_available
-
-    if is_accelerate_available() or importlib.util.find_spec("accelerate"):
-        yield
-        return
-
-    def absent(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("accelerate is not installed")
-
-    top, utils = types.ModuleType("accelerate"), types.ModuleType("accelerate.utils")
-    for module, names in (
-        (top, ("Accelerator", "InitProcessGroupKwargs", "find_executable_batch_size")),
-        (utils, ("get_max_memory",)),
-    ):
-        for name in names:
-            setattr(module, name, absent)
-    sys.modules.update({"accelerate": top, "accelerate.utils": utils})
-    try:
-        yield
-    finally:
-        del sys.modules["accelerate"], sys.modules["accelerate.utils"]
-
-
 def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
     """lm-eval's HFLM around a loaded model; with batch_size 0 its batches size themselves by a token budget.
 
     The scores are HFLM's own: only how requests are gathered into batches differs.
     """
-    with _accelerate():
-        from lm_eval.models.huggingface import HFLM
+    from lm_eval.models.huggingface import HFLM
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
     class Batched(HFLM):
