@@ -1,13 +1,45 @@
 # Winnow. `make help` lists the targets.
 PYTHON ?= python3
-BIN := .venv/bin
-CORES ?= $(shell nproc)
+CORES ?= all
+BIN := $(CURDIR)/.venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local --cores $(CORES)
 
-$(STAMP): lock.txt requirements.txt pyproject.toml
-	@echo "Making .venv from lock.txt"
+.PHONY: help demo test test-all test-real lint format lock
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with the path of the report
+	@$(SNAKEMAKE)
+	@echo; cat results/tables/pile-mini.md
+	@echo; echo "Report: $(CURDIR)/results/report.html"
+	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"
+
+test: $(DEV_STAMP) ## run the fast tests
+	@$(BIN)/python -m pytest -m "not slow and not real"
+
+test-all: $(DEV_STAMP) ## run every test, the slow ones too
+	@$(BIN)/python -m pytest
+
+test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA), in a reduced size
+	@$(BIN)/python -m pytest -m real
+
+lint: $(DEV_STAMP) ## formatters, linters and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PATH="$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/mypy
+	@$(BIN)/snakemake --lint
+
+lock: ## resolve lock.txt anew (needs uv)
+	@envs/lock.sh
+
+$(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt
+	@echo "Making .venv from lock.txt (some minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r envs/pip.txt
 	@$(PIP) --require-hashes -c lock.txt -r requirements.txt

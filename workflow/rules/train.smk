@@ -34,7 +34,7 @@ def train_spec(wildcards):
         model=model,
         recipe=CONFIG["recipes"][model["recipe"]],
         training_seed=int(wildcards.training_seed),
-        encoder=None if language_model(wildcards.model) else CONFIG["encoders"][model["encoder"]],
+        base=None if language_model(wildcards.model) else CONFIG["encoders"][model["encoder"]],
     )
 
 

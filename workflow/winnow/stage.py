@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -147,11 +148,17 @@ def run(*commands: Callable[..., None]) -> None:
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         sys.exit(1)
     except OSError as error:
-        if error.errno != 28:
+        if error.errno != errno.ENOSPC:
             raise
-        print(f"error: no space left on the disk while writing {error.filename or 'a result'}: free some, "
-              "then run the same command again; nothing half-written was kept", file=sys.stderr)  # fmt: skip
+        say(
+            f"error: no space left on the disk while writing {error.filename or 'a result'}: free some, "
+            "then run the same command again; nothing half-written was kept"
+        )
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get("WINNOW_TERMINAL_FD"):
+            say(f"error: {type(error).__name__}: {error} (the traceback is in the log)")
+        raise

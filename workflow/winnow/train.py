@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 
+from winnow.config import check_definition
 from winnow.embed import pick_device
 from winnow.stage import (
     InputError,
@@ -353,8 +354,8 @@ def main(
 
     Args:
         subset: manifest.json of the subset.
-        spec: JSON with the keys `model`, `recipe`, `training_seed`, `names` (its ids), and `encoder`
-            (null for a language model).
+        spec: JSON with the keys `model`, `recipe`, `training_seed`, `names` (its ids), and `base`
+            (the encoder a classifier starts from; null for a language model).
         out: manifest.json to write, last, beside the model.
         documents: shards of the corpus (classifiers: which labels there are).
         tokens: packed train split (language models).
@@ -365,7 +366,7 @@ def main(
     """
     import torch
 
-    settings = read_spec(spec, "model", "recipe", "training_seed", "names", "encoder")
+    settings = read_spec(spec, "model", "recipe", "training_seed", "names", "base")
     model, recipe, seed = settings["model"], settings["recipe"], settings["training_seed"]
     if threads:
         torch.set_num_threads(threads)
@@ -388,9 +389,10 @@ def main(
     else:
         if not documents:
             raise InputError("a classifier needs --documents")
+        check_definition("encoder", settings["base"], where="--spec base")
         split = subset.parent / "train.parquet"
         task = Classifier(
-            model, settings["encoder"], split, count_labels(documents), device, autocast
+            model, settings["base"], split, count_labels(documents), device, autocast
         )
         folder, inputs = task.folder, canonical(below)
     identity = canonical([settings, inputs, STAGE_VERSION])
