@@ -21,6 +21,11 @@ def benchmark_files(wildcards):
     return winnow_config.expand_files(data["files"].values(), f"benchmarks.{wildcards.benchmark}.data.files")
 
 
+def labelled_files(wildcards):
+    files = CONFIG["benchmarks"][wildcards.benchmark]["labelled"]["files"]
+    return winnow_config.expand_files(files, f"benchmarks.{wildcards.benchmark}.labelled.files")
+
+
 def benchmark_download(wildcards):
     data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
     return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
@@ -62,6 +67,42 @@ rule build_heldout_benchmark:
             --spec {params.spec:q} \
             --out-dir {params.folder} \
             &> {log}
+        """
+
+
+rule build_labelled_benchmark:
+    """Labelled documents that have files of their own, for classifiers."""
+    input:
+        labelled_files,
+    output:
+        f"{R}/benchmarks/{{benchmark}}/data.parquet",
+        f"{R}/benchmarks/{{benchmark}}/manifest.json",
+    log:
+        f"{R}/logs/build_labelled_benchmark/{{benchmark}}.log",
+    benchmark:
+        f"{R}/timings/build_labelled_benchmark/{{benchmark}}.tsv"
+    wildcard_constraints:
+        benchmark=benchmark_kind("labelled"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=lambda wildcards: spec(
+            name=wildcards.benchmark,
+            benchmark=CONFIG["benchmarks"][wildcards.benchmark],
+        ),
+        folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
+        version=version("benchmarks"),
+    shell:
+        """
+        python -m winnow.benchmarks labelled \
+            --files {input:q} \
+            --spec {params.spec:q} \
+            --out-dir {params.folder} \
+            &>{log}
         """
 
 

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.paths import expand_environment
+from winnow.paths import expand, expand_environment
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -50,6 +50,7 @@ TEXT_CHARACTERS = 4_000
 
 CONTEXT_WORDS = 64
 CONTINUATION_WORDS = 12
+CONTINUATION_BYTES = 100
 SHORTEST_CLOZE = 2 * CONTINUATION_WORDS
 """Words of a cloze item: a document needs SHORTEST_CLOZE of them; its context is all but the last
 CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words."""
@@ -116,7 +117,8 @@ def choose(doc: np.ndarray, items: int, seed: int) -> np.ndarray:
 
 
 def split_words(text: str) -> tuple[str, str] | None:
-    """(context, continuation) of a cloze item, or None if the document is too short.
+    """(context, continuation) of a cloze item, or None if the document is too short, or the
+    continuation too long for a model of short sequences (100 bytes).
 
     Both keep the document's white space inside and none at their ends.
     """
@@ -124,7 +126,10 @@ def split_words(text: str) -> tuple[str, str] | None:
     if len(ends) < SHORTEST_CLOZE:
         return None
     cut = ends[len(ends) - CONTINUATION_WORDS - 1]
-    return text[:cut].strip(), text[cut : ends[-1]].strip()
+    continuation = text[cut : ends[-1]].strip()
+    if len(continuation.encode()) > CONTINUATION_BYTES:
+        return None
+    return text[:cut].strip(), continuation
 
 
 def _first_words(text: str, words: int) -> Iterator[re.Match[str]]:
@@ -270,6 +275,37 @@ def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -
                 raise InputError(f"{documents[0]}: held-out documents without a label; benchmarks of labels need "
                                  "corpus.label and a label for each held-out document")  # fmt: skip
     write_local(out_dir, settings["name"], form, rows, {"spec": settings, "stage_version": STAGE_VERSION})
+
+
+def labelled(*, files: list[str], spec: str, out_dir: Path) -> None:
+    """Makes a benchmark of labelled documents that have files of their own (a test split).
+
+    Args:
+        files: files or globs, in any format of a corpus.
+        spec: JSON: `benchmark` (labelled: text, label; items; seed) and `name`.
+        out_dir: folder to write.
+    """
+    from winnow.documents import index_files, write_shard
+
+    settings = read_spec(spec, "benchmark", "name")
+    definition = settings["benchmark"]
+    if "labelled" not in definition:
+        raise InputError("--spec benchmark: missing key 'labelled': this sub-command reads labelled files")
+    corpus = {"text": definition["labelled"]["text"], "label": definition["labelled"]["label"], "meta": []}
+    source = index_files(expand(files), corpus)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "documents.parquet"
+        write_shard(source, corpus, 0, 1, path)
+        table = pq.read_table(path, columns=["doc", "text", "label"])
+    chosen = choose(table["doc"].to_numpy(), definition["items"], definition["seed"])
+    table = table.take(chosen)
+    rows = {
+        "item": table["doc"].to_pylist(),
+        "group": [None] * len(table),
+        "text": [text[:TEXT_CHARACTERS] for text in table["text"].to_pylist()],
+        "label": table["label"].to_pylist(),
+    }
+    write_local(out_dir, settings["name"], "labels", rows, {"spec": settings, "stage_version": STAGE_VERSION})
 
 
 def grammar(*, spec: str, out_dir: Path) -> None:
@@ -576,4 +612,4 @@ def mirror(*, spec: str, out_dir: Path, download: list[Path] = []) -> None:
 
 
 if __name__ == "__main__":
-    run(heldout, grammar, mirror)
+    run(heldout, labelled, grammar, mirror)

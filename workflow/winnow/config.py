@@ -261,7 +261,7 @@ def _check_experiment(config: dict[str, Any], experiment: dict[str, Any], where:
     for suite in experiment["suites"]:
         for name in _known(config, "suites", suite, f"{where}.suites"):
             benchmark = config["benchmarks"][name]
-            labels = benchmark.get("heldout") == "labels"
+            labels = benchmark.get("heldout") == "labels" or "labelled" in benchmark
             if labels != (model["kind"] == "classifier"):
                 raise InputError(
                     f"{where}.suites: benchmark {name!r} of suite {suite!r} does not fit model {experiment['model']!r} ({model['kind']})"

@@ -18,7 +18,6 @@ Memory: a few chunks of CHUNK bytes (or the largest single document), never the 
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
 import os
@@ -38,6 +37,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
+from winnow.paths import expand
 from winnow.stage import InputError, Progress, atomic_path, read_json, read_spec, run, write_json
 
 STAGE_VERSION = 1
@@ -88,43 +88,6 @@ class Layout:
 
 
 # ---------------------------------------------------------------- files and formats
-
-
-def expand_environment(pattern: str) -> str:
-    """`${NAME}` and `${NAME:-default}` replaced by the environment's value.
-
-    Raises InputError for a name that is not set and has no default.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        found = os.environ.get(name) or default
-        if found is None:
-            raise InputError(f"{pattern}: {name} is not set; set it, or write ${{{name}:-default}}")
-        return found
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, pattern)
-
-
-def expand(patterns: Iterable[str]) -> list[str]:
-    """Paths of the files that `patterns` name: patterns in the order given, matches of each sorted.
-
-    A file that a second pattern matches again is read once. Raises InputError for a pattern without a file.
-    """
-    paths: dict[str, None] = {}
-    for pattern in patterns:
-        expanded = expand_environment(pattern)
-        if glob.has_magic(expanded) and not os.path.exists(expanded):
-            found = sorted(path for path in glob.glob(expanded, recursive=True) if os.path.isfile(path))
-        else:
-            found = [expanded] if os.path.isfile(expanded) else []
-        if not found:
-            seen = f" (read as {expanded})" if expanded != pattern else ""
-            raise InputError(
-                f"{pattern}: no file there{seen}, seen from {os.getcwd()}; give an existing path or glob"
-            )
-        paths.update(dict.fromkeys(found))
-    return list(paths)
 
 
 def file_format(path: str) -> tuple[str, str | None]:
