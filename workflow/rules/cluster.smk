@@ -1,12 +1,6 @@
 # Vectors -> clusters -> exclusions.
 
 
-def exclusions_file(wildcards):
-    """The exclusions a person wrote for this clustering, if there are any."""
-    path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
-    return [path] if os.path.exists(path) else []
-
-
 rule fit_clusters:
     """Centroids of a clustering, fitted on a stated sample of the pool."""
     input:
@@ -14,7 +8,7 @@ rule fit_clusters:
         embeddings=embedding_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
-        CLUSTERS + "/centroids.npy",
+        f"{CLUSTERS}/centroids.npy",
     log:
         f"{R}/logs/fit_clusters/{{corpus}}/{{clustering}}.log",
     benchmark:
@@ -48,9 +42,9 @@ rule assign_clusters:
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
         embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
-        centroids=CLUSTERS + "/centroids.npy",
+        centroids=f"{CLUSTERS}/centroids.npy",
     output:
-        CLUSTERS + "/assignments/{shard}.parquet",
+        f"{CLUSTERS}/assignments/{{shard}}.parquet",
     log:
         f"{R}/logs/assign_clusters/{{corpus}}/{{clustering}}/{{shard}}.log",
     benchmark:
@@ -81,16 +75,16 @@ rule summarise_clusters:
     """Sizes, distances and diversity of the clusters, and the clustering's fingerprint."""
     input:
         assignments=lambda wildcards: expand(
-            CLUSTERS + "/assignments/{shard}.parquet",
+            f"{CLUSTERS}/assignments/{{shard}}.parquet",
             corpus=wildcards.corpus,
             clustering=wildcards.clustering,
             shard=shards(wildcards.corpus),
         ),
-        centroids=CLUSTERS + "/centroids.npy",
+        centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
-        summary=CLUSTERS + "/summary.parquet",
-        fingerprint=CLUSTERS + "/fingerprint.json",
+        summary=f"{CLUSTERS}/summary.parquet",
+        fingerprint=f"{CLUSTERS}/fingerprint.json",
     log:
         f"{R}/logs/summarise_clusters/{{corpus}}/{{clustering}}.log",
     benchmark:
@@ -118,12 +112,12 @@ rule summarise_clusters:
 rule exclude_clusters:
     """The cluster table that samplers read, with the clusters a person excluded and why."""
     input:
-        clusters=CLUSTERS + "/summary.parquet",
-        fingerprint=CLUSTERS + "/fingerprint.json",
+        clusters=f"{CLUSTERS}/summary.parquet",
+        fingerprint=f"{CLUSTERS}/fingerprint.json",
         exclusions=exclusions_file,
     output:
-        clusters=CLUSTERS + "/clusters.parquet",
-        template=CLUSTERS + "/exclusions-template.tsv",
+        clusters=f"{CLUSTERS}/clusters.parquet",
+        template=f"{CLUSTERS}/exclusions-template.tsv",
     log:
         f"{R}/logs/exclude_clusters/{{corpus}}/{{clustering}}.log",
     benchmark:

@@ -19,7 +19,7 @@ R = CONFIG["results"]
 CLUSTERS = f"{R}/{{corpus}}/clusterings/{{clustering}}"
 SUBSET = f"{R}/{{corpus}}/subsets/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}"
 MODEL = f"{R}/{{corpus}}/models/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}"
-EVALUATION = MODEL + "/evaluation/{suite}"
+EVALUATION = f"{MODEL}/evaluation/{{suite}}"
 
 # A stage runs with the interpreter that runs Snakemake unless a deployment method brings its own;
 # descriptor 3 is the terminal, for the stages' progress lines.
@@ -98,11 +98,11 @@ def experiment_arms():
 
 
 def subset_manifests():
-    return sorted({SUBSET.format(**ids) + "/manifest.json" for ids, _ in experiment_arms()})
+    return sorted({f"{SUBSET}/manifest.json".format(**ids) for ids, _ in experiment_arms()})
 
 
 def model_manifests():
-    return sorted({MODEL.format(**ids) + "/manifest.json" for ids, _ in experiment_arms()})
+    return sorted({f"{MODEL}/manifest.json".format(**ids) for ids, _ in experiment_arms()})
 
 
 def growing(mb):
@@ -113,3 +113,183 @@ def growing(mb):
 def heavy(corpus):
     """Whether a corpus is of a size that wants a GPU: more than a million documents in shards."""
     return CONFIG["corpora"][corpus]["shards"] >= 16
+
+
+def source_kind(kind):
+    return "|".join(re.escape(n) for n, c in CONFIG["corpora"].items() if kind in c["source"]) or "$^"
+
+
+def source_files(wildcards):
+    """The files a corpus is read from: local ones, the generated one, or the record of a download."""
+    source = CONFIG["corpora"][wildcards.corpus]["source"]
+    if "generator" in source:
+        return [f"{R}/{wildcards.corpus}/source.parquet"]
+    if "hub" in source:
+        return []
+    return winnow_config.expand_files(source["files"], f"corpora.{wildcards.corpus}.source.files")
+
+
+def source_download(wildcards):
+    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
+
+
+def reading(corpus):
+    """The part of a corpus's settings that decides what its documents are."""
+    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "label", "meta")}
+
+
+def model_downloads(source):
+    """The record of a Hub model's download, for a rule that loads it; none for a package."""
+    if "hub" not in source:
+        return []
+    return [f"{R}/downloads/{source['hub']}/{source['revision']}.json"]
+
+
+def exclusions_file(wildcards):
+    """The exclusions a person wrote for this clustering, if there are any."""
+    path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
+    return [path] if os.path.exists(path) else []
+
+
+def subset_ids(wildcards):
+    return dict(
+        corpus=wildcards.corpus,
+        clustering=wildcards.clustering,
+        sampler=wildcards.sampler,
+        budget=wildcards.budget,
+        data_seed=int(wildcards.data_seed),
+    )
+
+
+def draw_assignments(wildcards):
+    if not clustered(wildcards):
+        return []
+    return expand(
+        f"{CLUSTERS}/assignments/{{shard}}.parquet",
+        corpus=wildcards.corpus,
+        clustering=wildcards.clustering,
+        shard=shards(wildcards.corpus),
+    )
+
+
+def draw_clusters(wildcards):
+    return [f"{CLUSTERS}/clusters.parquet".format(**wildcards)] if clustered(wildcards) else []
+
+
+def language_model(name):
+    return CONFIG["models"][name]["kind"] == "language-model"
+
+
+def train_inputs(wildcards):
+    """What a model trains on: a packed stream for a language model, labelled documents for a classifier."""
+    subset = SUBSET.format(**wildcards)
+    inputs = {
+        "subset": f"{subset}/manifest.json",
+        "tokens": [],
+        "tokens_meta": [],
+        "tokenizer": [],
+        "labels": [],
+    }
+    model = CONFIG["models"][wildcards.model]
+    if language_model(wildcards.model):
+        inputs["tokens"] = f"{subset}/tokens/{model['tokenizer']}.npy"
+        inputs["tokens_meta"] = f"{subset}/tokens/{model['tokenizer']}.json"
+        inputs["tokenizer"] = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}/tokenizer.json"
+    else:
+        inputs["split"] = f"{subset}/train.parquet"
+        inputs["labels"] = document_shards(wildcards)
+        inputs["encoder"] = model_downloads(CONFIG["encoders"][model["encoder"]]["source"])
+    return inputs
+
+
+def train_spec(wildcards):
+    model = CONFIG["models"][wildcards.model]
+    return spec(
+        names={"model": wildcards.model},
+        model=model,
+        recipe=CONFIG["recipes"][model["recipe"]],
+        training_seed=int(wildcards.training_seed),
+        base=None if language_model(wildcards.model) else CONFIG["encoders"][model["encoder"]],
+    )
+
+
+def big(name):
+    """Whether a model wants a GPU and many cores."""
+    return language_model(name) and CONFIG["models"][name]["width"] >= 256
+
+
+def benchmark_kind(kind):
+    return "|".join(re.escape(n) for n, b in CONFIG["benchmarks"].items() if kind in b) or "$^"
+
+
+def benchmark_folder(corpus, benchmark):
+    """Benchmarks made of held-out documents belong to their corpus, the others to all corpora."""
+    owner = f"{R}/{corpus}" if "heldout" in CONFIG["benchmarks"][benchmark] else R
+    return f"{owner}/benchmarks/{benchmark}"
+
+
+def suite_manifests(wildcards):
+    suite = CONFIG["suites"][wildcards.suite]
+    return [f"{benchmark_folder(wildcards.corpus, b)}/manifest.json" for b in suite]
+
+
+def benchmark_files(wildcards):
+    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
+    return winnow_config.expand_files(data["files"].values(), f"benchmarks.{wildcards.benchmark}.data.files")
+
+
+def labelled_files(wildcards):
+    files = CONFIG["benchmarks"][wildcards.benchmark]["labelled"]["files"]
+    return winnow_config.expand_files(files, f"benchmarks.{wildcards.benchmark}.labelled.files")
+
+
+def benchmark_download(wildcards):
+    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
+    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
+
+
+FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv"]
+
+
+def tables():
+    return expand(f"{R}/tables/{{table}}.{{format}}", table=CONFIG["targets"], format=FORMATS)
+
+
+def table_arms(name):
+    """Ids of each arm of a table, by experiment/sampler."""
+    wanted = CONFIG["tables"][name]["experiments"]
+    experiments = [e for e in CONFIG["experiments"] if e["name"] in wanted]
+    return {key: ids for e in experiments for key, ids in winnow_config.arms(CONFIG, e).items()}
+
+
+def table_runs(name):
+    """Ids, seeds and suites of each model of a table."""
+    for experiment in CONFIG["experiments"]:
+        if experiment["name"] in CONFIG["tables"][name]["experiments"]:
+            for ids in winnow_config.arms(CONFIG, experiment).values():
+                for data_seed in experiment["data_seeds"]:
+                    for training_seed in experiment["training_seeds"]:
+                        yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment[
+                            "suites"
+                        ]
+
+
+def table_evaluations(wildcards):
+    return [
+        f"{EVALUATION}/results.json".format(**ids, suite=suite)
+        for ids, suites in table_runs(wildcards.table)
+        for suite in suites
+    ]
+
+
+def table_items(wildcards):
+    return [str(Path(path).parent / "items.parquet") for path in table_evaluations(wildcards)]
+
+
+def table_models(wildcards):
+    return [f"{MODEL}/manifest.json".format(**ids) for ids, _ in table_runs(wildcards.table)]
+
+
+def table_subsets(wildcards):
+    return sorted({f"{SUBSET}/manifest.json".format(**ids) for ids, _ in table_runs(wildcards.table)})

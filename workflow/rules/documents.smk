@@ -1,25 +1,6 @@
 # Source -> documents -> held-out documents.
 
 
-def source_kind(kind):
-    return "|".join(re.escape(n) for n, c in CONFIG["corpora"].items() if kind in c["source"]) or "$^"
-
-
-def source_files(wildcards):
-    """The files a corpus is read from: local ones, the generated one, or the record of a download."""
-    source = CONFIG["corpora"][wildcards.corpus]["source"]
-    if "generator" in source:
-        return [f"{R}/{wildcards.corpus}/source.parquet"]
-    if "hub" in source:
-        return []
-    return winnow_config.expand_files(source["files"], f"corpora.{wildcards.corpus}.source.files")
-
-
-def source_download(wildcards):
-    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
-    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
-
-
 rule generate_corpus:
     """Source of an embedded corpus: harvested from packages of the lock, or written by a grammar."""
     output:
@@ -109,11 +90,6 @@ rule index_source:
             --out {output} \
             &>{log}
         """
-
-
-def reading(corpus):
-    """The part of a corpus's settings that decides what its documents are."""
-    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "label", "meta")}
 
 
 rule write_documents:

@@ -1,13 +1,6 @@
 # Documents -> unit vectors.
 
 
-def model_downloads(source):
-    """The record of a Hub model's download, for a rule that loads it; none for a package."""
-    if "hub" not in source:
-        return []
-    return [f"{R}/downloads/{source['hub']}/{source['revision']}.json"]
-
-
 rule download_model:
     """A Hub model or tokenizer at its pinned commit, fetched where Snakemake runs."""
     output:

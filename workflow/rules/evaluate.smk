@@ -1,36 +1,6 @@
 # Held-out documents, grammars and stock tasks -> benchmarks -> evaluations.
 
 
-def benchmark_kind(kind):
-    return "|".join(re.escape(n) for n, b in CONFIG["benchmarks"].items() if kind in b) or "$^"
-
-
-def benchmark_folder(corpus, benchmark):
-    """Benchmarks made of held-out documents belong to their corpus, the others to all corpora."""
-    owner = f"{R}/{corpus}" if "heldout" in CONFIG["benchmarks"][benchmark] else R
-    return f"{owner}/benchmarks/{benchmark}"
-
-
-def suite_manifests(wildcards):
-    suite = CONFIG["suites"][wildcards.suite]
-    return [f"{benchmark_folder(wildcards.corpus, b)}/manifest.json" for b in suite]
-
-
-def benchmark_files(wildcards):
-    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
-    return winnow_config.expand_files(data["files"].values(), f"benchmarks.{wildcards.benchmark}.data.files")
-
-
-def labelled_files(wildcards):
-    files = CONFIG["benchmarks"][wildcards.benchmark]["labelled"]["files"]
-    return winnow_config.expand_files(files, f"benchmarks.{wildcards.benchmark}.labelled.files")
-
-
-def benchmark_download(wildcards):
-    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
-    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
-
-
 rule build_heldout_benchmark:
     """A benchmark of a corpus's held-out documents, which no subset can contain."""
     input:
@@ -66,7 +36,7 @@ rule build_heldout_benchmark:
             --heldout {input.heldout} \
             --spec {params.spec:q} \
             --out-dir {params.folder} \
-            &> {log}
+            &>{log}
         """
 
 
@@ -134,7 +104,7 @@ rule build_grammar_benchmark:
         python -m winnow.benchmarks grammar \
             --spec {params.spec:q} \
             --out-dir {params.folder} \
-            &> {log}
+            &>{log}
         """
 
 
@@ -164,7 +134,7 @@ rule download_benchmark:
             --spec {params.spec:q} \
             --repo-type dataset \
             --out {output} \
-            &> {log}
+            &>{log}
         """
 
 
@@ -199,19 +169,19 @@ rule mirror_benchmark:
             --spec {params.spec:q} \
             --download {input.download} \
             --out-dir {params.folder} \
-            &> {log}
+            &>{log}
         """
 
 
 rule evaluate_model:
     """A suite of benchmarks on a model, in one process: what lm-eval says, and every item."""
     input:
-        model=MODEL + "/manifest.json",
-        weights=MODEL + "/model.safetensors",
+        model=f"{MODEL}/manifest.json",
+        weights=f"{MODEL}/model.safetensors",
         benchmarks=suite_manifests,
     output:
-        samples=EVALUATION + "/items.parquet",
-        results=EVALUATION + "/results.json",
+        samples=f"{EVALUATION}/items.parquet",
+        results=f"{EVALUATION}/results.json",
     log:
         f"{R}/logs/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.log",
     benchmark:
@@ -246,5 +216,5 @@ rule evaluate_model:
             --benchmarks {params.benchmarks} \
             --spec {params.spec:q} \
             --out-dir {params.folder} \
-            &> {log}
+            &>{log}
         """

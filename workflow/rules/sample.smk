@@ -1,31 +1,6 @@
 # Clusters -> draws -> subsets.
 
 
-def subset_ids(wildcards):
-    return dict(
-        corpus=wildcards.corpus,
-        clustering=wildcards.clustering,
-        sampler=wildcards.sampler,
-        budget=wildcards.budget,
-        data_seed=int(wildcards.data_seed),
-    )
-
-
-def draw_assignments(wildcards):
-    if not clustered(wildcards):
-        return []
-    return expand(
-        CLUSTERS + "/assignments/{shard}.parquet",
-        corpus=wildcards.corpus,
-        clustering=wildcards.clustering,
-        shard=shards(wildcards.corpus),
-    )
-
-
-def draw_clusters(wildcards):
-    return [CLUSTERS.format(**wildcards) + "/clusters.parquet"] if clustered(wildcards) else []
-
-
 rule draw_sample:
     """Which documents a sampler draws with one data seed."""
     input:
@@ -34,7 +9,7 @@ rule draw_sample:
         clusters=draw_clusters,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
-        SUBSET + "/draw.parquet",
+        f"{SUBSET}/draw.parquet",
     log:
         f"{R}/logs/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
     benchmark:
@@ -69,14 +44,14 @@ rule draw_sample:
 rule write_subset:
     """The drawn documents as a data set of their own."""
     input:
-        draw=SUBSET + "/draw.parquet",
+        draw=f"{SUBSET}/draw.parquet",
         documents=document_shards,
     output:
-        train=SUBSET + "/train.parquet",
-        validation=SUBSET + "/validation.parquet",
-        test=SUBSET + "/test.parquet",
-        card=SUBSET + "/README.md",
-        manifest=SUBSET + "/manifest.json",
+        train=f"{SUBSET}/train.parquet",
+        validation=f"{SUBSET}/validation.parquet",
+        test=f"{SUBSET}/test.parquet",
+        card=f"{SUBSET}/README.md",
+        manifest=f"{SUBSET}/manifest.json",
     log:
         f"{R}/logs/write_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
     benchmark:

@@ -1,48 +1,6 @@
 # Subsets -> tokens -> models.
 
 
-def language_model(name):
-    return CONFIG["models"][name]["kind"] == "language-model"
-
-
-def train_inputs(wildcards):
-    """What a model trains on: a packed stream for a language model, labelled documents for a classifier."""
-    subset = SUBSET.format(**wildcards)
-    inputs = {
-        "subset": f"{subset}/manifest.json",
-        "tokens": [],
-        "tokens_meta": [],
-        "tokenizer": [],
-        "labels": [],
-    }
-    model = CONFIG["models"][wildcards.model]
-    if language_model(wildcards.model):
-        inputs["tokens"] = f"{subset}/tokens/{model['tokenizer']}.npy"
-        inputs["tokens_meta"] = f"{subset}/tokens/{model['tokenizer']}.json"
-        inputs["tokenizer"] = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}/tokenizer.json"
-    else:
-        inputs["split"] = f"{subset}/train.parquet"
-        inputs["labels"] = document_shards(wildcards)
-        inputs["encoder"] = model_downloads(CONFIG["encoders"][model["encoder"]]["source"])
-    return inputs
-
-
-def train_spec(wildcards):
-    model = CONFIG["models"][wildcards.model]
-    return spec(
-        names={"model": wildcards.model},
-        model=model,
-        recipe=CONFIG["recipes"][model["recipe"]],
-        training_seed=int(wildcards.training_seed),
-        base=None if language_model(wildcards.model) else CONFIG["encoders"][model["encoder"]],
-    )
-
-
-def big(name):
-    """Whether a model wants a GPU and many cores."""
-    return language_model(name) and CONFIG["models"][name]["width"] >= 256
-
-
 rule train_tokenizer:
     """A byte-level BPE of the pool, or a copy of a pinned Hub tokenizer."""
     input:
@@ -80,11 +38,11 @@ rule train_tokenizer:
 rule tokenize_subset:
     """The train split of a subset as one stream of tokens."""
     input:
-        split=SUBSET + "/train.parquet",
+        split=f"{SUBSET}/train.parquet",
         tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
     output:
-        tokens=SUBSET + "/tokens/{tokenizer}.npy",
-        meta=SUBSET + "/tokens/{tokenizer}.json",
+        tokens=f"{SUBSET}/tokens/{{tokenizer}}.npy",
+        meta=f"{SUBSET}/tokens/{{tokenizer}}.json",
     log:
         f"{R}/logs/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.log",
     benchmark:
@@ -114,10 +72,10 @@ rule train_model:
     input:
         unpack(train_inputs),
     output:
-        config=MODEL + "/config.json",
-        weights=MODEL + "/model.safetensors",
-        metrics=MODEL + "/metrics.json",
-        manifest=MODEL + "/manifest.json",
+        config=f"{MODEL}/config.json",
+        weights=f"{MODEL}/model.safetensors",
+        metrics=f"{MODEL}/metrics.json",
+        manifest=f"{MODEL}/manifest.json",
     log:
         f"{R}/logs/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.log",
     benchmark:
