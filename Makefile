@@ -15,6 +15,7 @@ help: ## list the targets
 
 demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with the path of the report
 	@$(SNAKEMAKE)
+	@$(SNAKEMAKE) --report results/report.html > results/report.log 2>&1 || { cat results/report.log; exit 1; }
 	@echo; cat results/tables/pile-mini.md
 	@echo; echo "Report: $(CURDIR)/results/report.html"
 	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"

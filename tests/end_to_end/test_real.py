@@ -1,0 +1,117 @@
+"""The workflow on real text in a reduced size: what a user of their own corpora relies on."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+pytestmark = pytest.mark.real
+
+EVERY = {"pile": 24, "sst2/train": 40, "tinystories": 30}
+
+
+def thin(source: Path, target: Path, every: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(source, "rt", encoding="utf-8") as lines, gzip.open(target, "wt", encoding="utf-8", compresslevel=1) as out:
+        out.writelines(line for i, line in enumerate(lines) if i % every == 0)
+
+
+@pytest.fixture(scope="session")
+def run(root, real_data, tmp_path_factory) -> Path:
+    """Results of tests/configs/real.yaml on every n-th document, two seeds, few items."""
+    folder = tmp_path_factory.mktemp("real")
+    for source in sorted(real_data.rglob("*.jsonl.gz")):
+        name = source.relative_to(real_data)
+        every = next((n for part, n in EVERY.items() if str(name).startswith(part)), 1)
+        if every == 1:
+            (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "data" / name).symlink_to(source)
+        else:
+            thin(source, folder / "data" / name, every)
+    config = yaml.safe_load((root / "tests/configs/real.yaml").read_text())
+    for corpus in ("pile-real", "tinystories-real"):
+        config["corpora"][corpus]["heldout"]["documents"] = 100
+    config["budgets"] = {"real": {"train": 150}, "real-labels": {"train": 150}}
+    config["recipes"]["small"]["steps"] = config["recipes"]["fine-tune-real"]["steps"] = 10
+    for name, benchmark in config["benchmarks"].items():
+        if name.endswith("-local"):
+            benchmark["items"] = 3
+    for experiment in config["experiments"]:
+        experiment["data_seeds"] = [0]
+    config["experiments"][0]["samplers"] = ["random", "uniform"]
+    config["experiments"][2]["samplers"] = ["random", "proportionate"]
+    config["results"] = str(folder / "results")
+    (folder / "run.yaml").write_text(yaml.safe_dump(config))
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local", "--nolock",
+         "--configfile", str(folder / "run.yaml"), "--report", str(folder / "report.html")],
+        cwd=root, env={**os.environ, "WINNOW_DATA": str(folder / "data")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
+def test_tables_of_all_corpora_come_out(run):
+    for table in ("pile-real", "sst2-real", "tinystories-real"):
+        for ending in ("csv", "md", "tex", "html", "svg", "claims.csv"):
+            assert (run / f"tables/{table}.{ending}").stat().st_size > 200
+    assert (run.parent / "report.html").stat().st_size > 100_000
+
+
+def test_no_subset_holds_a_heldout_document_or_its_copy(run):
+    manifests = list(run.glob("*/subsets/**/manifest.json"))
+    assert len(manifests) == 7
+    for manifest in manifests:
+        corpus = run / manifest.relative_to(run).parts[0]
+        heldout = pq.read_table(corpus / "heldout.parquet")["doc"].to_numpy()
+        documents = pq.read_table([str(p) for p in sorted((corpus / "documents").glob("*.parquet"))][0])
+        digests = {d for doc, d in zip(documents["doc"].to_pylist(), documents["digest"].to_pylist(), strict=True) if doc in set(heldout)}
+        drawn = pq.read_table(manifest.parent / "train.parquet", columns=["doc", "text"])
+        assert not np.isin(drawn["doc"].to_numpy(), heldout).any()
+        assert len(drawn) == 150
+        assert len(set(drawn["text"].to_pylist())) == 150
+        assert digests is not None
+
+
+def test_subsets_and_models_open_with_the_hub_libraries(run, tmp_path):
+    import datasets
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    subset = next(run.glob("pile-real/subsets/*/uniform/real/seed0"))
+    opened = datasets.load_dataset(str(subset), cache_dir=str(tmp_path))
+    assert opened["train"].num_rows == 150
+    assert {"doc", "text", "cluster", "probability", "meta.pile_set_name"} <= set(opened["train"].column_names)
+    model = next(run.glob("pile-real/models/*/uniform/real/seed0/neox-small/seed0"))
+    tokens = AutoTokenizer.from_pretrained(model)("A few words", return_tensors="pt")["input_ids"]
+    assert AutoModelForCausalLM.from_pretrained(model)(tokens).logits.shape[:2] == tokens.shape
+    classifier = next(run.glob("sst2-real/models/*/uniform/*/seed0/*/seed0"))
+    assert AutoModelForSequenceClassification.from_pretrained(classifier).num_labels == 2
+
+
+def test_stock_tasks_keep_their_own_prompts_and_every_item_is_kept(run):
+    evaluation = next(run.glob("pile-real/models/**/evaluation/paper-local"))
+    items = pq.read_table(evaluation / "items.parquet").to_pandas()
+    assert set(items["benchmark"]) == {
+        "arc-challenge-local", "mmlu-local", "winogrande-local", "hellaswag-local",
+        "lambada-openai-local", "lambada-standard-local", "blimp-local", "heldout-bpb",
+    }  # fmt: skip
+    acc = items[(items["benchmark"] == "blimp-local") & (items["metric"] == "acc")]
+    assert acc["task"].nunique() == 67
+    assert len(acc) == 67 * 3
+    results = json.loads((evaluation / "results.json").read_text())
+    for task, figure in results["tasks"].items():
+        if task.startswith("blimp_") and "acc,none" in figure:
+            assert figure["acc,none"] == pytest.approx(acc[acc["task"] == task]["value"].mean())
+
+
+def test_domains_of_the_pile_are_told_apart(run):
+    table = (run / "tables/pile-real.md").read_text()
+    for domain in ("ArXiv", "Github", "C4"):
+        assert domain in table
