@@ -9,8 +9,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 from winnow import config as winnow_config
 from winnow.stage import InputError, canonical
 
+# Files of --configfile stand first in the list, and win.
+given = list(workflow.overwrite_configfiles)
 try:
-    CONFIG = winnow_config.resolve(config, workflow.configfiles)
+    CONFIG = winnow_config.resolve(config, [f for f in workflow.configfiles if f not in given] + given)
 except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
@@ -44,6 +46,7 @@ wildcard_constraints:
     corpus=names("corpora"),
     encoder=names("encoders"),
     clustering=names("clusterings") + f"|{winnow_config.NO_CLUSTERS}",
+    scorer=names("scorers"),
     sampler=names("samplers"),
     budget=names("budgets"),
     model=names("models"),

@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 import yaml
 from cyclopts import Parameter
 
-from winnow.config import check_definition
+from winnow.config import check_definition, check_sampler
 from winnow.stage import InputError, run, write_text
 
 STAGE_VERSION = 1
 SAMPLERS = Path(__file__).parents[2] / "config" / "samplers.yaml"
 TERMS = ("size", "dispersion", "diversity")
+SHARES = ("proportional", "random", "diverse")
 TIE_COLUMNS = ("documents", "mean_distance", "sum_distance", "diversity", "proxy_loss")
 
 
@@ -40,14 +41,22 @@ class Sampler:
     omega: float = 0.0
     top_up: float | None = None
     terms: dict[str, float] = field(default_factory=dict)
-    loss: str = "proxy_loss"
+    loss: str = "proxy-loss"
     rounding: str = "webster"
     by: str = "random"
+    scorer: str | None = None
     order: str = "ascending"
     column: str = "score"
     oversample: float = 1.5
     top: float = 0.8
+    scale: str = "log"
+    shares: dict[str, float] = field(default_factory=dict)
+    purpose: str = "draw"
     excluded_clusters: str = "drop"
+    trained: str = "drop"
+    where: dict[str, Any] | None = None
+    used: list[dict[str, Any]] = field(default_factory=list)
+    semdedup: dict[str, Any] | None = None
 
 
 def parse_sampler(config: Mapping[str, Any], where: str = "sampler") -> Sampler:
@@ -56,34 +65,14 @@ def parse_sampler(config: Mapping[str, Any], where: str = "sampler") -> Sampler:
     Raises InputError with one line that starts with `where` and names the key.
     """
     check_definition("sampler", config, where)
-    allocation = config["allocation"]
-    weight, rounding = allocation["weight"], config.get("rounding", "webster")
-    published = allocation.get("form", "sound") == "published"
-
-    def wrong(key: str, why: str) -> InputError:
-        return InputError(f"{where}.{key}: {why}")
-
-    if weight == "density" and "omega" not in allocation:
-        raise wrong("allocation", "missing key 'omega': weight density wants it, from 0 (size alone) to 1")
-    if weight == "weighted" and not any(allocation.get("terms", {}).values()):
-        raise wrong("allocation.terms", f"weight weighted wants a positive weight of {', '.join(TERMS)}")
-    for key, owner in (("omega", "density"), ("top_up", "density"), ("terms", "weighted")):
-        if key in allocation and weight != owner:
-            raise wrong(f"allocation.{key}", f"goes with weight {owner} only, not with {weight}")
-    if published and weight not in ("density", "weighted"):
-        raise wrong("allocation.form", f"weight {weight} has no published form of its own; set the rounding")
-    if "top_up" in allocation and not (published and rounding == "floor"):
-        raise wrong("allocation.top_up", "goes with form published and rounding floor only")
-    if rounding == "divmod" and weight != "equal":
-        raise wrong("rounding", f"divmod goes with weight equal only, not with {weight}")
-    if weight == "none" and rounding != "webster":
-        raise wrong("rounding", f"{rounding} wants clusters; weight none has one pool")
-    ranking = config.get("ranking", {})
-    if "order" in ranking and ranking["order"] != "ascending" and ranking.get("by") != "score":
-        raise wrong("ranking.order", f"{ranking['order']} goes with 'by: score' only")
-    if weight == "none" and ranking.get("by") in ("nearest", "farthest"):
-        raise wrong("ranking.by", f"{ranking['by']} wants the distances of a clustering; weight is none")
-    return Sampler(**allocation, **ranking, **config.get("filters", {}), rounding=rounding)
+    if problem := check_sampler(config):
+        raise InputError(f"{where}.{problem[0]}: {problem[1]}")
+    return Sampler(
+        **config["allocation"],
+        **config.get("ranking", {}),
+        **config.get("filters", {}),
+        rounding=config.get("rounding", "webster"),
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ def needed_columns(sampler: Sampler) -> list[str]:
         case "density":
             return dispersion if sampler.omega or sampler.top_up else []
         case "loss":
-            return [sampler.loss]
+            return ["proxy_loss"]
         case "weighted":
             terms = [t for t in TERMS if sampler.terms.get(t, 0) > 0]
             return dispersion * ("dispersion" in terms) + ["diversity"] * ("diversity" in terms)
@@ -273,7 +262,7 @@ def weights(
         case "size":
             return size, total
         case "loss":
-            values = clusters.columns[sampler.loss]
+            values = clusters.columns["proxy_loss"]
         case "density":
             values = _density(clusters, size, total, sampler.omega, published)
             if published:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import ast
 import copy
+import difflib
 import functools
-from collections.abc import Iterable
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from winnow.paths import expand
-from winnow.stage import InputError, canonical
+from winnow.stage import InputError, canonical, run, write_text
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -25,6 +29,34 @@ def schema() -> dict[str, Any]:
     return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
+class ConfigError(InputError):
+    """A wrong value at `path` (keys and list positions from the top) of a configuration, or a wrong `key` in it."""
+
+    def __init__(self, path: Iterable[str | int], why: str, key: str | None = None):
+        self.path, self.why = tuple(path), why
+        self.place = self.path if key is None else (*self.path, key)
+        super().__init__(f"{_dotted(self.path) or 'top level'}: {why}")
+
+
+def _dotted(path: Iterable[str | int], config: Any = None) -> str:
+    """`experiments[name].data_seeds[1]`: a list's position, or the name of what stands there."""
+    out = ""
+    for key in path:
+        config = config[key] if _has(config, key) else None
+        if isinstance(key, int):
+            name = config.get("name") if isinstance(config, dict) else None
+            out += f"[{name if isinstance(name, str) else key}]"
+        else:
+            out += f".{key}" if out else str(key)
+    return out
+
+
+def _has(node: Any, key: Any) -> bool:
+    return (isinstance(node, dict) and key in node) or (
+        isinstance(node, list) and isinstance(key, int) and key < len(node)
+    )
+
+
 def check_definition(name: str, value: Any, where: str) -> None:
     """Checks `value` against `$defs/name` of the schema, if there is such a definition.
 
@@ -32,54 +64,214 @@ def check_definition(name: str, value: Any, where: str) -> None:
     """
     if name not in schema()["$defs"]:
         return
-    _check({"$ref": f"#/$defs/{name}", "$defs": schema()["$defs"]}, value, where)
+    try:
+        _check({"$ref": f"#/$defs/{name}", "$defs": schema()["$defs"]}, value)
+    except ConfigError as error:
+        inner = _dotted(error.path, value)
+        raise InputError(f"{where}{'.' if inner and where else ''}{inner}: {error.why}") from None
 
 
-def _check(part: dict[str, Any], value: Any, where: str) -> None:
+def _check(part: dict[str, Any], value: Any) -> None:
     import jsonschema
 
     errors = list(jsonschema.Draft202012Validator(part).iter_errors(value))
     if errors:
-        raise InputError(_explain(min(errors, key=lambda e: (len(e.path), str(list(e.path)))), where))
+        raise _explain(min(errors, key=lambda e: (len(e.path), str(list(e.path)))))
 
 
-def _explain(error: Any, where: str) -> str:
+def _check_plain(value: Any, path: tuple[str | int, ...] = ()) -> None:
+    """Values that YAML can hold and JSON cannot: keys that are no text, dates, sets, infinities."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ConfigError(
+                    path, f"key {_shown(key)} is {_kind(key)}; names are text: put it in quotes"
+                )
+            _check_plain(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check_plain(inner, (*path, index))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(path, f"{value} is not a finite number")
+    elif not isinstance(value, str | int | float | None):
+        raise ConfigError(path, f"{value} is {_kind(value)}; put it in quotes if text is meant")
+
+
+def _kind(value: Any) -> str:
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        dict: "a mapping",
+        list: "a list",
+    }
+    if value is None:
+        return "empty"
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, in one line of bearable length."""
+    if isinstance(value, dict | list):
+        return f"{_kind(value)} of {len(value)}" if value else f"an empty {_kind(value)[2:]}"
+    if isinstance(value, str):
+        text = canonical(value)
+        return text if len(text) <= 80 else f"{text[:77]}..."
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def wanted(part: dict[str, Any]) -> str:
+    """What a part of the schema takes, in words: for messages and for config/README.md."""
+    if "$ref" in part:
+        part = {
+            **schema()["$defs"][part["$ref"].rsplit("/", 1)[1]],
+            **{k: v for k, v in part.items() if k != "$ref"},
+        }
+    if "const" in part:
+        return f"`{part['const']}`"
+    if "enum" in part:
+        return " or ".join(f"`{v}`" for v in part["enum"])
+    kinds = [part["type"]] if isinstance(part.get("type"), str) else part.get("type", [])
+    low, high = part.get("minimum"), part.get("maximum")
+    above, below = part.get("exclusiveMinimum"), part.get("exclusiveMaximum")
+    limits = [
+        f"{word} {bound:,}" if isinstance(bound, int) else f"{word} {bound}"
+        for word, bound in (("from", low), ("above", above), ("to", high), ("below", below))
+        if bound is not None
+    ]
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "string": "text",
+        "null": "null",
+        "object": "a mapping",
+    }
+    out = []
+    for kind in kinds or (["object"] if "oneOf" in part else []):
+        if kind == "array":
+            inner = {**part["items"]}
+            inner = schema()["$defs"][inner["$ref"].rsplit("/", 1)[1]] if "$ref" in inner else inner
+            of = {"string": "texts", "integer": "whole numbers", "number": "numbers", "object": "mappings"}
+            less, most = part.get("minItems"), part.get("maxItems")
+            count = f"{less} " if less and less == most else "at least one of " if less else ""
+            different = "different " if part.get("uniqueItems") else ""
+            inner_kinds = inner.get("type", "object")
+            inner_kinds = [inner_kinds] if isinstance(inner_kinds, str) else inner_kinds
+            named = " or ".join(of.get(k, k) for k in inner_kinds)
+            out.append(f"a list of {count}{different}{named}")
+        elif kind == "string" and "pattern" in part:
+            out.append(f"text: {_PATTERNS[part['pattern']]}")
+        elif kind in ("integer", "number"):
+            out.append(" ".join([words[kind], *limits]))
+        else:
+            out.append(words[kind])
+    return " or ".join(out)
+
+
+_PATTERNS = {
+    "^[a-z0-9]+([.-][a-z0-9]+)*$": "lower-case letters and digits, single hyphens and dots between them",
+    "^[0-9a-f]{40}$": "the full commit of the Hub repository, 40 hex digits (no branch, tag or short hash)",
+    "^[0-9a-f]{64}$": "a sha256, 64 hex digits",
+    "^[^/ ]+/[^/ ]+$": "owner/name",
+}
+
+
+def _explain(error: Any) -> ConfigError:
     """One line for a jsonschema error; of alternatives, the branch that fits the keys best speaks."""
-    while error.context and error.validator in ("oneOf", "anyOf"):
-        branches: dict[Any, list[Any]] = {}
-        for sub in error.context:
-            branches.setdefault(sub.schema_path[0], []).append(sub)
-
-        def misfit(subs: Any) -> tuple[int, int]:
-            wrong = sum(s.validator in ("required", "const") or s.validator == "type" for s in subs)
-            return wrong, len(subs)
-
-        error = min(min(branches.values(), key=misfit), key=lambda e: -len(e.path))
-    path = ".".join(str(p) for p in error.absolute_path)
-    at = f"{where}{'.' if path and where else ''}{path}"
-    value = canonical(error.instance) if not isinstance(error.instance, dict | list) else None
+    while error.context and error.validator == "oneOf" and isinstance(error.instance, dict):
+        chosen = _branch(error)
+        if isinstance(chosen, ConfigError):
+            return chosen
+        error = chosen
+    path, value = list(error.absolute_path), error.instance
+    shown = _shown(value)
     match error.validator:
         case "additionalProperties":
             known = sorted(error.schema.get("properties", {}))
-            extra = sorted(set(error.instance) - set(known))[0]
-            return f"{at}: unknown key {extra!r}; known: {', '.join(known)}"
+            extra = sorted(set(value) - set(known))[0]
+            near = difflib.get_close_matches(extra, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            why = f"unknown key {extra!r}; {hint}known: {', '.join(known)}"
+            return ConfigError(path, why, extra)
         case "required":
-            missing = next(k for k in error.schema["required"] if k not in error.instance)
-            return f"{at}: missing key {missing!r}"
+            missing = next(k for k in error.schema["required"] if k not in value)
+            want = wanted(error.schema.get("properties", {}).get(missing, {}))
+            return ConfigError(path, f"missing key {missing!r}{f'; wanted: {want}' if want else ''}")
         case "enum" | "const":
             right = error.schema.get("enum") or [error.schema["const"]]
-            return f"{at}: {value} is not one of {', '.join(map(str, right))}"
-        case "pattern":
-            hint = error.schema.get("description") or f"text matching {error.schema['pattern']}"
-            return f"{at}: {value} is not right; wanted: {hint}"
-        case _:
-            return f"{at}: {error.message}"
+            near = difflib.get_close_matches(str(value), list(map(str, right)), 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return ConfigError(path, f"{shown} is not one of {', '.join(map(str, right))}{hint}")
+        case "uniqueItems":
+            again = next(v for i, v in enumerate(value) if v in value[:i])
+            return ConfigError(path, f"{_shown(again)} stands twice; wanted: {wanted(error.schema)}")
+        case "minItems" | "minProperties" | "minLength":
+            return ConfigError(
+                path,
+                f"{'empty text' if value == '' else shown} is too little; wanted: {wanted(error.schema)}"
+                + (", not empty" if value == "" else ""),
+            )
+        case "type" if isinstance(value, str) and "number" in error.schema["type"] and _reads_as_float(value):
+            return ConfigError(path, f"{shown} is text to YAML; write {_yaml_float(value)}")
+    if error.parent is not None and error.parent.validator == "propertyNames":
+        return ConfigError([*path, value], f"not a name; wanted: {_PATTERNS[error.schema['pattern']]}")
+    return ConfigError(path, f"{shown} is not right; wanted: {wanted(error.schema)}")
+
+
+def _branch(error: Any) -> Any:
+    """Of a value that fits none of its alternatives: the error of the branch that fits its keys best."""
+    given, path = error.instance, error.absolute_path
+    branches = [_deref(branch) for branch in error.schema["oneOf"]]
+    required = [branch.get("required", []) for branch in branches]
+    consts = [
+        {k: p["const"] for k, p in branch.get("properties", {}).items() if "const" in p}
+        for branch in branches
+    ]
+    if not any(need[0] in given for need in required):
+        keys = " or ".join(" with ".join(need) for need in required)
+        return ConfigError(path, f"wanted: {keys}; got {', '.join(sorted(given)) or 'no key'}")
+    if consts[0]:
+        key = next(iter(consts[0]))
+        kinds = sorted(c[key] for c in consts)
+        if given.get(key) not in kinds:
+            return ConfigError([*path, key], f"{_shown(given.get(key))} is not one of {', '.join(kinds)}")
+    errors: dict[int, list[Any]] = {}
+    for sub in error.context:
+        errors.setdefault(sub.schema_path[0], []).append(sub)
+
+    def misfit(index: int) -> tuple[bool, bool, int]:
+        foreign = any(given.get(k) != v for k, v in consts[index].items())
+        return foreign, required[index][0] not in given, len(errors[index])
+
+    return min(errors[min(errors, key=misfit)], key=lambda e: -len(e.path))
+
+
+def _deref(part: dict[str, Any]) -> dict[str, Any]:
+    return schema()["$defs"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part
+
+
+def _reads_as_float(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _yaml_float(text: str) -> str:
+    """1e-3 as YAML 1.1 reads it as a number: 1.0e-3."""
+    mantissa, _, exponent = text.lower().strip().partition("e")
+    if not exponent:
+        return text.strip()
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"
 
 
 DEFINITIONS = {
     "corpora": "corpus",
     "encoders": "encoder",
     "clusterings": "clustering",
+    "scorers": "scorer",
     "samplers": "sampler",
     "budgets": "budget",
     "models": "model",
@@ -89,7 +281,13 @@ DEFINITIONS = {
     "suites": "suite",
     "tables": "table",
 }
-RESERVED = ("tables", "benchmarks", "logs", "timings")
+# Folders and files that a run keeps beside those of its corpora.
+RESERVED = ("benchmarks", "downloads", "logs", "report.html", "tables", "timings")
+# Columns of documents/*.parquet and of a subset that are Winnow's own.
+OWN_COLUMNS = ("doc", "text", "bytes", "digest", "label")
+# Columns of the cluster table that a sampler can weigh by, and of the documents that it can rank by.
+CLUSTER_COLUMNS = ("documents", "mean_distance", "sum_distance", "diversity")
+SCORE_COLUMNS: tuple[str, ...] = ()
 NO_CLUSTERS = "none"
 
 
@@ -105,15 +303,16 @@ def stage_version(stage: str) -> int:
 def _fill(part: dict[str, Any], value: Any) -> Any:
     """Fills in the schema's defaults, in place, and returns `value`."""
     if "$ref" in part:
-        _fill(schema()["$defs"][part["$ref"].rsplit("/", 1)[1]], value)
+        _fill(_deref(part), value)
     if isinstance(value, dict):
-        for branch in part.get("oneOf", []):
-            inner = branch
-            if "$ref" in branch:
-                inner = schema()["$defs"][branch["$ref"].rsplit("/", 1)[1]]
-            constants = {k: p["const"] for k, p in inner.get("properties", {}).items() if "const" in p}
-            if set(inner.get("required", [])) <= set(value) and constants.items() <= value.items():
-                _fill(inner, value)
+        for branch in map(_deref, part.get("oneOf", [])):
+            properties = branch.get("properties", {})
+            constants = {k: p["const"] for k, p in properties.items() if "const" in p}
+            if (
+                set(branch.get("required", [])) <= set(value) <= set(properties)
+                and constants.items() <= value.items()
+            ):
+                _fill(branch, value)
                 break
         for key, sub in part.get("properties", {}).items():
             if key not in value and "default" in sub:
@@ -133,36 +332,95 @@ def resolve(config: dict[str, Any], files: Iterable[str | Path] = ()) -> dict[st
     """A checked copy of the merged configuration with every default filled in.
 
     `files` are the config files it was merged from, later ones over earlier ones.
-    Raises InputError: one line naming the file, the key, the value, and what would be right.
+    Raises InputError: one line naming the file and line, the key, the value, and what would be right.
     """
-    config = copy.deepcopy(config)
+    config = _plain(config)
+    trees = [(file, _compose(Path(file))) for file in files]
     try:
-        _check(schema(), config, "")
+        _check_plain(config)
+        _check(schema(), config)
         _fill(schema(), config)
         _cross_check(config)
         _check_files(config)
-    except InputError as error:
-        raise InputError(f"{_file_of(str(error), files)}{error}") from None
+    except ConfigError as error:
+        where = _dotted(error.path, config) or "top level"
+        raise InputError(f"{_place(trees, error.place)}{where}: {error.why}") from None
     return config
 
 
-def _file_of(message: str, files: Iterable[str | Path]) -> str:
-    """`file: ` of the config file that holds most of the key a message begins with, the last one of equals."""
-    key = message.split(":")[0].split(" ")[0].split(".")
+def _plain(value: Any) -> Any:
+    """A deep copy with plain dicts and lists."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _compose(file: Path) -> yaml.Node | None:
+    """A config file's YAML nodes.
+
+    Raises InputError with the line for a file that is missing, is no YAML, or repeats a key in a mapping
+    (of which YAML would silently keep the last).
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save it as UTF-8 text") from None
+    try:
+        tree = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{file}{line}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if tree is not None and not isinstance(tree, yaml.MappingNode):
+        raise InputError(
+            f"{file}:1: not a mapping; wanted: keys such as experiments and targets at the top level"
+        )
+    _no_repeats(file, tree)
+    return tree
+
+
+def _no_repeats(file: Path, node: yaml.Node | None, path: tuple[str | int, ...] = ()) -> None:
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line, inner = key.start_mark.line + 1, (*path, key.value)
+                if key.value in lines and key.value != "<<":
+                    raise InputError(
+                        f"{file}:{line}: {_dotted(inner)}: the key stands on line {lines[key.value]} already; keep one"
+                    )
+                lines[key.value] = line
+                _no_repeats(file, value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _no_repeats(file, value, (*path, index))
+
+
+def _place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | int, ...]) -> str:
+    """`file:line: ` of what holds most of `path`, in the last file of equals; the command line if none does."""
     best, depth = "", 0
-    for file in files:
-        node, found = yaml.safe_load(Path(file).read_text(encoding="utf-8")), 0
-        for part in key:
-            if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
-                node = node[int(part)]
-            elif isinstance(node, dict) and part in node:
-                node = node[part]
+    for file, tree in trees:
+        node, line, found = tree, 1, 0
+        for key in path:
+            if isinstance(node, yaml.MappingNode):
+                pair = next(((k, v) for k, v in node.value if k.value == key), None)
+                if pair is None:
+                    break
+                line, node = pair[0].start_mark.line + 1, pair[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line + 1
             else:
                 break
             found += 1
         if found and found >= depth:
-            best, depth = f"{file}: ", found
-    return best
+            shown = os.path.relpath(file)
+            best, depth = f"{file if shown.startswith('..') else shown}:{line}: ", found
+    return best or ("--config: " if trees and path else "")
 
 
 def _check_files(config: dict[str, Any]) -> None:
@@ -170,12 +428,21 @@ def _check_files(config: dict[str, Any]) -> None:
     for experiment in config["experiments"]:
         source = config["corpora"][experiment["corpus"]]["source"]
         if "files" in source and "hub" not in source:
-            expand_files(source["files"], f"corpora.{experiment['corpus']}.source.files")
+            _check_paths(source["files"], ("corpora", experiment["corpus"], "source", "files"))
         for suite in experiment["suites"]:
             for name in config["suites"][suite]:
                 data = config["benchmarks"][name].get("data", {})
                 if "hub" not in data:
-                    expand_files(data.get("files", {}).values(), f"benchmarks.{name}.data.files")
+                    _check_paths(data.get("files", {}), ("benchmarks", name, "data", "files"))
+
+
+def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ...]) -> None:
+    pairs = patterns.items() if isinstance(patterns, dict) else enumerate(patterns)
+    for key, pattern in pairs:
+        try:
+            expand([pattern])
+        except InputError as error:
+            raise ConfigError((*path, key), str(error)) from None
 
 
 def expand_files(patterns: Iterable[str], where: str) -> list[str]:
@@ -186,106 +453,216 @@ def expand_files(patterns: Iterable[str], where: str) -> list[str]:
         raise InputError(f"{where}: {error}") from None
 
 
-def _known(config: dict[str, Any], section: str, name: str | None, where: str) -> dict[str, Any]:
+def _known(config: dict[str, Any], section: str, name: str, path: Iterable[str | int]) -> dict[str, Any]:
     if name not in config[section]:
-        raise InputError(
-            f"{where}: unknown {DEFINITIONS[section]} {name!r}; known: {', '.join(sorted(config[section])) or 'none'}"
+        known = sorted(config[section])
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            path, f"unknown {DEFINITIONS[section]} {name!r}; {hint}known: {', '.join(known) or 'none'}"
         )
     return config[section][name]
 
 
+def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What a schema cannot state of a sampler: the key that is wrong and why, or None."""
+    allocation, ranking = sampler["allocation"], sampler.get("ranking", {})
+    weight, rounding = allocation["weight"], sampler.get("rounding", "webster")
+    published = allocation.get("form", "sound") == "published"
+    if weight == "density" and "omega" not in allocation:
+        return "allocation", "missing key 'omega': weight density wants it, from 0 (size alone) to 1"
+    if weight == "weighted" and not any(allocation.get("terms", {}).values()):
+        return "allocation.terms", "weight weighted wants a positive weight of size, dispersion, diversity"
+    for key, owner in (("omega", "density"), ("top_up", "density"), ("terms", "weighted")):
+        if key in allocation and weight != owner:
+            return f"allocation.{key}", f"goes with weight {owner} only, not with {weight}"
+    if published and weight not in ("density", "weighted"):
+        return "allocation.form", f"weight {weight} has no published form of its own; set the rounding"
+    if "top_up" in allocation and not (published and rounding == "floor"):
+        return "allocation.top_up", "goes with form published and rounding floor only"
+    if rounding == "divmod" and weight != "equal":
+        return "rounding", f"divmod goes with weight equal only, not with {weight}"
+    if weight == "none" and rounding != "webster":
+        return "rounding", f"{rounding} wants clusters; weight none has one pool"
+    if ranking.get("order", "ascending") != "ascending" and ranking.get("by") != "score":
+        return "ranking.order", f"{ranking['order']} goes with 'by: score' only"
+    if weight == "none" and ranking.get("by") in ("nearest", "farthest"):
+        return "ranking.by", f"{ranking['by']} wants the distances of a clustering; weight is none"
+    return None
+
+
 def _cross_check(config: dict[str, Any]) -> None:
-    for name in config["corpora"]:
-        if name in RESERVED:
-            raise InputError(f"corpora.{name}: the name is reserved; take another than {', '.join(RESERVED)}")
     for name, corpus in config["corpora"].items():
-        if corpus["group"] is not None and corpus["group"] not in corpus["meta"]:
-            raise InputError(f"corpora.{name}.group: {corpus['group']!r} is not in meta {corpus['meta']}")
+        _check_corpus(name, corpus)
     for name, clustering in config["clusterings"].items():
         if name == NO_CLUSTERS:
-            raise InputError(
-                f"clusterings.{name}: the name stands for samplers without clusters; take another"
+            raise ConfigError(
+                ("clusterings", name), "the name stands for samplers without clusters; take another"
             )
-        _known(config, "encoders", clustering["encoder"], f"clusterings.{name}.encoder")
+        _known(config, "encoders", clustering["encoder"], ("clusterings", name, "encoder"))
+    for name, sampler in config["samplers"].items():
+        if problem := check_sampler(sampler):
+            raise ConfigError(("samplers", name, *problem[0].split(".")), problem[1])
     for name, model in config["models"].items():
-        _known(config, "recipes", model["recipe"], f"models.{name}.recipe")
+        _known(config, "recipes", model["recipe"], ("models", name, "recipe"))
         if model["kind"] == "language-model":
-            _known(config, "tokenizers", model["tokenizer"], f"models.{name}.tokenizer")
-            if model["width"] % model["heads"]:
-                raise InputError(
-                    f"models.{name}.width: {model['width']} is not a multiple of heads {model['heads']}"
+            _known(config, "tokenizers", model["tokenizer"], ("models", name, "tokenizer"))
+            if model["width"] % (8 * model["heads"]):
+                raise ConfigError(
+                    ("models", name, "width"),
+                    f"{model['width']} is not right; wanted: a multiple of {8 * model['heads']} (8 x heads: "
+                    "a quarter of each head is rotated, in pairs)",
                 )
         else:
-            _known(config, "encoders", model["encoder"], f"models.{name}.encoder")
+            _known(config, "encoders", model["encoder"], ("models", name, "encoder"))
     for name, suite in config["suites"].items():
-        for benchmark in suite:
-            _known(config, "benchmarks", benchmark, f"suites.{name}")
-    seen: set[str] = set()
+        for index, benchmark in enumerate(suite):
+            _known(config, "benchmarks", benchmark, ("suites", name, index))
+    for name in config["tables"]:
+        if name.endswith(".claims"):
+            raise ConfigError(
+                ("tables", name), "the name collides with the claims of another table; take another"
+            )
+    places: dict[str, int] = {}
     for index, experiment in enumerate(config["experiments"]):
-        where = f"experiments.{index} ({experiment['name']})"
-        if experiment["name"] in seen:
-            raise InputError(f"{where}.name: {experiment['name']!r} stands twice; names must differ")
-        seen.add(experiment["name"])
-        _check_experiment(config, experiment, where)
-    for name in config["targets"]:
-        _check_table(config, _known(config, "tables", name, "targets"), f"tables.{name}")
-
-
-def _check_experiment(config: dict[str, Any], experiment: dict[str, Any], where: str) -> None:
-    corpus = _known(config, "corpora", experiment["corpus"], f"{where}.corpus")
-    _known(config, "budgets", experiment["budget"], f"{where}.budget")
-    model = _known(config, "models", experiment["model"], f"{where}.model")
-    if experiment["clustering"] is not None:
-        _known(config, "clusterings", experiment["clustering"], f"{where}.clustering")
-    for sampler in experiment["samplers"]:
-        if (
-            uses_clusters(_known(config, "samplers", sampler, f"{where}.samplers"))
-            and not experiment["clustering"]
-        ):
-            raise InputError(
-                f"{where}.clustering: sampler {sampler!r} draws from clusters; name a clustering"
+        name = experiment["name"]
+        if name in places:
+            raise ConfigError(
+                ("experiments", index, "name"), f"{name!r} stands twice; names of experiments must differ"
             )
-    if model["kind"] == "classifier" and not corpus["label"]:
-        raise InputError(
-            f"{where}.model: {experiment['model']!r} is a classifier, but corpora.{experiment['corpus']}.label is not set"
+        places[name] = index
+        _check_experiment(config, experiment, ("experiments", index))
+    for index, name in enumerate(config["targets"]):
+        _check_table(config, _known(config, "tables", name, ("targets", index)), ("tables", name))
+
+
+def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
+    path = ("corpora", name)
+    if name in RESERVED:
+        raise ConfigError(path, f"the name is reserved; take another than {', '.join(RESERVED)}")
+    for index, column in enumerate(corpus["meta"]):
+        if column in OWN_COLUMNS:
+            raise ConfigError(
+                (*path, "meta", index), f"{column!r} is a column of Winnow's own; rename it in the source"
+            )
+    if corpus["group"] is not None and corpus["group"] not in corpus["meta"]:
+        raise ConfigError(
+            (*path, "group"), f"{corpus['group']!r} is not among meta: {', '.join(corpus['meta']) or 'none'}"
         )
-    budget = config["budgets"][experiment["budget"]]
-    documents = corpus["source"].get("documents")
-    if documents and budget["unit"] == "documents":
+    source = corpus["source"]
+    if source.get("generator") == "python-packages":
+        for key in ("documents", "seed"):
+            if key in source:
+                raise ConfigError(
+                    (*path, "source", key), "python-packages is a fixed corpus; leave the key out"
+                )
+    documents, heldout = source.get("documents"), corpus["heldout"]["documents"]
+    if documents and heldout >= documents:
+        raise ConfigError(
+            (*path, "heldout", "documents"),
+            f"{heldout:,} of {documents:,} documents leaves no pool; hold out fewer",
+        )
+
+
+def _check_experiment(
+    config: dict[str, Any], experiment: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    corpus = _known(config, "corpora", experiment["corpus"], (*path, "corpus"))
+    budget = _known(config, "budgets", experiment["budget"], (*path, "budget"))
+    model = _known(config, "models", experiment["model"], (*path, "model"))
+    pool = None
+    if documents := corpus["source"].get("documents"):
         pool = documents - corpus["heldout"]["documents"]
-        asked = budget["train"] + budget["validation"] + budget["test"]
-        if asked > pool:
-            raise InputError(
-                f"{where}.budget: {experiment['budget']!r} asks {asked:,} documents, the pool of {experiment['corpus']} has at most {pool:,}"
+    if experiment["clustering"] is not None:
+        clustering = _known(config, "clusterings", experiment["clustering"], (*path, "clustering"))
+        if pool and clustering["k"] > pool:
+            raise ConfigError(
+                (*path, "clustering"),
+                f"{experiment['clustering']!r} has {clustering['k']:,} clusters, the pool of "
+                f"{experiment['corpus']} at most {pool:,} documents",
             )
-    for suite in experiment["suites"]:
-        for name in _known(config, "suites", suite, f"{where}.suites"):
+    for index, name in enumerate(experiment["samplers"]):
+        where = (*path, "samplers", index)
+        sampler = _known(config, "samplers", name, where)
+        if uses_clusters(sampler) and not experiment["clustering"]:
+            raise ConfigError(
+                where, f"{name!r} draws from clusters, and the experiment has none; set its key clustering"
+            )
+        for key, column, known in (
+            ("allocation.loss", sampler["allocation"]["loss"], CLUSTER_COLUMNS),
+            ("ranking.column", sampler["ranking"]["column"], SCORE_COLUMNS),
+        ):
+            reads = (
+                sampler["allocation"]["weight"] == "loss"
+                if "loss" in key
+                else sampler["ranking"]["by"] == "score"
+            )
+            if reads and column not in known:
+                raise ConfigError(
+                    where,
+                    f"{name!r} reads the column {column!r} ({key}), which no stage of the run writes; "
+                    f"there are: {', '.join(known) or 'none'}",
+                )
+    if model["kind"] == "classifier" and not corpus["label"]:
+        raise ConfigError(
+            (*path, "model"),
+            f"{experiment['model']!r} is a classifier, and corpora.{experiment['corpus']} has no label column; "
+            "set its key label, or take a language model",
+        )
+    asked = budget["train"] + budget["validation"] + budget["test"]
+    if pool is not None and budget["unit"] == "documents" and asked > pool:
+        raise ConfigError(
+            (*path, "budget"),
+            f"{experiment['budget']!r} asks for {asked:,} documents, the pool of {experiment['corpus']} "
+            f"has at most {pool:,}",
+        )
+    for index, suite in enumerate(experiment["suites"]):
+        where = (*path, "suites", index)
+        for name in _known(config, "suites", suite, where):
             benchmark = config["benchmarks"][name]
-            labels = benchmark.get("heldout") == "labels" or "labelled" in benchmark
+            labels = benchmark.get("heldout") == "labels"
             if labels != (model["kind"] == "classifier"):
-                raise InputError(
-                    f"{where}.suites: benchmark {name!r} of suite {suite!r} does not fit model {experiment['model']!r} ({model['kind']})"
+                fit = "a classifier" if labels else "a language model"
+                raise ConfigError(
+                    where,
+                    f"benchmark {name!r} of suite {suite!r} wants {fit}; {experiment['model']!r} is a "
+                    f"{model['kind']}",
                 )
             if "heldout" in benchmark and not corpus["heldout"]["documents"]:
-                raise InputError(
-                    f"{where}.suites: benchmark {name!r} is made of held-out documents, but corpora.{experiment['corpus']}.heldout.documents is 0"
+                raise ConfigError(
+                    where,
+                    f"benchmark {name!r} is made of held-out documents; set "
+                    f"corpora.{experiment['corpus']}.heldout.documents above 0",
                 )
 
 
-def _check_table(config: dict[str, Any], table: dict[str, Any], where: str) -> None:
+def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str | int, ...]) -> None:
     experiments = {e["name"]: e for e in config["experiments"]}
-    for name in table["experiments"]:
+    for index, name in enumerate(table["experiments"]):
         if name not in experiments:
-            raise InputError(
-                f"{where}.experiments: unknown experiment {name!r}; this run lists: {', '.join(sorted(experiments))}"
+            raise ConfigError(
+                (*path, "experiments", index),
+                f"unknown experiment {name!r}; this run lists: {', '.join(sorted(experiments))}",
             )
-    arms = [f"{n}/{s}" for n in table["experiments"] for s in experiments[n]["samplers"]]
-    found = [arm for arm in arms if table["baseline"] in (arm, arm.split("/")[1])]
+    ids = {arm: found for n in table["experiments"] for arm, found in arms(config, experiments[n]).items()}
+    found = [arm for arm in ids if table["baseline"] in (arm, arm.split("/")[1])]
     if len(found) != 1:
         what = "is not among" if not found else "is ambiguous among"
-        raise InputError(
-            f"{where}.baseline: {table['baseline']!r} {what} the arms {', '.join(found or arms)}"
+        raise ConfigError(
+            (*path, "baseline"), f"{table['baseline']!r} {what} the arms {', '.join(found or ids)}"
         )
+    if len(ids) < 2:
+        raise ConfigError(
+            (*path, "experiments"), f"one arm ({found[0]}) leaves nothing to compare; add another"
+        )
+    seen: dict[str, str] = {}
+    for arm, values in ids.items():
+        same = seen.setdefault(canonical(values), arm)
+        if same != arm:
+            raise ConfigError(
+                (*path, "experiments"),
+                f"arms {same} and {arm} are the same models; take one out of its experiment",
+            )
 
 
 def uses_clusters(sampler: dict[str, Any]) -> bool:
@@ -306,3 +683,116 @@ def arms(config: dict[str, Any], experiment: dict[str, Any]) -> dict[str, dict[s
         }
         for sampler in experiment["samplers"]
     }
+
+
+MARK = "<!-- From here on: written by `python -m winnow.config readme --out config/README.md` from the schema. -->"
+
+
+def key_lines(part: dict[str, Any], prefix: str = "", required: bool = False) -> list[str]:
+    """Table rows `| key | takes | default | meaning |` of a part of the schema and of all that it holds."""
+    inner = {**_deref(part), **{k: v for k, v in part.items() if k != "$ref"}}
+    rows = []
+    if prefix:
+        default = (
+            "required" if required else "" if "default" not in inner else f"`{canonical(inner['default'])}`"
+        )
+        if inner.get("default") == {}:
+            default = "as below"
+        takes = "one of the forms below" if "oneOf" in inner else wanted(inner)
+        meaning = inner.get("description", "")
+        rows.append(
+            "| " + " | ".join(t.replace("|", "\\|") for t in (f"`{prefix}`", takes, default, meaning)) + " |"
+        )
+    dot = f"{prefix}." if prefix else ""
+    for branch in map(_deref, inner.get("oneOf", [])):
+        first = branch["required"][0]
+        constant = branch["properties"][first].get("const")
+        form = f"`{first}: {constant}`" if constant else f"`{first}`"
+        rows.append(f"| {f'`{prefix}` ' if prefix else ''}with {form}: | | | |")
+        for key, sub in branch["properties"].items():
+            if "const" not in sub:
+                rows += key_lines(sub, dot + key, key in branch["required"])
+    for key, sub in inner.get("properties", {}).items():
+        rows += key_lines(sub, dot + key, key in inner.get("required", []))
+    return rows
+
+
+def key_reference() -> str:
+    """Every key of the schema in a line, by section: Markdown."""
+    top = schema()
+    head = ["| key | takes | default | meaning |", "| --- | --- | --- | --- |"]
+    out = [
+        MARK,
+        "",
+        "## Keys",
+        "",
+        "The sections of a configuration:",
+        "",
+        "| key | takes | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for key, part in top["properties"].items():
+        out.append(f"| `{key}` | {wanted(part)} | {part.get('description', '')} |")
+    for key, part in top["properties"].items():
+        item = part.get("additionalProperties") or part.get("items")
+        if not item or "$ref" not in item:
+            continue
+        definition = _deref(item)
+        path = f"{key}.NAME" if part["type"] == "object" else f"{key}, each"
+        out += ["", f"### `{path}`", ""]
+        if text := definition.get("description"):
+            out += [f"{text}.", ""]
+        rows = key_lines(definition)
+        out += [*head, *rows] if rows else [f"Takes {wanted(definition)}."]
+    return "\n".join(out) + "\n"
+
+
+def readme(*, out: Path) -> None:
+    """Write the key reference below the introduction of config/README.md, which stays.
+
+    Args:
+        out: The page; what stands above the marking line is kept.
+    """
+    text = out.read_text(encoding="utf-8") if out.exists() else ""
+    write_text(out, text.split(MARK)[0].rstrip("\n") + "\n\n" + key_reference())
+
+
+def check(files: list[Path], /) -> None:
+    """Check run configs without Snakemake: each is merged over the files that the Snakefile names.
+
+    Args:
+        files: Run configs, later ones over earlier ones.
+    """
+    root = Path(__file__).parents[2]
+    named = re.findall(
+        r'^configfile: "(.+)"$', (root / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    paths = [root / name for name in named] + list(files)
+    merged: dict[str, Any] = {}
+    for path in paths:
+        _compose(path)
+        merge(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    config = resolve(merged, paths)
+    models = {
+        canonical([ids, d, t])
+        for e in config["experiments"]
+        for ids in arms(config, e).values()
+        for d in e["data_seeds"]
+        for t in e["training_seeds"]
+    }
+    print(
+        f"{len(config['experiments'])} experiments, {len(models)} models, {len(config['targets'])} tables: all right"
+    )
+
+
+def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Merges as Snakemake does: mappings key by key, everything else is replaced."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
+if __name__ == "__main__":
+    run(check, readme)
