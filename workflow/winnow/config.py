@@ -215,7 +215,7 @@ def _explain(error: Any) -> ConfigError:
             )
         case "type" if isinstance(value, str) and "number" in error.schema["type"] and _reads_as_float(value):
             return ConfigError(path, f"{shown} is text to YAML; write {_yaml_float(value)}")
-    if error.parent is not None and error.parent.validator == "propertyNames":
+    if "propertyNames" in error.absolute_schema_path:
         return ConfigError([*path, value], f"not a name; wanted: {_PATTERNS[error.schema['pattern']]}")
     return ConfigError(path, f"{shown} is not right; wanted: {wanted(error.schema)}")
 
@@ -488,7 +488,103 @@ def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
         return "ranking.order", f"{ranking['order']} goes with 'by: score' only"
     if weight == "none" and ranking.get("by") in ("nearest", "farthest"):
         return "ranking.by", f"{ranking['by']} wants the distances of a clustering; weight is none"
+    by, scored = ranking.get("by", "random"), ("score", "weighted", "lsh")
+    if by in scored and "scorer" not in ranking:
+        return "ranking", f"missing key 'scorer': 'by: {by}' wants the name of a scorer"
+    if "scorer" in ranking and by not in scored:
+        return "ranking.scorer", f"goes with 'by: score', weighted and lsh only, not with {by}"
+    if by == "lsh" and not any(ranking.get("shares", {}).values()):
+        return "ranking.shares", "'by: lsh' wants a positive share of proportional, random, diverse"
+    if "shares" in ranking and by != "lsh":
+        return "ranking.shares", f"goes with 'by: lsh' only, not with {by}"
+    if weight == "none" and by == "lsh":
+        return "ranking.by", "lsh wants the buckets of clusters; weight is none"
+    if weight == "none" and "semdedup" in sampler.get("filters", {}):
+        return "filters.semdedup", "wants the clusters of a clustering; weight is none"
+    if ranking.get("purpose", "draw") != "draw" and by != "random":
+        return "ranking.purpose", f"{ranking['purpose']} goes with 'by: random' only, not with {by}"
     return None
+
+
+PROXIES = ("proxy", "in_domain", "general", "classifier")
+
+
+def proxies_of(scorer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The proxies of a scorer by their key, in the order in which its stage takes their models."""
+    return {key: scorer[key] for key in PROXIES if key in scorer}
+
+
+def _check_scorer(config: dict[str, Any], name: str, scorer: dict[str, Any]) -> None:
+    path = ("scorers", name)
+    for key, proxy in proxies_of(scorer).items():
+        if "hub" in proxy:
+            if key == "classifier":
+                raise ConfigError((*path, key), "a classifier is trained here: model and budget are wanted")
+            continue
+        model = _known(config, "models", proxy["model"], (*path, key, "model"))
+        wanted = "classifier" if key == "classifier" else "language-model"
+        if model["kind"] != wanted:
+            raise ConfigError(
+                (*path, key, "model"), f"{proxy['model']!r} is a {model['kind']}, not a {wanted}"
+            )
+        _known(config, "budgets", proxy["budget"], (*path, key, "budget"))
+        if uses_clusters(_known(config, "samplers", proxy["sampler"], (*path, key, "sampler"))):
+            raise ConfigError(
+                (*path, key, "sampler"), f"{proxy['sampler']!r} draws from clusters; take one without"
+            )
+        if proxy["corpus"] is not None:
+            _known(config, "corpora", proxy["corpus"], (*path, key, "corpus"))
+    if scorer.get("target", {}).get("corpus") is not None:
+        _known(config, "corpora", scorer["target"]["corpus"], (*path, "target", "corpus"))
+
+
+SCORER_KINDS = {
+    "score": ("proxy-loss", "likelihood-difference", "dsir", "entropy"),
+    "weighted": ("proxy-loss", "likelihood-difference", "dsir", "entropy"),
+    "lsh": ("lsh",),
+}
+
+
+def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
+    """The scorers of a sampler must be there, of the right kind, and fit the corpus."""
+    sampler, path = config["samplers"][name], ("samplers", name)
+    ranking, filters = sampler["ranking"], sampler["filters"]
+    wanted: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = []
+    if sampler["allocation"]["weight"] == "loss":
+        wanted.append((("allocation", "loss"), sampler["allocation"]["loss"], ("proxy-loss",)))
+    if "scorer" in ranking:
+        wanted.append((("ranking", "scorer"), ranking["scorer"], SCORER_KINDS[ranking["by"]]))
+    if "semdedup" in filters:
+        wanted.append((("filters", "semdedup", "scorer"), filters["semdedup"]["scorer"], ("semdedup",)))
+    where = [("filters.where", filters["where"]["column"])] if "where" in filters else []
+    for key, scorer_name, kinds in wanted:
+        scorer = _known(config, "scorers", scorer_name, (*path, *key))
+        if scorer["kind"] not in kinds:
+            raise ConfigError(
+                (*path, *key), f"{scorer_name!r} is of kind {scorer['kind']}; wanted: {', '.join(kinds)}"
+            )
+        target = scorer.get("target", {})
+        if "where" in target and target.get("corpus") in (None, corpus):
+            where.append((f"scorers.{scorer_name}", target["where"]["column"]))
+        for proxy in proxies_of(scorer).values():
+            if "hub" not in proxy and proxy["corpus"] in (None, corpus):
+                own = config["samplers"][proxy["sampler"]]["filters"]
+                if "where" in own:
+                    where.append((f"samplers.{proxy['sampler']}", own["where"]["column"]))
+        if scorer["kind"] == "entropy" and not config["corpora"][corpus]["label"]:
+            raise ConfigError(
+                (*path, *key), f"{scorer_name!r} wants labels, but corpora.{corpus}.label is not set"
+            )
+    for owner, column in where:
+        if column not in config["corpora"][corpus]["meta"]:
+            raise ConfigError(
+                path, f"{owner} goes by column {column!r}, which is not among corpora.{corpus}.meta"
+            )
+    for index, earlier in enumerate(filters.get("used", [])):
+        _known(config, "samplers", earlier["sampler"], (*path, "filters", "used", index, "sampler"))
+        _known(config, "budgets", earlier["budget"], (*path, "filters", "used", index, "budget"))
+        if earlier["sampler"] == name:
+            raise ConfigError((*path, "filters", "used", index), "a sampler cannot leave out its own subset")
 
 
 def _cross_check(config: dict[str, Any]) -> None:
@@ -515,6 +611,8 @@ def _cross_check(config: dict[str, Any]) -> None:
                 )
         else:
             _known(config, "encoders", model["encoder"], ("models", name, "encoder"))
+    for name, scorer in config["scorers"].items():
+        _check_scorer(config, name, scorer)
     for name, suite in config["suites"].items():
         for index, benchmark in enumerate(suite):
             _known(config, "benchmarks", benchmark, ("suites", name, index))

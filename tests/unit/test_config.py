@@ -1,0 +1,308 @@
+"""The configuration: every mistake gets one line that says where, what, and what would be right."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from winnow import config as cfg
+from winnow.stage import InputError
+
+ROOT = Path(__file__).parents[2]
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name in re.findall(r'^configfile: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE):
+        cfg.merge(merged, yaml.safe_load((ROOT / name).read_text()))
+    return merged
+
+
+def resolve(shipped: dict[str, Any], text: str, folder: Path) -> dict[str, Any]:
+    """What the shipped configuration with a run config of this text over it gives."""
+    path = folder / "run.yaml"
+    path.write_text(text)
+    merged = copy.deepcopy(shipped)
+    cfg.merge(merged, yaml.safe_load(text) or {})
+    return cfg.resolve(merged, [path])
+
+
+RUN = """\
+experiments:
+  - name: mine
+    corpus: {corpus}
+    clustering: {clustering}
+    samplers: [{samplers}]
+    budget: {budget}
+    model: {model}
+    data_seeds: [{seeds}]
+    suites: [{suites}]
+    {more}
+tables: {{mine: {{title: Mine, experiments: [{table}], baseline: {baseline}}}}}
+targets: [{targets}]
+"""
+DEFAULTS = {
+    "corpus": "pile-mini",
+    "clustering": "minilm-k22",
+    "samplers": "random, uniform",
+    "budget": "mini",
+    "model": "neox-nano",
+    "seeds": "0, 1",
+    "suites": "mini",
+    "table": "mine",
+    "baseline": "random",
+    "targets": "mine",
+    "more": "",
+}
+
+
+def run(**changes: str) -> str:
+    return RUN.format(**{**DEFAULTS, **changes})
+
+
+SEED = "wanted: a whole number from 0 to 4,294,967,295"
+LM = "layers: 2, tokenizer: bpe-2k, recipe: nano, sequence: 64"
+COMMIT = "wanted: text: the full commit of the Hub repository, 40 hex digits (no branch, tag or short hash)"
+NAME = "not a name; wanted: lower-case letters and digits, single hyphens and dots between them"
+
+# (name, text of the run config, the line after `run.yaml:`)
+BAD = [
+    ("section", "budget: {}", "1: top level: unknown key 'budget'; did you mean 'budgets'? known: "),
+    (
+        "key",
+        "budgets: {mine: {train: 5, trian: 3}}",
+        "1: budgets.mine: unknown key 'trian'; did you mean 'train'? known: test, train, unit, validation",
+    ),
+    ("key in list", run(more="seed: 3"), "10: experiments[mine]: unknown key 'seed'; known: "),
+    ("missing", "budgets: {mine: {test: 5}}", "1: budgets.mine: missing key 'train'; wanted: a whole number from 1"),
+    ("section type", "budgets: 3", "1: budgets: 3 is not right; wanted: a mapping"),
+    ("empty section", "budgets:", "1: budgets: null is not right; wanted: a mapping"),
+    ("text for number", "budgets: {mine: {train: many}}", '1: budgets.mine.train: "many" is not right; wanted: a whole number from 1'),
+    ("number for text", "corpora: {mine: {source: {files: [a]}, text: 3}}", "1: corpora.mine.text: 3 is not right; wanted: text"),
+    ("negative", "budgets:\n  mine:\n    train: -3", "3: budgets.mine.train: -3 is not right; wanted: a whole number from 1"),
+    ("fraction", "budgets: {mine: {train: 2.5}}", "1: budgets.mine.train: 2.5 is not right; wanted: a whole number from 1"),
+    ("true", "budgets: {mine: {train: true}}", "1: budgets.mine.train: true is not right; wanted: a whole number from 1"),
+    ("not a number", "recipes: {nano: {clip: .nan}}", "1: recipes.nano.clip: nan is not a finite number"),
+    ("exponent", "recipes: {nano: {learning_rate: 2e-3}}", '1: recipes.nano.learning_rate: "2e-3" is text to YAML; write 2.0e-3'),
+    ("zero rate", "recipes: {nano: {learning_rate: 0}}", "1: recipes.nano.learning_rate: 0 is not right; wanted: a number above 0"),
+    ("share", "recipes: {nano: {warmup: 5}}", "1: recipes.nano.warmup: 5 is not right; wanted: a number from 0 to 1"),
+    ("betas", "recipes: {nano: {betas: [0.9]}}", "1: recipes.nano.betas: a list of 1 is too little; wanted: a list of 2 numbers"),
+    ("date", "tables: {mine: {title: 2026-01-01, experiments: [a], baseline: b}}", "1: tables.mine.title: 2026-01-01 is a date; put it in quotes if text is meant"),
+    ("numeric name", "budgets: {2: {train: 5}}", "1: budgets: key 2 is a number; names are text: put it in quotes"),
+    ("name", "budgets: {My_Budget: {train: 5}}", f"1: budgets.My_Budget: {NAME}"),
+    ("path as name", "corpora: {../x: {source: {files: [a]}, text: t}}", f"1: corpora.../x: {NAME}"),
+    ("enum", "encoders: {minilm: {pooling: max}}", '1: encoders.minilm.pooling: "max" is not one of mean, cls'),
+    ("weight", "samplers: {mine: {allocation: {weight: sizes}}}", '1: samplers.mine.allocation.weight: "sizes" is not one of '),
+    ("shards", "corpora: {pile-mini: {shards: 0}}", "1: corpora.pile-mini.shards: 0 is not right; wanted: a whole number from 1 to 10,000"),
+    ("no source", "corpora: {mine: {source: {}, text: t}}", "1: corpora.mine.source: wanted: generator or files or hub with revision; got no key"),
+    ("odd source", "corpora: {mine: {source: {url: x}, text: t}}", "1: corpora.mine.source: wanted: generator or files or hub with revision; got url"),
+    ("no revision", "corpora: {mine: {source: {hub: a/b}, text: t}}", "1: corpora.mine.source: missing key 'revision'; " + COMMIT),
+    ("branch", "corpora: {mine: {source: {hub: a/b, revision: main}, text: t}}", f'1: corpora.mine.source.revision: "main" is not right; {COMMIT}'),
+    ("short hash", "corpora: {mine: {source: {hub: a/b, revision: 0123abc}, text: t}}", f'1: corpora.mine.source.revision: "0123abc" is not right; {COMMIT}'),
+    ("repository", f"corpora: {{mine: {{source: {{hub: sst2, revision: {SHA}}}, text: t}}}}", '1: corpora.mine.source.hub: "sst2" is not right; wanted: text: owner/name'),
+    ("weights", "encoders: {mine: {source: {hub: a/b, revision: v1}, dimension: 4}}", f'1: encoders.mine.source.revision: "v1" is not right; {COMMIT}'),
+    ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model'),
+    ("other kind's key", "models: {neox-nano: {encoder: minilm}}", "1: models.neox-nano: unknown key 'encoder'; known: heads, kind, layers, recipe, sequence, tokenizer, width"),
+    ("heads", f"models: {{mine: {{kind: language-model, width: 100, heads: 4, {LM}}}}}", "1: models.mine.width: 100 is not right; wanted: a multiple of 32 (8 x heads"),
+    ("recipe", "models: {neox-nano: {recipe: nan0}}", "1: models.neox-nano.recipe: unknown recipe 'nan0'; did you mean 'nano'? known: "),
+    ("tokenizer", "models: {neox-nano: {tokenizer: bpe}}", "1: models.neox-nano.tokenizer: unknown tokenizer 'bpe'; "),
+    ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: e5-large, minilm"),
+    ("encoder", "clusterings: {mine: {encoder: bert, k: 3}}", "1: clusterings.mine.encoder: unknown encoder 'bert'; known: e5-large, minilm"),
+    ("reserved clustering", "clusterings: {none: {encoder: minilm, k: 3}}", "1: clusterings.none: the name stands for samplers without clusters; take another"),
+    ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, downloads, logs, report.html, tables, timings"),
+    ("colliding table", "tables: {a.claims: {title: A, experiments: [pile-mini], baseline: random}}", "1: tables.a.claims: the name collides with the claims of another table; take another"),
+    ("own column", "corpora: {mine: {source: {files: [a]}, text: t, meta: [bytes]}}", "1: corpora.mine.meta[0]: 'bytes' is a column of Winnow's own; rename it in the source"),
+    ("group", "corpora: {pile-mini: {group: set}}", "1: corpora.pile-mini.group: 'set' is not among meta: domain, origin"),
+    ("fixed generator", "corpora: {pile-mini: {source: {seed: 3}}}", "1: corpora.pile-mini.source.seed: python-packages is a fixed corpus; leave the key out"),
+    ("no pool", "corpora: {sst2-mini: {heldout: {documents: 4000}}}", "1: corpora.sst2-mini.heldout.documents: 4,000 of 4,000 documents leaves no pool; hold out fewer"),
+    ("omega", "samplers: {mine: {allocation: {weight: density}}}", "1: samplers.mine.allocation: missing key 'omega': weight density wants it, from 0 (size alone) to 1"),
+    ("omega range", "samplers: {mine: {allocation: {weight: density, omega: 1.5}}}", "1: samplers.mine.allocation.omega: 1.5 is not right; wanted: a number from 0 to 1"),
+    ("foreign key", "samplers: {mine: {allocation: {weight: size, omega: 1}}}", "1: samplers.mine.allocation.omega: goes with weight density only, not with size"),
+    ("ranking", "samplers: {mine: {allocation: {weight: none}, ranking: {by: nearest}}}", "1: samplers.mine.ranking.by: nearest wants the distances of a clustering; weight is none"),
+    ("benchmark", "suites: {mine: [heldout-bpp]}", "1: suites.mine[0]: unknown benchmark 'heldout-bpp'; did you mean 'heldout-bpb'? known: "),
+    ("empty suite", "suites: {mine: []}", "1: suites.mine: an empty list is too little; wanted: a list of at least one of different texts"),
+    ("benchmark form", "benchmarks: {mine: {items: 3}}", "1: benchmarks.mine: wanted: heldout or "),
+    ("no experiments", "experiments: []", "1: experiments: an empty list is too little; wanted: a list of at least one of mappings"),
+    ("corpus", run(corpus="pile-mni"), "3: experiments[mine].corpus: unknown corpus 'pile-mni'; did you mean 'pile-mini'? known: "),
+    ("clustering", run(clustering="minilm-k2"), "4: experiments[mine].clustering: unknown clustering 'minilm-k2'; did you mean "),
+    ("no clustering", run(clustering="null"), "5: experiments[mine].samplers[1]: 'uniform' draws from clusters, and the experiment has none; set its key clustering"),
+    ("sampler", run(samplers="random, unifrom"), "5: experiments[mine].samplers[1]: unknown sampler 'unifrom'; did you mean 'uniform'? known: "),
+    ("sampler twice", run(samplers="random, random"), '5: experiments[mine].samplers: "random" stands twice; wanted: '),
+    ("budget name", run(budget="maxi"), "6: experiments[mine].budget: unknown budget 'maxi'; "),
+    ("model", run(model="gpt"), "7: experiments[mine].model: unknown model 'gpt'; known: "),
+    ("unlabelled", run(model="minilm-classifier"), "7: experiments[mine].model: 'minilm-classifier' is a classifier, and corpora.pile-mini has no label column; set its key label, or take a language model"),
+    ("seed twice", run(seeds="1, 1"), "8: experiments[mine].data_seeds: 1 stands twice; wanted: a list of at least one of different whole numbers"),
+    ("seed", run(seeds="-1"), f"8: experiments[mine].data_seeds[0]: -1 is not right; {SEED}"),
+    ("training seed twice", run(more="training_seeds: [0, 0]"), "10: experiments[mine].training_seeds: 0 stands twice; wanted: "),
+    ("suite", run(suites="small"), "9: experiments[mine].suites[0]: unknown suite 'small'; "),
+    ("unfit suite", run(suites="labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-labels' of suite 'labels' wants a classifier; 'neox-nano' is a language-model"),
+    ("unfit suite 2", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' of suite 'mini' wants a language model; 'minilm-classifier' is a classifier"),
+    ("nothing held out", run(more="\ncorpora: {pile-mini: {heldout: {documents: 0}}}"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' is made of held-out documents; set corpora.pile-mini.heldout.documents above 0"),
+    ("beyond the pool", run(corpus="tinystories-mini", more="\nbudgets: {mini: {train: 2300}}"), "6: experiments[mine].budget: 'mini' asks for 2,330 documents, the pool of tinystories-mini has at most 2,300"),
+    ("too many clusters", run(corpus="tinystories-mini", more="\nclusterings: {minilm-k22: {k: 3000}}"), "4: experiments[mine].clustering: 'minilm-k22' has 3,000 clusters, the pool of tinystories-mini at most 2,300 documents"),
+    ("target", run(targets="mein"), "12: targets[0]: unknown table 'mein'; did you mean 'mine'? known: "),
+    ("table's experiment", run(table="other"), "11: tables.mine.experiments[0]: unknown experiment 'other'; this run lists: mine"),
+    ("baseline", run(baseline="best"), "11: tables.mine.baseline: 'best' is not among the arms mine/random, mine/uniform"),
+    ("one arm", run(samplers="random"), "11: tables.mine.experiments: one arm (mine/random) leaves nothing to compare; add another"),
+    ("two sources", "corpora: {pile-mini: {source: {files: [a.txt]}}}", "1: corpora.pile-mini.source: unknown key 'files'; known: documents, generator, seed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_a_bad_value_is_named_with_its_file_and_line(
+    shipped: dict[str, Any], tmp_path: Path, text: str, line: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(shipped, text, tmp_path)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/run.yaml:{line}")
+    if not line.endswith((" ", "heads")):
+        assert said == f"{tmp_path}/run.yaml:{line}"
+    assert "\n" not in said
+
+
+def test_at_least_forty_mistakes_are_tested() -> None:
+    assert len(BAD) >= 40
+
+
+def test_a_good_run_is_filled_with_defaults(shipped: dict[str, Any], tmp_path: Path) -> None:
+    done = resolve(shipped, run(), tmp_path)
+    assert done["experiments"][0]["training_seeds"] == [0]
+    assert done["recipes"]["nano"]["final_rate"] == 0.1
+    assert done["corpora"]["pile"]["source"]["files"] == ["**/*.parquet"]
+    assert list(cfg.arms(done, done["experiments"][0])) == ["mine/random", "mine/uniform"]
+
+
+def test_the_given_configuration_stays_as_it_is(shipped: dict[str, Any]) -> None:
+    before = copy.deepcopy(shipped)
+    cfg.resolve(shipped)
+    assert shipped == before
+
+
+def test_arms_that_are_the_same_models_are_not_compared(shipped: dict[str, Any], tmp_path: Path) -> None:
+    twice = yaml.safe_load(run())
+    twice["experiments"].append({**twice["experiments"][0], "name": "again"})
+    twice["tables"]["mine"].update(experiments=["mine", "again"], baseline="mine/random")
+    with pytest.raises(InputError, match="arms mine/random and again/random are the same models"):
+        resolve(shipped, yaml.safe_dump(twice), tmp_path)
+    twice["experiments"][1]["name"] = "mine"
+    with pytest.raises(InputError, match=r"experiments\[mine\]\.name: 'mine' stands twice"):
+        resolve(shipped, yaml.safe_dump(twice), tmp_path)
+
+
+def test_a_missing_file_is_named_before_any_job(shipped: dict[str, Any], tmp_path: Path) -> None:
+    more = "\ncorpora: {mine: {source: {files: ['/no/such/*.jsonl']}, text: text, heldout: {documents: 3}}}"
+    with pytest.raises(InputError) as caught:
+        resolve(shipped, run(corpus="mine", more=more), tmp_path)
+    assert "run.yaml:11: corpora.mine.source.files[0]: /no/such/*.jsonl: no file there; give an" in str(
+        caught.value
+    )
+
+
+def test_an_environment_value_that_is_not_set_is_named(shipped: dict[str, Any], tmp_path: Path) -> None:
+    more = "\ncorpora: {mine: {source: {files: ['${WINNOW_NO_SUCH}/a.txt']}, text: text, heldout: {documents: 3}}}"
+    with pytest.raises(
+        InputError, match=r"WINNOW_NO_SUCH is not set; set it, or write \$\{WINNOW_NO_SUCH:-default\}"
+    ):
+        resolve(shipped, run(corpus="mine", more=more), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("budgets:\n  mini: {train: 5}\n  other: {train: 6}\n  mini: {train: 7}\n",
+         "4: budgets.mini: the key stands on line 2 already; keep one"),
+        ("results: a\nresults: b\n", "2: results: the key stands on line 1 already; keep one"),
+        ("experiments: [\n", "2: not YAML: "),
+        ("a: b: c\n", "1: not YAML: mapping values are not allowed in this context"),
+        ("budgets:\n\tmini: {train: 5}\n", "2: not YAML: "),
+        ("- a\n", "1: not a mapping; wanted: keys such as experiments and targets at the top level"),
+    ],
+)  # fmt: skip
+def test_a_file_that_yaml_misreads_is_refused(
+    shipped: dict[str, Any], tmp_path: Path, text: str, line: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        cfg.resolve(shipped, [path])
+    assert str(caught.value).startswith(f"{path}:{line}")
+
+
+def test_a_key_that_no_file_holds_came_from_the_command_line(shipped: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("results: results\n")
+    with pytest.raises(InputError, match=r"^--config: top level: unknown key 'bla'"):
+        cfg.resolve({**shipped, "bla": 1}, [tmp_path / "run.yaml"])
+
+
+def test_the_last_file_that_holds_a_key_is_named(shipped: dict[str, Any], tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("budgets: {mini: {train: 5}}\n")
+    second.write_text("budgets: {mini: {train: 0}}\n")
+    with pytest.raises(InputError, match=r"b\.yaml:1: budgets\.mini\.train: 0 "):
+        cfg.resolve({**shipped, "budgets": {"mini": {"train": 0}}}, [first, second])
+
+
+def test_every_key_of_the_readme_is_that_of_the_schema() -> None:
+    page = (ROOT / "config" / "README.md").read_text()
+    assert page.split(cfg.MARK)[1] == cfg.key_reference().split(cfg.MARK)[1], (
+        "run: python -m winnow.config readme --out config/README.md"
+    )
+
+
+def test_every_key_of_the_schema_is_explained() -> None:
+    rows = [r for r in cfg.key_reference().splitlines() if r.startswith("| `") and not r.endswith("| | | |")]
+    assert len(rows) > 80
+    assert [r for r in rows if not r.rsplit(" | ", 1)[-1].removesuffix("|").strip()] == []
+
+
+def test_the_schema_has_no_keyword_by_accident() -> None:
+    """A comma in an unquoted description makes a key of the rest of the sentence."""
+    words = set(
+        [
+            "$schema",
+            "title",
+            "description",
+            "type",
+            "additionalProperties",
+            "required",
+            "properties",
+            "$defs",
+            "$ref",
+            "default",
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "pattern",
+            "enum",
+            "const",
+            "items",
+            "minItems",
+            "maxItems",
+            "uniqueItems",
+            "minLength",
+            "minProperties",
+            "oneOf",
+            "propertyNames",
+        ]
+    )
+
+    def walk(part: Any, where: str, named: bool) -> list[str]:
+        if isinstance(part, list):
+            return [w for item in part for w in walk(item, where, False)]
+        if not isinstance(part, dict):
+            return []
+        found = [] if named else [f"{where}: {key}" for key in part if key not in words]
+        for key, value in part.items():
+            if named or key in words - {"default"}:
+                found += walk(value, f"{where}.{key}", not named and key in ("properties", "$defs"))
+        return found
+
+    assert walk(cfg.schema(), "", False) == []
