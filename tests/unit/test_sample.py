@@ -231,7 +231,7 @@ class Corpus:
 
     def draw(self, sampler, budget, seed=0, shards=None, out="draw.parquet", **more):
         paths = self.shards() if shards is None else shards
-        spec = {"ids": {}, "sampler": sampler, "budget": budget, "data_seed": seed}
+        spec = {"ids": {}, "sampler": sampler, "budget": budget, "data_seed": seed, "semdedup": None}
         files = {"documents": paths, "assignments": paths, "clusters": [self.clusters], "scores": paths,
                  "lengths": paths} | more  # fmt: skip
         main(heldout=self.heldout, spec=json.dumps(spec), out=self.folder / out, **files)
@@ -248,9 +248,9 @@ UNIFORM = {"allocation": {"weight": "equal"}}
 DENSITY = {"allocation": {"weight": "density", "omega": 0.5}}
 NEAREST = {"allocation": {"weight": "size"}, "ranking": {"by": "nearest"}}
 FARTHEST = {"allocation": {"weight": "size"}, "ranking": {"by": "farthest"}}
-LOWEST = {"allocation": {"weight": "size"}, "ranking": {"by": "score"}}
-HIGHEST = {"allocation": {"weight": "none"}, "ranking": {"by": "score", "order": "descending"}}
-MIXTURE = {"allocation": {"weight": "equal"}, "ranking": {"by": "score", "order": "mixture"}}
+LOWEST = {"allocation": {"weight": "size"}, "ranking": {"by": "score", "scorer": "s"}}
+HIGHEST = {"allocation": {"weight": "none"}, "ranking": {"by": "score", "scorer": "s", "order": "descending"}}
+MIXTURE = {"allocation": {"weight": "equal"}, "ranking": {"by": "score", "scorer": "s", "order": "mixture"}}
 ALL = {"random": RANDOM, "uniform": UNIFORM, "density": DENSITY, "nearest": NEAREST, "farthest": FARTHEST,
        "lowest": LOWEST, "highest": HIGHEST, "mixture": MIXTURE}  # fmt: skip
 BUDGET = {"train": 300, "validation": 20, "test": 30}

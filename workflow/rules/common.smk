@@ -296,3 +296,171 @@ def table_models(wildcards):
 
 def table_subsets(wildcards):
     return sorted({f"{SUBSET}/manifest.json".format(**ids) for ids, _ in table_runs(wildcards.table)})
+
+
+SCORES = f"{R}/{{corpus}}/scores/{{scorer}}"
+CLUSTER_SCORES = f"{CLUSTERS}/scores/{{scorer}}"
+LOSSES = f"{CLUSTERS}/losses/{{scorer}}"
+
+
+def scorer_kind(*kinds):
+    return "|".join(re.escape(n) for n, s in CONFIG["scorers"].items() if s["kind"] in kinds) or "$^"
+
+
+def scorer_spec(wildcards):
+    return spec(scorer=CONFIG["scorers"][wildcards.scorer])
+
+
+def trained_proxies(corpus, scorer):
+    """Ids of the models of a scorer that are trained in the workflow."""
+    return [
+        dict(
+            corpus=proxy["corpus"] or corpus,
+            clustering=winnow_config.NO_CLUSTERS,
+            **{key: proxy[key] for key in ("sampler", "budget", "data_seed", "model", "training_seed")},
+        )
+        for proxy in winnow_config.proxies_of(CONFIG["scorers"][scorer]).values()
+        if "hub" not in proxy
+    ]
+
+
+def proxy_models(wildcards):
+    return [
+        f"{MODEL}/manifest.json".format(**ids) for ids in trained_proxies(wildcards.corpus, wildcards.scorer)
+    ]
+
+
+def proxy_downloads(wildcards):
+    proxies = winnow_config.proxies_of(CONFIG["scorers"][wildcards.scorer]).values()
+    return [path for proxy in proxies for path in model_downloads(proxy)]
+
+
+def proxy_draws(corpus, scorer):
+    """Draws of this corpus that the proxies of a scorer learn from."""
+    return sorted(
+        {
+            f"{SUBSET}/draw.parquet".format(**i)
+            for i in trained_proxies(corpus, scorer)
+            if i["corpus"] == corpus
+        }
+    )
+
+
+def scorer_draws(wildcards):
+    return proxy_draws(wildcards.corpus, wildcards.scorer)
+
+
+def text_spec(wildcards):
+    scorer = CONFIG["scorers"][wildcards.scorer]
+    tokens = CONFIG["models"][scorer["classifier"]["model"]]["max_tokens"] if "classifier" in scorer else 0
+    return spec(scorer=scorer, max_tokens=tokens)
+
+
+def score_ratios(wildcards):
+    dsir = CONFIG["scorers"][wildcards.scorer]["kind"] == "dsir"
+    return [f"{SCORES}.ratios.npy".format(**wildcards)] if dsir else []
+
+
+def score_gpu(wildcards):
+    """Scores by a model want a GPU where the corpus is large."""
+    model = CONFIG["scorers"][wildcards.scorer]["kind"] != "dsir"
+    return 1 if model and heavy(wildcards.corpus) else 0
+
+
+def target_corpus(wildcards):
+    """The corpus of a target, if it is another one than that which is scored."""
+    name = CONFIG["scorers"][wildcards.scorer]["target"]["corpus"]
+    return name if name != wildcards.corpus else None
+
+
+def target_shards(wildcards):
+    name = target_corpus(wildcards)
+    return expand(f"{R}/{name}/documents/{{shard}}.parquet", shard=shards(name)) if name else []
+
+
+def target_heldout(wildcards):
+    name = target_corpus(wildcards)
+    return [f"{R}/{name}/heldout.parquet"] if name else []
+
+
+def all_assignments(wildcards):
+    return expand(
+        f"{CLUSTERS}/assignments/{{shard}}.parquet",
+        corpus=wildcards.corpus,
+        clustering=wildcards.clustering,
+        shard=shards(wildcards.corpus),
+    )
+
+
+def probe_scores(wildcards):
+    return expand(f"{LOSSES}/{{shard}}.parquet", **wildcards, shard=shards(wildcards.corpus))
+
+
+def score_files(wildcards, scorer):
+    """The scores of a scorer: of the corpus, or, where they go by clusters, of the clustering."""
+    kind = CONFIG["scorers"][scorer]["kind"]
+    ids = dict(corpus=wildcards.corpus, scorer=scorer)
+    if kind == "semdedup":
+        return [f"{CLUSTER_SCORES}/all.parquet".format(**ids, clustering=wildcards.clustering)]
+    folder = SCORES
+    if kind == "lsh":
+        folder, ids = CLUSTER_SCORES, dict(ids, clustering=wildcards.clustering)
+    return expand(f"{folder}/{{shard}}.parquet", **ids, shard=shards(wildcards.corpus))
+
+
+def draw_scores(wildcards):
+    ranking = CONFIG["samplers"][wildcards.sampler]["ranking"]
+    return score_files(wildcards, ranking["scorer"]) if "scorer" in ranking else []
+
+
+def draw_losses(wildcards):
+    allocation = CONFIG["samplers"][wildcards.sampler]["allocation"]
+    if allocation["weight"] != "loss":
+        return []
+    ids = dict(corpus=wildcards.corpus, clustering=wildcards.clustering, scorer=allocation["loss"])
+    return [f"{LOSSES}.parquet".format(**ids)]
+
+
+def draw_used(wildcards):
+    """Draws whose documents a sampler leaves out: earlier subsets, and what its scorer's proxies learn from."""
+    sampler = CONFIG["samplers"][wildcards.sampler]
+    used = [
+        f"{SUBSET}/draw.parquet".format(
+            corpus=wildcards.corpus,
+            clustering=(
+                wildcards.clustering
+                if winnow_config.uses_clusters(CONFIG["samplers"][earlier["sampler"]])
+                else winnow_config.NO_CLUSTERS
+            ),
+            **earlier,
+        )
+        for earlier in sampler["filters"].get("used", [])
+    ]
+    if "scorer" in sampler["ranking"] and sampler["filters"]["trained"] == "drop":
+        used += proxy_draws(wildcards.corpus, sampler["ranking"]["scorer"])
+    return sorted(set(used))
+
+
+def draw_semdedup(wildcards):
+    return CONFIG["samplers"][wildcards.sampler]["filters"].get("semdedup")
+
+
+def draw_near(wildcards):
+    found = draw_semdedup(wildcards)
+    return score_files(wildcards, found["scorer"]) if found and found["when"] == "before" else []
+
+
+def draw_embeddings(wildcards):
+    found = draw_semdedup(wildcards)
+    return embedding_shards(wildcards) if found and found["when"] == "after" else []
+
+
+def draw_spec(wildcards):
+    found = draw_semdedup(wildcards)
+    return spec(
+        ids=subset_ids(wildcards),
+        sampler=CONFIG["samplers"][wildcards.sampler],
+        budget=CONFIG["budgets"][wildcards.budget],
+        data_seed=int(wildcards.data_seed),
+        semdedup=CONFIG["scorers"][found["scorer"]] if found else None,
+    )

@@ -7,6 +7,11 @@ rule draw_sample:
         documents=document_shards,
         assignments=draw_assignments,
         clusters=draw_clusters,
+        scores=draw_scores,
+        losses=draw_losses,
+        used=draw_used,
+        near=draw_near,
+        embeddings=draw_embeddings,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
         f"{SUBSET}/draw.parquet",
@@ -21,12 +26,7 @@ rule draw_sample:
         mem_mb=growing(4000),
         runtime=60,
     params:
-        spec=lambda wildcards: spec(
-            ids=subset_ids(wildcards),
-            sampler=CONFIG["samplers"][wildcards.sampler],
-            budget=CONFIG["budgets"][wildcards.budget],
-            data_seed=int(wildcards.data_seed),
-        ),
+        spec=draw_spec,
         version=version("sample"),
     shell:
         """
@@ -34,6 +34,11 @@ rule draw_sample:
             --documents {input.documents} \
             --assignments {input.assignments} \
             --clusters {input.clusters} \
+            --scores {input.scores} \
+            --losses {input.losses} \
+            --used {input.used} \
+            --near {input.near} \
+            --embeddings {input.embeddings} \
             --heldout {input.heldout} \
             --spec {params.spec:q} \
             --out {output} \

@@ -285,9 +285,6 @@ DEFINITIONS = {
 RESERVED = ("benchmarks", "downloads", "logs", "report.html", "tables", "timings")
 # Columns of documents/*.parquet and of a subset that are Winnow's own.
 OWN_COLUMNS = ("doc", "text", "bytes", "digest", "label")
-# Columns of the cluster table that a sampler can weigh by, and of the documents that it can rank by.
-CLUSTER_COLUMNS = ("documents", "mean_distance", "sum_distance", "diversity")
-SCORE_COLUMNS: tuple[str, ...] = ()
 NO_CLUSTERS = "none"
 
 
@@ -686,21 +683,7 @@ def _check_experiment(
             raise ConfigError(
                 where, f"{name!r} draws from clusters, and the experiment has none; set its key clustering"
             )
-        for key, column, known in (
-            ("allocation.loss", sampler["allocation"]["loss"], CLUSTER_COLUMNS),
-            ("ranking.column", sampler["ranking"]["column"], SCORE_COLUMNS),
-        ):
-            reads = (
-                sampler["allocation"]["weight"] == "loss"
-                if "loss" in key
-                else sampler["ranking"]["by"] == "score"
-            )
-            if reads and column not in known:
-                raise ConfigError(
-                    where,
-                    f"{name!r} reads the column {column!r} ({key}), which no stage of the run writes; "
-                    f"there are: {', '.join(known) or 'none'}",
-                )
+        _check_scores(config, name, experiment["corpus"])
     if model["kind"] == "classifier" and not corpus["label"]:
         raise ConfigError(
             (*path, "model"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.stage import InputError
@@ -62,6 +63,21 @@ def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
     return (min(low), max(high)) if low else (0, -1)
 
 
+def matches(path: Path, column: str, values: Sequence[str | int]) -> np.ndarray:
+    """Whether each row of a file has one of `values` in a column of strings or whole numbers: bool [rows]."""
+    with open_parquet(path, [column]) as file:
+        found = file.read(columns=[column])[column]
+    if pa.types.is_dictionary(found.type):
+        found = found.cast(found.type.value_type)
+    try:
+        wanted = pa.array(list(values)).cast(found.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        raise InputError(
+            f"{path}: column {column!r} holds {found.type}; the wanted values {list(values)} do not fit"
+        ) from None
+    return pc.is_in(found, wanted).to_numpy(zero_copy_only=False).astype(bool)
+
+
 class Lookup:
     """A number for each document out of shards that hold `doc` and that column, one shard in memory.
 
@@ -79,11 +95,14 @@ class Lookup:
 
     def _shard(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         if i not in self._loaded:
-            parts = list(batches(self.paths[i], ["doc", self.column]))
-            doc = np.concatenate([p[0] for p in parts])
+            doc, values = self._read(self.paths[i])
             order = np.argsort(doc, kind="stable")
-            self._loaded[i] = (doc[order], np.concatenate([p[1] for p in parts])[order])
+            self._loaded[i] = (doc[order], values[order])
         return self._loaded[i]
+
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        parts = list(batches(path, ["doc", self.column]))
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def __call__(self, doc: np.ndarray) -> np.ndarray:
         """The column's values of documents, float64 [n] for `doc` int64 [n]."""
@@ -110,3 +129,15 @@ class Lookup:
             raise InputError(f"column {self.column!r}: the value of document {doc[bad][0]} is {result[bad][0]}; "
                              "a finite number is wanted")  # fmt: skip
         return result
+
+
+class Where(Lookup):
+    """Whether each document has one of the wanted values of a column (1.0) or not (0.0)."""
+
+    def __init__(self, paths: Sequence[Path], column: str, values: Sequence[str | int]):
+        super().__init__(paths, column)
+        self.values = values
+
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        doc = np.concatenate([b[0] for b in batches(path, ["doc"])])
+        return doc, matches(path, self.column, self.values).astype(np.float64)

@@ -10,8 +10,8 @@ O(budget + clusters). Published samplers' counts come from `winnow.allocate`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.allocate import (
+    SHARES,
     ClusterTable,
     Sampler,
     allocate,
+    clusters_from_table,
     parse_sampler,
     read_clusters,
+    webster,
     weights,
 )
-from winnow.keys import keys
-from winnow.parquet import Lookup, batches
-from winnow.stage import InputError, Progress, atomic_path, read_spec, run
+from winnow.keys import keys, uniform
+from winnow.parquet import Lookup, Where, batches
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 SPLITS = ("train", "validation", "test")
 BUFFER = 1 << 20  # documents that wait for a merge, at least
 
@@ -82,8 +85,9 @@ class Smallest:
     cut: the result is the same. Memory: twice what is kept, or BUFFER rows.
     """
 
-    def __init__(self, caps: np.ndarray, seed: int, buffer: int = BUFFER):
+    def __init__(self, caps: np.ndarray, seed: int, buffer: int = BUFFER, purpose: str = "draw"):
         k = len(caps)
+        self.purpose = purpose
         self.caps, self.seed, self.buffer = caps, seed, buffer
         self.last_value = np.where(caps > 0, np.inf, -np.inf)
         self.last_key = np.where(caps > 0, np.iinfo(np.uint64).max, np.uint64(0))
@@ -94,7 +98,7 @@ class Smallest:
 
     def add(self, rows: Rows) -> None:
         """Takes in a batch; a document past its cluster's last candidate is let go at once."""
-        c, key = rows.cluster, keys("draw", self.seed, rows.doc)
+        c, key = rows.cluster, keys(self.purpose, self.seed, rows.doc)
         self.pool += np.bincount(c, minlength=len(self.pool))
         keep = key <= self.last_key[c]
         if rows.value is not None:
@@ -167,9 +171,9 @@ def _concatenate(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.concatenate(arrays) if arrays else None
 
 
-def gather(stream: Iterable[Rows], caps: np.ndarray, seed: int) -> Candidates:
+def gather(stream: Iterable[Rows], caps: np.ndarray, seed: int, purpose: str = "draw") -> Candidates:
     """The candidates of all batches of a stream."""
-    smallest = Smallest(np.asarray(caps, dtype=np.float64), seed)
+    smallest = Smallest(np.asarray(caps, dtype=np.float64), seed, purpose=purpose)
     for rows in stream:
         smallest.add(rows)
     return smallest.finish()
@@ -197,6 +201,43 @@ def choose_documents(candidates: Candidates, given: np.ndarray) -> tuple[np.ndar
     at_last = candidates.value[chosen] == last[c]
     room = np.bincount(c[at_last], minlength=len(given))
     return chosen, np.where(at_last, room[c] / np.maximum(sharing[c], 1), 1.0)
+
+
+def weighted_value(doc: np.ndarray, log_weight: np.ndarray, seed: int) -> np.ndarray:
+    """log(-log(u) / w) of documents, float64 [n]: the n smallest are a draw without replacement by weight.
+
+    The order is that of Gumbel top-k (Efraimidis and Spirakis 2006; Kool et al. 2019), in logarithms, so that
+    weights of any magnitude (a log ratio of a long document) neither overflow nor vanish.
+    """
+    return np.log(-np.log(uniform("draw", seed, doc))) - log_weight
+
+
+def weighted_probability(
+    candidates: Candidates, chosen: np.ndarray, given: np.ndarray, seed: int
+) -> np.ndarray:
+    """Inclusion probability 1 - exp(-w tau) of the chosen candidates, float64 [n]; tau is the first -log(u)/w
+    that the cluster left out (bottom-k sketches, Cohen and Kaplan 2007), so sums over subsets are unbiased."""
+    assert candidates.value is not None
+    tau = np.full(len(given), np.inf)
+    left_out = np.flatnonzero(candidates.rank() == given[candidates.cluster])
+    tau[candidates.cluster[left_out]] = candidates.value[left_out]
+    minus_log = -np.log(uniform("draw", seed, candidates.doc[chosen]))
+    with np.errstate(over="ignore"):
+        return -np.expm1(-minus_log * np.exp(tau[candidates.cluster[chosen]] - candidates.value[chosen]))
+
+
+def bucket_quotas(sizes: np.ndarray, quota: int, shares: dict[str, float]) -> tuple[np.ndarray, int]:
+    """How a cluster's quota is spread over its buckets by the parts `proportional` and `diverse`.
+
+    `sizes` int64 [b], documents of each bucket; `quota` at most their sum. The parts are Webster roundings:
+    of the quota by the shares, of a part over the buckets (by size; the same for all), full buckets giving
+    way to others. Returns int64 [b], and the size of the part `random`, which adds up to the quota.
+    """
+    part = webster(np.array([shares.get(s, 0.0) for s in SHARES]), np.full(len(SHARES), quota), quota)
+    amount = dict(zip(SHARES, part.tolist(), strict=True))
+    mine = webster(sizes.astype(np.float64), sizes, amount["proportional"])
+    mine = mine + webster((sizes > mine).astype(np.float64), sizes - mine, amount["diverse"])
+    return mine, amount["random"]
 
 
 def choose_mixture(
@@ -311,9 +352,19 @@ class Pool:
         sampler: Sampler,
         scores: Lookup | None,
         lengths: Lookup | None,
+        seed: int = 0,
+        used: np.ndarray | None = None,
+        where: Where | None = None,
+        near: Lookup | None = None,
     ):
         self.paths, self.clusters, self.heldout = paths, clusters, heldout
-        self.scores, self.lengths = scores, lengths
+        self.scores, self.lengths, self.seed = scores, lengths, seed
+        self.used, self.where, self.near = used, where, near
+        self.limit = 1 - sampler.semdedup["eps"] if sampler.semdedup else 1.0
+        self.filtered = used is not None or where is not None or near is not None
+        self.seen = np.zeros(1 if clusters is None else len(clusters.cluster), dtype=np.int64)
+        self.weighted = sampler.by == "weighted"
+        self.linear = sampler.scale == "linear"
         self.by_distance = sampler.by in ("nearest", "farthest")
         self.sign = -1.0 if sampler.by == "farthest" or sampler.order == "descending" else 1.0
         self.ids = np.sort(every_cluster)
@@ -350,15 +401,25 @@ class Pool:
                 keep = None
             else:
                 doc, row = doc[keep], row[keep]
+        distance = rest[1] if self.by_distance else None
+        if distance is not None and keep is not None:
+            distance = distance[keep]
+        if self.filtered:
+            self.seen += np.bincount(row, minlength=len(self.seen))
+            left = self._left(doc)
+            doc, row = doc[left], row[left]
+            distance = None if distance is None else distance[left]
         value = None
-        if self.by_distance:
-            value = rest[1].astype(np.float64) if keep is None else rest[1][keep].astype(np.float64)
+        if distance is not None:
+            value = distance.astype(np.float64)
             if not np.isfinite(value).all():
                 raise InputError(
                     f"{path}: the distance of document {doc[~np.isfinite(value)][0]} is not finite"
                 )
         elif self.scores is not None:
             value = self.scores(doc)
+            if self.weighted:
+                value = weighted_value(doc, self._log_weight(doc, value), self.seed)
         if value is not None:
             value = self.sign * value + 0.0  # no -0.0
         length = None
@@ -368,6 +429,47 @@ class Pool:
                 raise InputError(f"column {self.lengths.column!r}: lengths must be whole numbers >= 0")
             length = tokens.astype(np.int64)
         return Rows(row, doc, value, length)
+
+    def _left(self, doc: np.ndarray) -> np.ndarray:
+        """Positions of the documents that pass the filters."""
+        keep = np.ones(len(doc), dtype=bool)
+        if self.used is not None:
+            keep &= ~np.isin(doc, self.used)
+        if self.where is not None:
+            keep[keep] = self.where(doc[keep]) > 0
+        if self.near is not None:
+            keep[keep] = self.near(doc[keep]) <= self.limit
+        return np.flatnonzero(keep)
+
+    def _log_weight(self, doc: np.ndarray, score: np.ndarray) -> np.ndarray:
+        if not self.linear:
+            return score
+        if (score < 0).any():
+            raise InputError(f"the weight of document {doc[score < 0][0]} is {score[score < 0][0]:g}; "
+                             "0 or more is wanted")  # fmt: skip
+        with np.errstate(divide="ignore"):
+            return np.maximum(np.log(score), -1e300)
+
+    def count(self) -> tuple[ClusterTable | None, np.ndarray]:
+        """A pass that counts what the filters leave: the cluster table with those numbers of documents (None
+        without clusters), and the smallest draw key of each cluster, uint64 [k].
+
+        Distances stay those of the whole cluster. Raises InputError for a table of other assignments.
+        """
+        k = len(self.seen)
+        self.seen[:] = 0
+        left = np.zeros(k, dtype=np.int64)
+        smallest = np.full(k, np.iinfo(np.uint64).max)
+        for rows in self:
+            left += np.bincount(rows.cluster, minlength=k)
+            np.minimum.at(smallest, rows.cluster, keys("draw", self.seed, rows.doc))
+        before = self.seen if self.filtered else left
+        if self.filtered:
+            say(f"[sample] the filters leave {left.sum():,} of {before.sum():,} documents")
+        if self.clusters is None:
+            return None, smallest
+        _check_pool(before, self.clusters)
+        return replace(self.clusters, documents=left), smallest
 
     def _index(self, cluster: np.ndarray, path: Path) -> np.ndarray:
         """Row of the cluster table; -1 for a cluster that gives nothing."""
@@ -402,6 +504,17 @@ class Pool:
         return ~np.isin(doc, out)
 
 
+@dataclass
+class Drawn:
+    """What was drawn: row of the cluster table int [n], document int64 [n], inclusion probability float64 [n]
+    (None where it has no simple form), length int64 [n] (None: 1 each)."""
+
+    cluster: np.ndarray
+    doc: np.ndarray
+    probability: np.ndarray | None
+    length: np.ndarray | None = None
+
+
 def draw(
     pool: Pool,
     clusters: ClusterTable | None,
@@ -409,34 +522,47 @@ def draw(
     budget: dict[str, Any],
     seed: int,
     scores: Lookup | None = None,
+    drop: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> pa.Table:
     """The draw: columns doc int64 (ascending), cluster int32, split string, probability float64 (null for
-    the order `mixture`, whose probabilities have no simple form).
+    the order `mixture`, and after `drop`, where it has no simple form).
 
-    `scores` are for the order `mixture`; a plain ranking by score finds its own in the pool.
+    `scores` are for the order `mixture` and the ranking lsh; a plain ranking by score finds its own in the
+    pool. `drop` tells which of the drawn documents (int64 [n], ascending) go, as bool [n].
     Raises InputError for a budget beyond the pool, and for a cluster table that does not fit the pool.
     """
     validation, test = budget.get("validation", 0), budget.get("test", 0)
     size = budget["train"] + validation + test
-    probability: np.ndarray | None
-    length = None
+    if pool.filtered and clusters is not None:
+        clusters = pool.count()[0]
+        if clusters is not None and not clusters.documents.any():
+            raise InputError("the sampler's filters leave no document")
     if budget.get("unit", "documents") == "tokens":
-        candidates, chosen, probability = _draw_tokens(pool, clusters, sampler, size, seed)
-        length = candidates.length[chosen]  # type: ignore[index]
+        found = _draw_tokens(pool, clusters, sampler, size, seed)
+    elif sampler.by == "lsh":
+        found = _draw_buckets(pool, clusters, sampler, size, seed)
     else:
-        candidates, chosen, probability = _draw_documents(pool, clusters, sampler, size, seed, scores)
-    doc = candidates.doc[chosen]
-    order = np.argsort(doc)
-    doc = doc[order]
+        found = _draw_documents(pool, clusters, sampler, size, seed, scores)
+    order = np.argsort(found.doc)
+    if drop is not None:
+        order = order[~drop(found.doc[order])]
+        found.probability = None
+        say(
+            f"[sample] near-duplicates out of the draw: {len(found.doc) - len(order):,} of {len(found.doc):,}"
+        )
+    doc = found.doc[order]
     if (doc[1:] == doc[:-1]).any():
         raise InputError(
             f"document {doc[1:][doc[1:] == doc[:-1]][0]} stands in more than one row of the shards"
         )
-    split = split_documents(doc, seed, validation, test, None if length is None else length[order])
+    length = None if found.length is None else found.length[order]
+    split = split_documents(doc, seed, validation, test, length)
     cluster = pa.nulls(len(doc), pa.int32())
     if clusters is not None:
-        cluster = pa.array(clusters.cluster[candidates.cluster[chosen][order]].astype(np.int32))
-    chance = pa.nulls(len(doc), pa.float64()) if probability is None else pa.array(probability[order])
+        cluster = pa.array(clusters.cluster[found.cluster[order]].astype(np.int32))
+    chance = pa.nulls(len(doc), pa.float64())
+    if found.probability is not None:
+        chance = pa.array(found.probability[order])
     names = pa.DictionaryArray.from_arrays(pa.array(split), pa.array(SPLITS)).cast(pa.string())
     return pa.table({"doc": doc, "cluster": cluster, "split": names, "probability": chance})
 
@@ -457,13 +583,13 @@ def _draw_documents(
     size: int,
     seed: int,
     scores: Lookup | None,
-) -> tuple[Candidates, np.ndarray, np.ndarray | None]:
+) -> Drawn:
     mixture = sampler.by == "score" and sampler.order == "mixture"
     factor = sampler.oversample if mixture else 1.0
     given = np.array([size]) if clusters is None else allocate(clusters, sampler, size)
     # Ties between clusters break by their smallest draw key, which only the pass over the documents tells:
     # that moves a count by one at most.
-    candidates = gather(pool, np.ceil(factor * (given + 1)) + 1, seed)
+    candidates = gather(pool, np.ceil(factor * (given + 1)) + 1, seed, sampler.purpose)
     if clusters is None:
         if size > candidates.pool[0]:
             raise InputError(f"budget: {size:,} documents exceed the pool of {candidates.pool[0]:,}")
@@ -472,15 +598,72 @@ def _draw_documents(
         given = allocate(clusters, sampler, size, candidates.smallest_key())
     if mixture:
         assert scores is not None
-        return candidates, choose_mixture(candidates, given, scores, factor, sampler.top), None
-    return candidates, *choose_documents(candidates, given)
+        chosen, probability = choose_mixture(candidates, given, scores, factor, sampler.top), None
+    else:
+        chosen, probability = choose_documents(candidates, given)
+    if sampler.by == "weighted":
+        probability = weighted_probability(candidates, chosen, given, seed)
+    return Drawn(candidates.cluster[chosen], candidates.doc[chosen], probability)
 
 
-def _draw_tokens(
-    pool: Pool, clusters: ClusterTable | None, sampler: Sampler, size: int, seed: int
-) -> tuple[Candidates, np.ndarray, np.ndarray]:
-    if sampler.order == "mixture":
-        raise InputError("budget.unit: the order 'mixture' draws documents, not tokens")
+def _draw_buckets(pool: Pool, clusters: ClusterTable | None, sampler: Sampler, size: int, seed: int) -> Drawn:
+    """Ranking lsh: parts of each cluster's quota proportional to and the same for all its buckets, drawn by
+    keys of the purpose `mixture`; then the random part out of the rest, by those of `draw`."""
+    assert clusters is not None
+    _, smallest = pool.count()
+    given = allocate(clusters, sampler, size, smallest)
+    k = len(given)
+    planes = 0
+    sizes = np.zeros((k, 1), dtype=np.int64)
+    for rows in pool:
+        bucket = _buckets(rows)
+        need = int(bucket.max(initial=0)) + 1
+        if need > sizes.shape[1]:
+            sizes = np.pad(sizes, ((0, 0), (0, need - sizes.shape[1])))
+        planes = sizes.shape[1]
+        sizes += np.bincount(rows.cluster * planes + bucket, minlength=k * planes).reshape(k, planes)
+    quota = np.zeros_like(sizes)
+    rest = np.zeros(k, dtype=np.int64)
+    for i in range(k):
+        quota[i], rest[i] = bucket_quotas(sizes[i], int(given[i]), sampler.shares)
+    first = Smallest(quota.ravel().astype(np.float64), seed, purpose="mixture")
+    second = Smallest(given.astype(np.float64), seed)
+    for rows in pool:
+        first.add(Rows(rows.cluster.astype(np.int64) * planes + _buckets(rows), rows.doc))
+        second.add(Rows(rows.cluster, rows.doc))
+    spread, loose = first.finish(), second.finish()
+    free = np.flatnonzero(~np.isin(loose.doc, spread.doc))
+    c = loose.cluster[free]
+    free = free[np.arange(len(c)) - np.searchsorted(c, c) < rest[c]]
+    chance = quota / np.maximum(sizes, 1)
+    others = rest / np.maximum(sizes.sum(1) - quota.sum(1), 1)
+    chance = chance + (1 - chance) * others[:, None]
+    found = Drawn(
+        np.concatenate((spread.cluster // planes, loose.cluster[free])),
+        np.concatenate((spread.doc, loose.doc[free])),
+        None,
+    )
+    assert pool.scores is not None
+    by_doc = np.argsort(found.doc)
+    bucket = np.zeros(len(by_doc), dtype=np.int64)
+    bucket[by_doc] = pool.scores(found.doc[by_doc]).astype(np.int64)
+    found.probability = chance[found.cluster, bucket]
+    return found
+
+
+def _buckets(rows: Rows) -> np.ndarray:
+    assert rows.value is not None
+    if ((rows.value < 0) | (rows.value != np.floor(rows.value))).any():
+        raise InputError(
+            "ranking lsh: a bucket is a whole number >= 0; take the scores of a scorer of kind lsh"
+        )
+    return rows.value.astype(np.int64)
+
+
+def _draw_tokens(pool: Pool, clusters: ClusterTable | None, sampler: Sampler, size: int, seed: int) -> Drawn:
+    if sampler.order == "mixture" or sampler.by == "lsh":
+        what = "the ranking 'lsh'" if sampler.by == "lsh" else "the order 'mixture'"
+        raise InputError(f"budget.unit: {what} draws documents, not tokens")
     if sampler.rounding != "webster":
         raise InputError(f"budget.unit: the rounding {sampler.rounding!r} counts documents, not tokens")
     k = 1 if clusters is None else len(clusters.cluster)
@@ -499,14 +682,19 @@ def _draw_tokens(
         raise InputError(f"budget: {size:,} tokens exceed the pool of {tokens[weight > 0].sum():,}")
     caps = np.where(weight > 0, 1.05 * level(weight, tokens, size) * weight + 2 * longest + 1, 0)
     while True:
-        candidates = gather(pool, caps, seed)
-        chosen = choose_tokens(candidates, weight, size)
-        if chosen is not None:
+        candidates = gather(pool, caps, seed, sampler.purpose)
+        found = choose_tokens(candidates, weight, size)
+        if found is not None:
             break
         caps = 2 * caps
-    if not len(chosen[0]):
+    chosen, probability = found
+    if not len(chosen):
         raise InputError(f"budget: the first document is longer than all of the {size:,} tokens")
-    return candidates, *chosen
+    if sampler.by == "weighted":
+        drawn = np.bincount(candidates.cluster[chosen], minlength=k)
+        probability = weighted_probability(candidates, chosen, drawn, seed)
+    assert candidates.length is not None
+    return Drawn(candidates.cluster[chosen], candidates.doc[chosen], probability, candidates.length[chosen])
 
 
 def sample(
@@ -519,6 +707,11 @@ def sample(
     sampler: Sampler,
     budget: dict[str, Any],
     seed: int,
+    losses: Path | None = None,
+    used: Sequence[Path] = (),
+    near: Sequence[Path] = (),
+    embeddings: Sequence[Path] = (),
+    semdedup: dict[str, Any] | None = None,
 ) -> pa.Table:
     """The draw from files; see `main` for what they hold and `draw` for what comes out."""
     table, every = None, np.zeros(0, dtype=np.int64)
@@ -526,26 +719,75 @@ def sample(
     if sampler.weight != "none":
         if clusters is None or not assignments:
             raise InputError(f"sampler: weight {sampler.weight} wants --assignments and --clusters")
-        table = read_clusters(clusters, sampler)
+        table = read_with_losses(clusters, losses, sampler) if losses else read_clusters(clusters, sampler)
         every = _all_clusters(clusters)
         paths = list(assignments)
     if not paths:
         raise InputError("--documents: no files; a sampler without clusters draws from them")
     if len(set(paths)) < len(paths):
         raise InputError(f"{'--documents' if table is None else '--assignments'}: a file is named twice")
-    held = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    score = length = None
-    if sampler.by == "score":
+    held = _read_docs([heldout])
+    score = length = where = close = drop = None
+    if sampler.by in ("score", "weighted", "lsh"):
+        column = "bucket" if sampler.by == "lsh" else sampler.column
         if not scores:
-            raise InputError(f"sampler: a ranking by score wants --scores with a column {sampler.column!r}")
-        score = Lookup(scores, sampler.column)
+            raise InputError(f"sampler: a ranking by {sampler.by} wants --scores with a column {column!r}")
+        score = Lookup(scores, column)
     if budget.get("unit", "documents") == "tokens":
         if not lengths:
             raise InputError("budget.unit: tokens wants --lengths: shards with the columns doc and tokens")
         length = Lookup(lengths, "tokens")
+    if sampler.where:
+        if not documents:
+            raise InputError("filters.where: wants --documents, which hold the meta column")
+        where = Where(documents, sampler.where["column"], sampler.where["values"])
+    if sampler.semdedup and sampler.semdedup.get("when", "before") == "before":
+        if not near:
+            raise InputError("filters.semdedup: wants --near, the scores of its scorer")
+        close = Lookup(near, "score")
+    elif sampler.semdedup:
+        if not embeddings or semdedup is None:
+            raise InputError("filters.semdedup after the draw wants --embeddings and the scorer's settings")
+        drop = _near_duplicates(assignments, embeddings, semdedup, sampler.semdedup["eps"])
     mixture = sampler.order == "mixture"  # scores its random candidates only
-    pool = Pool(paths, table, every, held, sampler, None if mixture else score, length)
-    return draw(pool, table, sampler, budget, seed, score)
+    pool = Pool(
+        paths, table, every, held, sampler, None if mixture else score, length, seed,
+        _read_docs(used) if used else None, where, close,
+    )  # fmt: skip
+    return draw(pool, table, sampler, budget, seed, score, drop)
+
+
+def _read_docs(paths: Sequence[Path]) -> np.ndarray:
+    parts = [b[0] for path in paths for b in batches(path, ["doc"])]
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *parts]))
+
+
+def _near_duplicates(
+    assignments: Sequence[Path], embeddings: Sequence[Path], scorer: dict[str, Any], eps: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Which of the drawn documents are near-duplicates of a drawn one that comes before them."""
+    from winnow.semdedup import similarities
+
+    def drop(doc: np.ndarray) -> np.ndarray:
+        found, _, score = similarities(
+            assignments, embeddings, lambda d: np.isin(d, doc), scorer["keep"], scorer["seed"]
+        )
+        if not np.array_equal(found, doc):
+            raise InputError("the assignments do not hold every drawn document once")
+        return score > 1 - eps
+
+    return drop
+
+
+def read_with_losses(path: Path, losses: Path, sampler: Sampler) -> ClusterTable:
+    """The kept clusters (`read_clusters`) with the column proxy_loss of a table of losses by cluster."""
+    everything = pq.read_table(path)
+    loss = pq.read_table(losses, columns=["cluster", "proxy_loss"])
+    known = dict(zip(loss["cluster"].to_pylist(), loss["proxy_loss"].to_pylist(), strict=True))
+    if "proxy_loss" in everything.column_names:
+        everything = everything.drop_columns("proxy_loss")
+    column = pa.array([known.get(c) for c in everything["cluster"].to_pylist()], pa.float64())
+    return clusters_from_table(everything.append_column("proxy_loss", column), sampler, str(path))
 
 
 def _all_clusters(path: Path) -> np.ndarray:
@@ -561,6 +803,10 @@ def main(
     heldout: Path,
     scores: list[Path] = [],
     lengths: list[Path] = [],
+    losses: list[Path] = [],
+    used: list[Path] = [],
+    near: list[Path] = [],
+    embeddings: list[Path] = [],
     spec: str,
     out: Path,
 ) -> None:
@@ -573,14 +819,19 @@ def main(
         heldout: Parquet file whose documents are in no pool.
         scores: Shards with doc and the score column, for a ranking by score.
         lengths: Shards with doc and tokens, for a budget in tokens.
-        spec: JSON: ids, sampler, budget, data_seed.
+        losses: Table of cluster and proxy_loss (one), for the weight loss; without it the cluster table has it.
+        used: Files whose documents are left out: earlier draws, and those that a scorer's proxy learned from.
+        near: Shards with doc and score of a scorer of kind semdedup, for that filter before the draw.
+        embeddings: Vectors of the assignment shards, in their order, for that filter after the draw.
+        spec: JSON: ids, sampler, budget, data_seed, semdedup (settings of the filter's scorer, or null).
         out: Parquet file to write.
     """
-    settings = read_spec(spec, "ids", "sampler", "budget", "data_seed")
+    settings = read_spec(spec, "ids", "sampler", "budget", "data_seed", "semdedup")
     sampler = parse_sampler(settings["sampler"], "--spec sampler")
     table = sample(
         documents, assignments, clusters[0] if clusters else None, heldout, scores, lengths,
         sampler, settings["budget"], settings["data_seed"],
+        losses[0] if losses else None, used, near, embeddings, settings["semdedup"],
     )  # fmt: skip
     with atomic_path(out) as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=1 << 20)

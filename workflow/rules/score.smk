@@ -1,0 +1,294 @@
+# Documents and vectors -> scores; probes of clusters -> their mean losses.
+
+
+rule score_documents:
+    """A number for each document of a shard, by its text."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        models=proxy_models,
+        downloads=proxy_downloads,
+        trained=scorer_draws,
+        ratios=score_ratios,
+    output:
+        f"{SCORES}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/score_documents/{{corpus}}/{{scorer}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/score_documents/{{corpus}}/{{scorer}}/{{shard}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("proxy-loss", "likelihood-difference", "dsir", "entropy"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(8000),
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=score_gpu,
+    params:
+        spec=text_spec,
+        version=version("score"),
+    shell:
+        """
+        python -m winnow.score texts \
+            --documents {input.documents} \
+            --heldout {input.heldout} \
+            --models {input.models} \
+            --trained {input.trained} \
+            --ratios {input.ratios} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.scorer}/{wildcards.shard} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule fit_ratios:
+    """Log ratios of hashed n-grams, target against pool."""
+    input:
+        documents=document_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        target=target_shards,
+        target_heldout=target_heldout,
+    output:
+        f"{SCORES}.ratios.npy",
+    log:
+        f"{R}/logs/fit_ratios/{{corpus}}/{{scorer}}.log",
+    benchmark:
+        f"{R}/timings/fit_ratios/{{corpus}}/{{scorer}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("dsir"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=120,
+    params:
+        spec=scorer_spec,
+        version=version("score"),
+    shell:
+        """
+        python -m winnow.score fit \
+            --documents {input.documents} \
+            --heldout {input.heldout} \
+            --target {input.target} \
+            --target-heldout {input.target_heldout} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule score_vectors:
+    """Bucket of each document of a shard inside its cluster."""
+    input:
+        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        assignments=f"{CLUSTERS}/assignments/{{shard}}.parquet",
+        centroids=f"{CLUSTERS}/centroids.npy",
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        f"{CLUSTER_SCORES}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/score_vectors/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/score_vectors/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("lsh"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=scorer_spec,
+        version=version("score"),
+    shell:
+        """
+        python -m winnow.score vectors \
+            --embeddings {input.embeddings} \
+            --assignments {input.assignments} \
+            --centroids {input.centroids} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule find_near_duplicates:
+    """Largest similarity of each document to one before it in its cluster."""
+    input:
+        assignments=all_assignments,
+        embeddings=embedding_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        f"{CLUSTER_SCORES}/all.parquet",
+    log:
+        f"{R}/logs/find_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.log",
+    benchmark:
+        f"{R}/timings/find_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("semdedup"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(16000),
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
+    params:
+        spec=scorer_spec,
+        version=version("semdedup"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.semdedup score \
+            --assignments {input.assignments} \
+            --embeddings {input.embeddings} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule sweep_near_duplicates:
+    """How many documents each eps leaves."""
+    input:
+        f"{CLUSTER_SCORES}/all.parquet",
+    output:
+        f"{CLUSTER_SCORES}/sweep.csv",
+    log:
+        f"{R}/logs/sweep_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.log",
+    benchmark:
+        f"{R}/timings/sweep_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("semdedup"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=10,
+    params:
+        version=version("semdedup"),
+    shell:
+        """
+        python -m winnow.semdedup sweep \
+            --scores {input} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule choose_probe:
+    """The documents of each cluster whose loss stands for it."""
+    input:
+        assignments=all_assignments,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        trained=scorer_draws,
+    output:
+        f"{LOSSES}.probe.parquet",
+    log:
+        f"{R}/logs/choose_probe/{{corpus}}/{{clustering}}/{{scorer}}.log",
+    benchmark:
+        f"{R}/timings/choose_probe/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("proxy-loss"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=60,
+    params:
+        spec=scorer_spec,
+        version=version("score"),
+    shell:
+        """
+        python -m winnow.score probe \
+            --assignments {input.assignments} \
+            --heldout {input.heldout} \
+            --trained {input.trained} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule score_probe:
+    """Scores of the probe's documents of a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        models=proxy_models,
+        downloads=proxy_downloads,
+        trained=scorer_draws,
+        only=f"{LOSSES}.probe.parquet",
+    output:
+        f"{LOSSES}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/score_probe/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/score_probe/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("proxy-loss"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(8000),
+        runtime=120,
+        gpu=score_gpu,
+    params:
+        spec=text_spec,
+        version=version("score"),
+    shell:
+        """
+        python -m winnow.score texts \
+            --documents {input.documents} \
+            --heldout {input.heldout} \
+            --models {input.models} \
+            --trained {input.trained} \
+            --only {input.only} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.scorer}/{wildcards.shard} \
+            --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule mean_losses:
+    """Mean proxy loss of each cluster."""
+    input:
+        probe=f"{LOSSES}.probe.parquet",
+        scores=probe_scores,
+    output:
+        f"{LOSSES}.parquet",
+    log:
+        f"{R}/logs/mean_losses/{{corpus}}/{{clustering}}/{{scorer}}.log",
+    benchmark:
+        f"{R}/timings/mean_losses/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
+    wildcard_constraints:
+        scorer=scorer_kind("proxy-loss"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=20,
+    params:
+        spec=scorer_spec,
+        version=version("score"),
+    shell:
+        """
+        python -m winnow.score losses \
+            --probe {input.probe} \
+            --scores {input.scores} \
+            --spec {params.spec:q} \
+            --out {output} \
+            &>{log}
+        """
