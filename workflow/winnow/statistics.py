@@ -21,6 +21,9 @@ import numpy as np
 from scipy import optimize, stats
 
 FEWEST_SEEDS = 3
+ROUNDING = 1e-12
+SMALLEST_P = 1e-50
+"""No p-value is stated below this: quantiles of t further out are not to be had (scipy 1.17 returns -inf)."""
 BETTER, WORSE = "better", "worse"
 SAME, LITTLE = "not distinguishable", "too little data"
 
@@ -116,17 +119,16 @@ def compare_samplers(
 
     With fewer than FEWEST_SEEDS data seeds in an arm there is no test: the interval is over items only.
     """
-    confidence_level = confidence
     seeds = [len({data for data, _ in runs}) for runs in (arm, baseline)]
     left, right = _by_data_seed(arm), _by_data_seed(baseline)
     items = left.shape[1]
     effect = float(left.mean() - right.mean())
+    if abs(effect) < ROUNDING * max(np.abs(left).max(), np.abs(right).max()):
+        effect = 0.0
     if min(seeds) < FEWEST_SEEDS:
         item_variance = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
         fewest = f"{min(seeds)} of {FEWEST_SEEDS} data seeds"
-        return _conclude(
-            effect, [(item_variance, items - 1)], confidence_level, "items", "none", fewest, False
-        )
+        return _conclude(effect, [(item_variance, items - 1)], confidence, "items", "none", fewest, False)
     paired = set(arm) == set(baseline)
     if paired:
         left, right = left - right, np.zeros((1, items))
@@ -136,12 +138,13 @@ def compare_samplers(
     components = [(float(sum(spread)), freedom)]
     residual, residual_freedom = _residual(arms)
     between = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
-    if items > 1 and between > residual * stats.f.ppf(1 - item_gate, items - 1, residual_freedom):
+    seen = items > 1 and between > residual * stats.f.ppf(1 - item_gate, items - 1, residual_freedom)
+    if seen and between - residual > ROUNDING * sum(spread):
         components.append((between - residual, items - 1))
     for variance, degrees in _training_components(arm, baseline, paired):
         components.append((variance, degrees))
     test = f"t over {'paired ' if paired else ''}seeds and items"
-    return _conclude(effect, components, confidence_level, "seeds and items", test, "", True)
+    return _conclude(effect, components, confidence, "seeds and items", test, "", True)
 
 
 def _by_data_seed(runs: Mapping[Run, np.ndarray]) -> np.ndarray:
@@ -293,16 +296,16 @@ def critical_value(
 
 
 def p_value(t: float, components: tuple[tuple[float, float], ...] | list[tuple[float, float]]) -> float:
-    """The level at which `t` is just critical, two-sided, in [0, 1]."""
+    """The level at which `t` is just critical, two-sided, in [SMALLEST_P, 1]."""
     if t == 0:
         return 1.0
-    if len(components) == 1:
-        return float(2 * stats.t.sf(t, components[0][1]))
-    floor = math.log(1e-300)
-    if critical_value(1e-300, components) <= t:
-        return 0.0
-    found = optimize.brentq(lambda x: critical_value(math.exp(x), components) - t, floor, 0, xtol=1e-12)
-    return float(math.exp(found))
+    if critical_value(SMALLEST_P, components) <= t:
+        return SMALLEST_P
+
+    def lacking(log_level: float) -> float:
+        return critical_value(math.exp(log_level), components) - t
+
+    return math.exp(float(optimize.brentq(lacking, math.log(SMALLEST_P), 0, xtol=1e-12)))
 
 
 def holm(p: list[float]) -> list[float]:
