@@ -159,7 +159,9 @@ rule mirror_benchmark:
         runtime=60,
     params:
         spec=lambda wildcards: spec(
-            name=wildcards.benchmark, benchmark=CONFIG["benchmarks"][wildcards.benchmark]
+            name=wildcards.benchmark,
+            # Only what decides the data: items and metrics are the evaluation's.
+            benchmark={k: CONFIG["benchmarks"][wildcards.benchmark][k] for k in ("task", "data")},
         ),
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
         version=version("benchmarks"),

@@ -1,0 +1,260 @@
+"""The runs of config/: what they would do, job by job, and the house rules that keep them honest."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Finished, Snakemake, copy_workflow
+
+DEFAULT = {
+    "generate_corpus": 3,
+    "index_source": 3,
+    "write_documents": 3,
+    "hold_out": 3,
+    "embed_documents": 3,
+    "fit_clusters": 3,
+    "assign_clusters": 3,
+    "summarise_clusters": 3,
+    "exclude_clusters": 3,
+    "draw_sample": 18,
+    "write_subset": 18,
+    "train_tokenizer": 2,
+    "tokenize_subset": 12,
+    "train_model": 18,
+    "build_heldout_benchmark": 5,
+    "build_grammar_benchmark": 1,
+    "evaluate_model": 18,
+    "compare_arms": 3,
+}
+MINIPILE = {
+    "download_corpus": 1,
+    "index_source": 1,
+    "write_documents": 256,
+    "hold_out": 1,
+    "download_model": 2,
+    "embed_documents": 256,
+    "fit_clusters": 2,
+    "assign_clusters": 512,
+    "summarise_clusters": 2,
+    "exclude_clusters": 2,
+    "draw_sample": 69,
+    "write_subset": 69,
+    "train_tokenizer": 1,
+    "tokenize_subset": 69,
+    "train_model": 81,
+    "download_benchmark": 7,
+    "mirror_benchmark": 7,
+    "build_heldout_benchmark": 1,
+    "evaluate_model": 81,
+    "compare_arms": 3,
+}
+SST2 = {
+    "download_corpus": 1,
+    "index_source": 1,
+    "write_documents": 1,
+    "hold_out": 1,
+    "embed_documents": 1,
+    "fit_clusters": 1,
+    "assign_clusters": 1,
+    "summarise_clusters": 1,
+    "exclude_clusters": 1,
+    "draw_sample": 60,
+    "write_subset": 60,
+    "train_model": 60,
+    "build_heldout_benchmark": 1,
+    "evaluate_model": 60,
+    "compare_arms": 2,
+}
+TINYSTORIES = {
+    "download_corpus": 1,
+    "index_source": 1,
+    "write_documents": 16,
+    "hold_out": 1,
+    "embed_documents": 16,
+    "fit_clusters": 1,
+    "assign_clusters": 16,
+    "summarise_clusters": 1,
+    "exclude_clusters": 1,
+    "draw_sample": 21,
+    "write_subset": 21,
+    "train_tokenizer": 1,
+    "tokenize_subset": 21,
+    "train_model": 21,
+    "build_heldout_benchmark": 2,
+    "evaluate_model": 21,
+    "compare_arms": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workflow as in a fresh clone, without results."""
+    return copy_workflow(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), DEFAULT),
+        (("--profile", "slurm"), DEFAULT),
+        (("--profile", "profiles/local"), DEFAULT),
+        (("--configfile", "config/minipile.yaml"), MINIPILE),
+        (("--profile", "slurm", "--configfile", "config/sst2.yaml"), SST2),
+        (("--configfile", "config/tinystories.yaml"), TINYSTORIES),
+    ],
+    ids=["default", "slurm", "local", "minipile", "sst2", "tinystories"],
+)
+def test_a_run_has_exactly_its_jobs(
+    clone: Path, snakemake: Snakemake, arguments: tuple[str, ...], expected: dict[str, int]
+) -> None:
+    started = time.monotonic()
+    done = snakemake("--dry-run", "--quiet", "rules", *arguments, cwd=clone)
+    assert done.jobs() == expected
+    assert sum(expected.values()) < 10_000
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("target", ["subsets", "models"])
+def test_a_run_can_stop_at_subsets_or_models(clone: Path, snakemake: Snakemake, target: str) -> None:
+    jobs = snakemake("--dry-run", "--quiet", "rules", target, cwd=clone).jobs()
+    assert jobs["write_subset"] == 18
+    assert jobs.get("train_model", 0) == (18 if target == "models" else 0)
+    assert "evaluate_model" not in jobs
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("budgets: {mini: {trian: 5}}\n", "budgets.mini: unknown key 'trian'; did you mean 'train'?"),
+        (
+            "budgets:\n  mini: {train: 5}\n  mini: {train: 6}\n",
+            "budgets.mini: the key stands on line 2 already",
+        ),
+        ("targets: [nothing]\n", "targets[0]: unknown table 'nothing'; known: "),
+        (
+            "corpora: {pile: {source: {revision: main}}}\n",
+            'corpora.pile.source.revision: "main" is not right',
+        ),
+    ],
+)
+def test_a_bad_config_ends_the_command_with_one_line_before_any_job(
+    clone: Path, snakemake: Snakemake, tmp_path: Path, text: str, line: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    done = snakemake("--dry-run", "--configfile", str(tmp_path / "bad.yaml"), cwd=clone)
+    assert done.code == 1
+    assert "Traceback" not in done.text
+    (said,) = [row for row in done.err.splitlines() if row.startswith("error: ")]
+    assert re.match(rf"error: {re.escape(str(tmp_path))}/bad\.yaml:\d+: {re.escape(line)}", said)
+    assert done.err.rstrip().endswith(said)
+
+
+def test_a_file_that_is_no_yaml_ends_the_command_without_a_traceback(
+    clone: Path, snakemake: Snakemake, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text("experiments: [\n")
+    done = snakemake("--dry-run", "--configfile", str(tmp_path / "bad.yaml"), cwd=clone)
+    assert done.code == 1
+    assert "Traceback" not in done.text
+    assert "Config file is not valid JSON or YAML" in done.text
+
+
+def rules() -> dict[str, str]:
+    text = "".join(path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
+    parts = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_every_rule_has_a_log_a_benchmark_threads_and_resources(rule: str) -> None:
+    body = rules()[rule]
+    for directive in ("output", "log", "benchmark", "conda", "threads", "resources", "params", "shell"):
+        assert re.search(rf"^    {directive}:", body, re.MULTILINE), directive
+    assert "mem_mb=" in body
+    assert "runtime=" in body
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_settings_reach_a_rule_through_params_alone(rule: str) -> None:
+    body = rules()[rule]
+    shell = body.split("    shell:", 1)[1].split('"""')[1]
+    assert "config" not in shell.lower().replace("config=", "").replace("--config", "")
+    params = body.split("    params:\n", 1)[1].split("    shell:", 1)[0]
+    assert not re.search(r"lambda wildcards,", params), "params that read input or resources trigger no rerun"
+    assert 'version=version("' in params
+
+
+@pytest.mark.parametrize("config", ["default", "minipile", "sst2", "tinystories"])
+def test_params_are_plain_text_and_numbers(clone: Path, snakemake: Snakemake, config: str) -> None:
+    """What Snakemake cannot write as a literal it drops from the record, and a change of it reruns nothing."""
+    probe = clone / f"probe-{config}.smk"
+    probe.write_text(
+        f'include: "{clone}/Snakefile"\n'
+        "from snakemake.io import Wildcards\n"
+        "values = dict(corpus=sorted(CONFIG['corpora'])[0], encoder=sorted(CONFIG['encoders'])[0])\n"
+        "ids, experiment = next(iter(experiment_arms()))[0], CONFIG['experiments'][0]\n"
+        "values.update(ids, clustering=experiment['clustering'], encoder='minilm', shard='0000',\n"
+        "    suite=experiment['suites'][0], table=CONFIG['targets'][0], tokenizer='bpe-2k',\n"
+        "    repository='a/b', revision='0' * 40)\n"
+        "values = {key: str(value) for key, value in values.items()}\n"
+        "kinds = {'generator': 'generate_corpus', 'hub': 'download_corpus'}\n"
+        "for rule in workflow.rules:\n"
+        "    for name, value in rule.params.items():\n"
+        "        if callable(value) and 'benchmark' not in rule.name:\n"
+        "            value = value(Wildcards(fromdict=values))\n"
+        "        assert callable(value) or isinstance(value, (str, int)) or (\n"
+        "            isinstance(value, list) and all(isinstance(v, str) for v in value)), (rule.name, name)\n"
+        "        print('checked', rule.name, name)\n"
+    )
+    more = () if config == "default" else ("--configfile", f"config/{config}.yaml")
+    done = snakemake("--list-rules", "-s", str(probe), *more, cwd=clone)
+    assert done.code == 0, done.text
+    assert len(re.findall(r"^checked ", done.text, re.MULTILINE)) > 30
+
+
+def test_revisions_of_the_hub_are_commits() -> None:
+    found = 0
+    for path in (ROOT / "config").glob("*.yaml"):
+        for revision in re.findall(r"revision: ([^\s,}]+)", path.read_text()):
+            assert re.fullmatch("[0-9a-f]{40}", revision), f"{path.name}: {revision}"
+            found += 1
+    assert found >= 10
+
+
+def test_full_size_budgets_are_those_of_minipile() -> None:
+    budgets = yaml.safe_load((ROOT / "config" / "budgets.yaml").read_text())["budgets"]
+    assert budgets["minipile"] == {"train": 1_000_000, "validation": 500, "test": 10_000}
+
+
+def test_the_linter_of_snakemake_is_content(snakemake: Snakemake) -> None:
+    done: Finished = snakemake("--lint", cwd=ROOT)
+    assert done.code == 0, done.text
+
+
+@pytest.mark.parametrize("stage", ["documents", "heldout", "allocate", "sample", "subset", "exclude"])
+def test_a_light_stage_loads_nothing_heavy(stage: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", f"winnow.{stage}", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "workflow",
+        check=True,
+    )
+    loaded = {
+        line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line
+    }
+    assert not loaded & {"torch", "transformers", "datasets", "pandas", "lm_eval", "sklearn", "scipy"}
+
+
+def test_parsing_the_workflow_loads_nothing_heavy() -> None:
+    code = "import sys; from winnow import config, paths, stage; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "workflow", check=True
+    )
+    assert not set(done.stdout.split()) & {"torch", "numpy", "pyarrow", "pandas", "jsonschema", "cyclopts"}

@@ -1,0 +1,478 @@
+"""What a change reruns: one key, file or version at a time, and exactly the jobs that it must.
+
+A toy of real source files is marked as run (`snakemake --touch` records the metadata of a run without running
+the stages); each case changes one thing, asks a dry run which jobs would run, and puts it back.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Snakemake, copy_workflow
+
+Config = dict[str, Any]
+TOY: Config = {
+    "results": "results",
+    "corpora": {
+        "notes": {
+            "source": {"files": ["data/notes-*.jsonl"]},
+            "text": "text",
+            "meta": ["set"],
+            "group": "set",
+            "shards": 2,
+            "heldout": {"documents": 6},
+        },
+        "films": {
+            "source": {"files": ["data/films.csv"]},
+            "text": "sentence",
+            "label": "label",
+            "heldout": {"documents": 4},
+        },
+    },
+    "clusterings": {"toy-k3": {"encoder": "minilm", "k": 3}},
+    "tokenizers": {"toy": {"vocabulary": 300}},
+    "models": {
+        "toy-lm": {
+            "kind": "language-model",
+            "layers": 1,
+            "width": 16,
+            "heads": 2,
+            "sequence": 16,
+            "tokenizer": "toy",
+            "recipe": "toy",
+        },
+        "toy-classifier": {"kind": "classifier", "encoder": "minilm", "max_tokens": 8, "recipe": "toy-tune"},
+    },
+    "recipes": {
+        "toy": {"steps": 3, "batch": 2, "learning_rate": 0.001},
+        "toy-tune": {"steps": 3, "batch": 2, "learning_rate": 0.001},
+    },
+    "budgets": {"toy": {"train": 10}, "toy-labels": {"train": 6}},
+    "benchmarks": {
+        "toy-bpb": {"heldout": "bits-per-byte", "items": 5},
+        "toy-task": {"task": "arc_challenge", "data": {"files": {"test": "data/arc.jsonl"}}},
+        "toy-pairs": {"grammar": "minimal-pairs", "items": 4},
+        "toy-labels": {"heldout": "labels", "items": 4},
+    },
+    "suites": {"toy": ["toy-bpb", "toy-task", "toy-pairs"], "toy-labels": ["toy-labels"]},
+    "experiments": [
+        {
+            "name": "notes",
+            "corpus": "notes",
+            "clustering": "toy-k3",
+            "samplers": ["random", "uniform", "nearest"],
+            "budget": "toy",
+            "model": "toy-lm",
+            "data_seeds": [0],
+            "suites": ["toy"],
+        },
+        {
+            "name": "films",
+            "corpus": "films",
+            "clustering": "toy-k3",
+            "samplers": ["random", "uniform"],
+            "budget": "toy-labels",
+            "model": "toy-classifier",
+            "data_seeds": [0],
+            "suites": ["toy-labels"],
+        },
+    ],
+    "tables": {
+        "notes": {"title": "Notes", "experiments": ["notes"], "baseline": "random"},
+        "films": {"title": "Films", "experiments": ["films"], "baseline": "random"},
+    },
+    "targets": ["notes", "films"],
+}
+
+# Jobs by rule. Of three arms of notes, two draw from clusters; of two of films, one.
+NOTES_MODELS = Counter(train_model=3, evaluate_model=3, compare_arms=1)
+NOTES_DRAWS = NOTES_MODELS + Counter(draw_sample=3, write_subset=3, tokenize_subset=3)
+NOTES_TOKENIZER = NOTES_MODELS + Counter(train_tokenizer=1, tokenize_subset=3)
+NOTES_CLUSTERED_DRAWS = Counter(
+    draw_sample=2, write_subset=2, tokenize_subset=2, train_model=2, evaluate_model=2, compare_arms=1
+)
+NOTES_EXCLUSIONS = NOTES_CLUSTERED_DRAWS + Counter(exclude_clusters=1)
+NOTES_CLUSTERS = NOTES_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=2, summarise_clusters=1)
+NOTES_HELDOUT = (
+    NOTES_DRAWS
+    + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1, exclude_clusters=1)
+    + Counter(fit_clusters=1, assign_clusters=2, summarise_clusters=1)
+)
+NOTES_ALL = NOTES_HELDOUT + Counter(index_source=1, write_documents=2, embed_documents=2)
+FILMS_ARM = Counter(draw_sample=1, write_subset=1, train_model=1, evaluate_model=1, compare_arms=1)
+FILMS_EXCLUSIONS = FILMS_ARM + Counter(exclude_clusters=1)
+FILMS_CLUSTERS = FILMS_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=1, summarise_clusters=1)
+FILMS_MODELS = Counter(train_model=2, evaluate_model=2, compare_arms=1)
+FILMS_DRAWS = FILMS_MODELS + Counter(draw_sample=2, write_subset=2)
+FILMS_HELDOUT = (
+    FILMS_DRAWS
+    + Counter(hold_out=1, build_heldout_benchmark=1, fit_clusters=1, assign_clusters=1)
+    + Counter(summarise_clusters=1, exclude_clusters=1)
+)
+FILMS_ALL = FILMS_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
+MIRROR = Counter(mirror_benchmark=1)
+NOTHING: Counter[str] = Counter()
+
+
+def put(value: Any, *path: str | int) -> Callable[[Config], None]:
+    def change(config: Config) -> None:
+        node: Any = config
+        for key in path[:-1]:
+            node = node.setdefault(key, {}) if isinstance(node, dict) else node[key]
+        node[path[-1]] = value
+
+    return change
+
+
+def several(*changes: Callable[[Config], None]) -> Callable[[Config], None]:
+    def change(config: Config) -> None:
+        for one in changes:
+            one(config)
+
+    return change
+
+
+CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
+    # Corpora
+    "text": (put("body", "corpora", "notes", "text"), NOTES_ALL),
+    "meta": (put(["set", "author"], "corpora", "notes", "meta"), NOTES_ALL),
+    "files": (put(["data/notes-1.jsonl"], "corpora", "notes", "source", "files"), NOTES_ALL),
+    "heldout.documents": (put(7, "corpora", "notes", "heldout", "documents"), NOTES_HELDOUT),
+    "heldout.seed": (put(1, "corpora", "films", "heldout", "seed"), FILMS_HELDOUT),
+    "deduplicate": (put(True, "corpora", "notes", "deduplicate"), NOTES_HELDOUT),
+    "group": (
+        put(None, "corpora", "notes", "group"),
+        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+    ),
+    "shards": (
+        put(3, "corpora", "notes", "shards"),
+        NOTES_HELDOUT + Counter(write_documents=3, embed_documents=3, assign_clusters=1),
+    ),
+    "label": (put("mark", "corpora", "films", "label"), FILMS_ALL),
+    # Encoders and clusterings
+    "max_tokens": (
+        put(128, "encoders", "minilm", "max_tokens"),
+        NOTES_CLUSTERS
+        + FILMS_CLUSTERS
+        + Counter(embed_documents=3)
+        + Counter(train_model=1, evaluate_model=1),  # the other classifier starts from the encoder, too
+    ),
+    "k": (put(4, "clusterings", "toy-k3", "k"), NOTES_CLUSTERS + FILMS_CLUSTERS),
+    "clustering.seed": (put(1, "clusterings", "toy-k3", "seed"), NOTES_CLUSTERS + FILMS_CLUSTERS),
+    "another k": (
+        several(
+            put({"encoder": "minilm", "k": 4}, "clusterings", "toy-k4"),
+            put("toy-k4", "experiments", 0, "clustering"),
+        ),
+        NOTES_CLUSTERS,
+    ),
+    # Samplers and budgets
+    "sampler": (
+        put("divmod", "samplers", "uniform", "rounding"),
+        FILMS_ARM
+        + Counter(
+            draw_sample=1, write_subset=1, tokenize_subset=1, train_model=1, evaluate_model=1, compare_arms=1
+        ),
+    ),
+    "one more sampler": (
+        put(["random", "uniform", "nearest", "proportionate"], "experiments", 0, "samplers"),
+        Counter(
+            draw_sample=1, write_subset=1, tokenize_subset=1, train_model=1, evaluate_model=1, compare_arms=1
+        ),
+    ),
+    "one sampler fewer": (put(["random", "nearest"], "experiments", 0, "samplers"), Counter(compare_arms=1)),
+    "budget": (put(12, "budgets", "toy", "train"), NOTES_DRAWS),
+    # Models
+    "tokenizer": (put(301, "tokenizers", "toy", "vocabulary"), NOTES_TOKENIZER),
+    "width": (put(32, "models", "toy-lm", "width"), NOTES_MODELS),
+    "steps": (put(4, "recipes", "toy", "steps"), NOTES_MODELS),
+    "classifier": (put(16, "models", "toy-classifier", "max_tokens"), FILMS_MODELS),
+    # Seeds
+    "one more data seed": (put([0, 1], "experiments", 0, "data_seeds"), NOTES_DRAWS),
+    "one more training seed": (put([0, 1], "experiments", 0, "training_seeds"), NOTES_MODELS),
+    "another data seed": (put([5], "experiments", 1, "data_seeds"), FILMS_DRAWS),
+    # Benchmarks and suites
+    "items held out": (
+        put(4, "benchmarks", "toy-bpb", "items"),
+        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+    ),
+    "items of a grammar": (
+        put(5, "benchmarks", "toy-pairs", "items"),
+        Counter(build_grammar_benchmark=1, evaluate_model=3, compare_arms=1),
+    ),
+    "items of a task": (
+        put(5, "benchmarks", "toy-task", "items"),
+        Counter(evaluate_model=3, compare_arms=1),
+    ),
+    "metrics of a task": (
+        put(["acc", "acc_norm"], "benchmarks", "toy-task", "metrics"),
+        Counter(evaluate_model=3, compare_arms=1),
+    ),
+    "task": (
+        put("arc_easy", "benchmarks", "toy-task", "task"),
+        MIRROR + Counter(evaluate_model=3, compare_arms=1),
+    ),
+    "one more benchmark": (
+        several(
+            put({"heldout": "cloze", "items": 3}, "benchmarks", "toy-cloze"),
+            put(["toy-bpb", "toy-task", "toy-pairs", "toy-cloze"], "suites", "toy"),
+        ),
+        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+    ),
+    "one more suite": (
+        several(put(["toy-pairs"], "suites", "more"), put(["toy", "more"], "experiments", 0, "suites")),
+        Counter(evaluate_model=3, compare_arms=1),
+    ),
+    "one benchmark fewer": (
+        put(["toy-bpb", "toy-task"], "suites", "toy"),
+        Counter(evaluate_model=3, compare_arms=1),
+    ),
+    # Tables
+    "title": (put("Other", "tables", "notes", "title"), Counter(compare_arms=1)),
+    "resamples": (put(100, "tables", "notes", "resamples"), Counter(compare_arms=1)),
+    "baseline": (put("uniform", "tables", "films", "baseline"), Counter(compare_arms=1)),
+    "one more table": (
+        several(
+            put({"title": "T", "experiments": ["films"], "baseline": "uniform"}, "tables", "more"),
+            put(["notes", "films", "more"], "targets"),
+        ),
+        Counter(compare_arms=1),
+    ),
+    "one table fewer": (put(["films"], "targets"), NOTHING),
+    # Corpora and experiments as a whole
+    "one more corpus": (
+        several(
+            put({**TOY["corpora"]["films"]}, "corpora", "more"),
+            put(
+                [*TOY["experiments"], {**TOY["experiments"][1], "name": "more", "corpus": "more"}],
+                "experiments",
+            ),
+            put({"title": "T", "experiments": ["more"], "baseline": "random"}, "tables", "more"),
+            put(["notes", "films", "more"], "targets"),
+        ),
+        FILMS_ALL,
+    ),
+    "one experiment fewer": (
+        several(put([TOY["experiments"][0]], "experiments"), put(["notes"], "targets")),
+        NOTHING,
+    ),
+    "experiment's name": (
+        several(
+            put("other", "experiments", 1, "name"),
+            put(["other"], "tables", "films", "experiments"),
+        ),
+        Counter(compare_arms=1),
+    ),
+    # What must rerun nothing
+    "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
+    "a default spelt out": (put([0.9, 0.95], "recipes", "toy", "betas"), NOTHING),
+    "order of experiments": (
+        put(list(reversed(TOY["experiments"])), "experiments"),
+        NOTHING,
+    ),
+}
+
+# Jobs that a new STAGE_VERSION reruns, all that follows included.
+EVALUATE = Counter(evaluate_model=5, compare_arms=2)
+STAGES: dict[str, Counter[str]] = {
+    "documents": NOTES_ALL + FILMS_ALL,
+    "heldout": NOTES_HELDOUT + FILMS_HELDOUT,
+    "embed": NOTES_CLUSTERS + FILMS_CLUSTERS + Counter(embed_documents=3),
+    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS,
+    "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS,
+    "sample": NOTES_DRAWS + FILMS_DRAWS,
+    "subset": NOTES_DRAWS + FILMS_DRAWS - Counter(draw_sample=5),
+    "tokens": NOTES_TOKENIZER,
+    "train": NOTES_MODELS + FILMS_MODELS,
+    "benchmarks": EVALUATE + MIRROR + Counter(build_heldout_benchmark=2, build_grammar_benchmark=1),
+    "evaluate": EVALUATE,
+    "compare": Counter(compare_arms=2),
+    "generate": NOTHING,
+    "download": NOTHING,
+}
+
+
+class Toy:
+    """A copy of the workflow over a small run that counts as done."""
+
+    def __init__(self, folder: Path, snakemake: Snakemake) -> None:
+        self.folder, self.snakemake = copy_workflow(folder), snakemake
+        data = folder / "data"
+        data.mkdir()
+        for part in (0, 1):
+            rows = [
+                {"text": f"Note {part} {i} of a set.", "set": "ab"[i % 2], "body": "b", "author": "c"}
+                for i in range(30)
+            ]
+            (data / f"notes-{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        films = "".join(f"A film like no {i} other,{i % 2},{i % 2}\n" for i in range(40))
+        (data / "films.csv").write_text("sentence,label,mark\n" + films)
+        (data / "arc.jsonl").write_text(json.dumps({"id": "1", "question": "Why?"}) + "\n")
+        exclusions = folder / "config" / "exclusions"
+        exclusions.mkdir(exist_ok=True)
+        (exclusions / "films.toy-k3.tsv").write_text("# clustering 0123\n1\tmenus\n")
+        self.write(TOY)
+        for path in self.outputs():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(f"{path}\n")
+        done = snakemake("--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
+        assert done.code == 0, done.text
+
+    def write(self, config: Config) -> None:
+        (self.folder / "config" / "config.yaml").write_text(json.dumps(config, indent=1))
+
+    def outputs(self) -> list[str]:
+        shown = self.snakemake("--dry-run", "--quiet", "reason", cwd=self.folder)
+        assert shown.code == 0, shown.text
+        lines = re.findall(r"^    output: (.+)$", shown.text, re.MULTILINE)
+        return [path for line in lines for path in line.split(", ")]
+
+    def jobs(self, *arguments: str) -> Counter[str]:
+        done = self.snakemake("--dry-run", "--quiet", "rules", *arguments, cwd=self.folder)
+        return Counter(done.jobs())
+
+    @contextmanager
+    def changed(self, path: str, text: str | None, later: bool = True) -> Iterator[None]:
+        """A file with other content (None: without it), as if just written; put back afterwards."""
+        file = self.folder / path
+        before, times = (file.read_text(), file.stat()) if file.exists() else (None, None)
+        if text is None:
+            file.unlink()
+        else:
+            file.write_text(text)
+            if times and not later:
+                os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        try:
+            yield
+        finally:
+            if before is None or times is None:
+                file.unlink()
+            else:
+                file.write_text(before)
+                os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Toy:
+    return Toy(tmp_path_factory.mktemp("toy"), snakemake)
+
+
+def test_a_finished_run_has_nothing_to_do(toy: Toy) -> None:
+    assert toy.jobs() == NOTHING
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_changed_key_reruns_what_it_decides(toy: Toy, case: str) -> None:
+    change, expected = CASES[case]
+    config = copy.deepcopy(TOY)
+    change(config)
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs() == expected
+
+
+def test_every_stage_has_its_case() -> None:
+    root = Path(__file__).parents[2]
+    used = {
+        stage
+        for file in (root / "workflow" / "rules").glob("*.smk")
+        for stage in re.findall(r'version\("(\w+)"\)', file.read_text())
+    }
+    assert used - {"score", "semdedup"} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_new_stage_version_reruns_the_stage_and_what_follows(toy: Toy, stage: str) -> None:
+    path = f"workflow/winnow/{stage}.py"
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 999", text, flags=re.MULTILINE)):
+        assert toy.jobs() == STAGES[stage]
+
+
+def test_an_edit_of_a_stage_without_a_new_version_reruns_nothing(toy: Toy) -> None:
+    path = "workflow/winnow/train.py"
+    with toy.changed(path, (toy.folder / path).read_text() + "\n# an edit\n"):
+        assert toy.jobs() == NOTHING
+
+
+def upside_down(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: upside_down(value[key]) for key in reversed(list(value))}
+    return value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(upside_down(TOY)),
+        "# A comment\n" + json.dumps(TOY, indent=7) + "\n\n\n# and another",
+    ],
+    ids=["order of keys", "white space and comments"],
+)
+def test_how_the_config_is_written_reruns_nothing(toy: Toy, text: str) -> None:
+    with toy.changed("config/config.yaml", text):
+        assert toy.jobs() == NOTHING
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--profile", "profiles/local"),
+        ("--profile", "slurm"),
+        ("--cores", "7", "--set-threads", "train_model=3", "--set-resources", "train_model:mem_mb=99"),
+    ],
+    ids=["profile local", "profile slurm", "threads and memory"],
+)
+def test_where_and_how_wide_it_runs_reruns_nothing(toy: Toy, arguments: tuple[str, ...]) -> None:
+    assert toy.jobs(*arguments) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("data/notes-1.jsonl", NOTES_ALL),
+        ("data/films.csv", FILMS_ALL),
+        ("data/arc.jsonl", MIRROR + Counter(evaluate_model=3, compare_arms=1)),
+        ("config/exclusions/films.toy-k3.tsv", FILMS_EXCLUSIONS),
+    ],
+)
+def test_an_edited_input_reruns_what_reads_it(toy: Toy, path: str, expected: Counter[str]) -> None:
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, text + text.splitlines()[-1] + "\n"):
+        assert toy.jobs() == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["data/notes-1.jsonl", "data/films.csv", "config/exclusions/films.toy-k3.tsv"]
+)
+def test_a_touched_input_of_the_same_content_reruns_nothing(toy: Toy, path: str) -> None:
+    with toy.changed(path, (toy.folder / path).read_text()):
+        assert toy.jobs() == NOTHING
+
+
+def test_one_more_file_that_a_glob_finds_reruns_the_corpus(toy: Toy) -> None:
+    with toy.changed("data/notes-2.jsonl", '{"text": "new", "set": "a"}\n'):
+        assert toy.jobs() == NOTES_ALL
+
+
+def test_exclusions_that_a_person_adds_rerun_the_draws_from_that_clustering(toy: Toy) -> None:
+    with toy.changed("config/exclusions/notes.toy-k3.tsv", "# clustering 0\n"):
+        assert toy.jobs() == NOTES_EXCLUSIONS
+
+
+def test_exclusions_that_a_person_removes_rerun_the_draws_from_that_clustering(toy: Toy) -> None:
+    with toy.changed("config/exclusions/films.toy-k3.tsv", None):
+        assert toy.jobs() == FILMS_EXCLUSIONS
+
+
+def test_a_lost_output_is_made_again(toy: Toy) -> None:
+    with toy.changed("results/tables/notes.md", None):
+        assert toy.jobs() == Counter(compare_arms=1)
