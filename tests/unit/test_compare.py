@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from winnow import compare, statistics
 from winnow.stage import InputError, canonical
 
@@ -84,7 +83,9 @@ def rows_of(runs: list[tuple[Path, Path, Path]], spec: dict = SPEC) -> list[dict
 
 def row_of(rows: list[dict], **wanted: str) -> dict:
     (found,) = [
-        r for r in rows if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": "all"} | wanted).items())
+        r
+        for r in rows
+        if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": "all"} | wanted).items())
     ]
     return found
 
@@ -257,7 +258,9 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
         subprocess.run(command, check=True, capture_output=True)
         outputs.append({path.name: path.read_bytes() for path in prefix.parent.iterdir()})
     assert outputs[0] == outputs[1]
-    assert sorted(outputs[0]) == [f"demo.{s}" for s in ("claims.csv", "csv", "html", "md", "png", "svg", "tex")]
+    assert sorted(outputs[0]) == [
+        f"demo.{s}" for s in ("claims.csv", "csv", "html", "md", "png", "svg", "tex")
+    ]
     claims = list(csv.DictReader(outputs[0]["demo.claims.csv"].decode().splitlines()))
     assert len(claims) == 6
     assert claims[0]["verdict"] == "better"
@@ -265,7 +268,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
     for path in (claims[0]["figure_files"] + "; " + claims[0]["source_files"]).split("; "):
         assert Path(path).exists()
     exact = list(csv.DictReader(outputs[0]["demo.csv"].decode().splitlines()))
-    assert float(exact[1]["effect"]) == [r for r in rows_of(better) if not r["is_baseline"]][0]["effect"]
+    assert float(exact[1]["effect"]) == rows_of(better)[1]["effect"]
     tex = outputs[0]["demo.tex"].decode()
     assert r"A demo \& a test\_1" in tex
     assert r"\toprule" in tex

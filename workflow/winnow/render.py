@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from winnow.stage import atomic_path, write_text
 from winnow.statistics import BETTER, LITTLE, SAME, WORSE
 
 Row = Mapping[str, Any]
+Rows = Sequence[Row]
 MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", LITTLE: "?"}
 LATEX_MARKS = {
     BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$", SAME: "$=$", LITTLE: "?"
@@ -37,12 +38,12 @@ def probability(value: float | None) -> str:
     return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def label_of(row: Row, rows: list[Row]) -> str:
+def label_of(row: Row, rows: Rows) -> str:
     """The sampler, or experiment/sampler where the table has several experiments."""
     return row["sampler"] if len({r["experiment"] for r in rows}) == 1 else row["arm"]
 
 
-def warnings_of(rows: list[dict[str, Any]]) -> list[str]:
+def warnings_of(rows: Rows) -> list[str]:
     """What a reader must know first: unequal training, missing seeds, figures that are not finite."""
     found: dict[str, None] = {}
     for row in rows:
@@ -60,7 +61,7 @@ def warnings_of(rows: list[dict[str, Any]]) -> list[str]:
     return list(found)
 
 
-def legend(rows: list[Row], spec: Mapping[str, Any]) -> list[str]:
+def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
     """What the table means, in sentences."""
     settings = spec["table"]
     confidence = settings.get("confidence", 0.95)
@@ -85,7 +86,7 @@ def legend(rows: list[Row], spec: Mapping[str, Any]) -> list[str]:
 Table = tuple[list[str], list[list[str]]]
 
 
-def figures_table(rows: list[Row], marks: Mapping[str, str], group_of: str | None = None) -> Table:
+def figures_table(rows: Rows, marks: Mapping[str, str], group_of: str | None = None) -> Table:
     """Arms as rows, benchmarks as columns; or, for the benchmark `group_of`, its groups as columns."""
     if group_of is None:
         shown = [row for row in rows if row["group"] == ALL]
@@ -124,7 +125,7 @@ def _pair(row: Row) -> str:
     return f"{row['benchmark']} {row['metric']}"
 
 
-def tests_table(rows: list[Row]) -> Table:
+def tests_table(rows: Rows) -> Table:
     head = ["benchmark", "metric", "group", "arm", "effect", "interval", "p", "p adjusted", "smallest gap", "verdict", "notes"]  # fmt: skip
     body = []
     for row in rows:
@@ -147,7 +148,7 @@ def tests_table(rows: list[Row]) -> Table:
     return head, body
 
 
-def seeds_table(rows: list[Row]) -> Table | None:
+def seeds_table(rows: Rows) -> Table | None:
     """Spread by seed of each arm's figures; the parts where data and training seeds are crossed."""
     shown = [row for row in rows if row["group"] == ALL and row["sd_seeds"] is not None]
     if not shown:
@@ -164,7 +165,7 @@ def seeds_table(rows: list[Row]) -> Table | None:
     return head, body
 
 
-def sections(rows: list[Row], marks: Mapping[str, str]) -> list[tuple[str, Table]]:
+def sections(rows: Rows, marks: Mapping[str, str]) -> list[tuple[str, Table]]:
     found = [("Figures", figures_table(rows, marks))]
     for pair in dict.fromkeys(_pair(row) for row in rows if row["group"] != ALL):
         found.append((f"Figures by group: {pair}", figures_table(rows, marks, pair)))
@@ -183,7 +184,7 @@ def _numeric(text: str) -> bool:
     return bool(text) and (text[0].isdigit() or text[0] in "+−-<[")
 
 
-def markdown(rows: list[Row], spec: Mapping[str, Any]) -> str:
+def markdown(rows: Rows, spec: Mapping[str, Any]) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
@@ -207,7 +208,7 @@ _LATEX = str.maketrans(
 )  # fmt: skip
 
 
-def latex(rows: list[Row], spec: Mapping[str, Any]) -> str:
+def latex(rows: Rows, spec: Mapping[str, Any]) -> str:
     """Fragments for `\\input`: a caption and a booktabs table each."""
     out = ["% Needs \\usepackage{booktabs,amssymb,longtable}"]
     notes = " ".join([*warnings_of(rows), *legend(rows, spec)]).translate(_LATEX)
@@ -250,7 +251,7 @@ svg{max-width:100%;height:auto}
 """
 
 
-def page(rows: list[Row], spec: Mapping[str, Any], plot: str) -> str:
+def page(rows: Rows, spec: Mapping[str, Any], plot: str) -> str:
     """One self-contained HTML page: no script, no link, the plot inside."""
     classes = {BETTER: "better", WORSE: "worse", LITTLE: "little"}
     title = html.escape(spec["table"]["title"])
@@ -282,7 +283,7 @@ def page(rows: list[Row], spec: Mapping[str, Any], plot: str) -> str:
     return "\n".join(out) + "\n</html>\n"
 
 
-def forest(rows: list[Row], spec: Mapping[str, Any]) -> tuple[str, bytes]:
+def forest(rows: Rows, spec: Mapping[str, Any]) -> tuple[str, bytes]:
     """Forest plot, a panel a benchmark and metric: effect and interval of each arm. Returns (SVG, PNG)."""
     import matplotlib
 
@@ -342,7 +343,7 @@ def forest(rows: list[Row], spec: Mapping[str, Any]) -> tuple[str, bytes]:
     return vector.getvalue(), raster.getvalue()
 
 
-def write_all(out: Path, rows: list[dict[str, Any]], spec: Mapping[str, Any]) -> None:
+def write_all(out: Path, rows: Rows, spec: Mapping[str, Any]) -> None:
     """Writes `{out}.md`, `.tex`, `.html`, `.svg` and `.png`."""
     vector, raster = forest(rows, spec)
     write_text(Path(f"{out}.svg"), vector)

@@ -1,0 +1,224 @@
+"""Tests of comparisons: what a claim would be worth if they were wrong."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from winnow import statistics
+from winnow.statistics import compare_models, compare_samplers, holm, verdict
+
+ITEMS = 120
+
+
+def draw(
+    generator: np.random.Generator, seeds: range, seed_sd: float, item: np.ndarray | float = 0.0
+) -> dict:
+    """Runs of one arm; unit noise an item, so that its part in a seed's mean has SD ITEMS**-0.5."""
+    return {
+        (seed, 0): item + seed_sd * generator.normal() / ITEMS**0.5 + generator.normal(size=ITEMS)
+        for seed in seeds
+    }
+
+
+def rejections(
+    tables: int, seeds: int, tests: int, seed_sd: float, item_sd: float = 0.0, disjoint: bool = False
+) -> tuple[float, float]:
+    """Rates at nominal 5 % under no difference: of single tests, and of any in a table of `tests` by Holm."""
+    generator = np.random.default_rng(11)
+    single = family = 0
+    for _ in range(tables):
+        p = []
+        for _ in range(tests):
+            item = item_sd * generator.normal(size=ITEMS)
+            other = range(seeds, 2 * seeds) if disjoint else range(seeds)
+            found = compare_samplers(
+                draw(generator, range(seeds), seed_sd, item), draw(generator, other, seed_sd)
+            )
+            p.append(found.p)
+        single += sum(value < 0.05 for value in p)
+        family += min(holm(p)) < 0.05
+    return single / (tables * tests), family / tables
+
+
+@pytest.mark.parametrize(("seeds", "disjoint"), [(3, False), (5, False), (3, True)])
+def test_arms_that_differ_only_in_seeds_are_called_different_at_the_nominal_rate(seeds, disjoint):
+    tables, tests = 200, 5
+    single, family = rejections(tables, seeds, tests, seed_sd=1.5, disjoint=disjoint)
+    assert single < 0.05 + 3 * math.sqrt(0.05 * 0.95 / (tables * tests))
+    assert family < 0.05 + 3 * math.sqrt(0.05 * 0.95 / tables)
+    assert single > (0.01 if disjoint else 0.05 - 3 * math.sqrt(0.05 * 0.95 / (tables * tests)))
+
+
+def test_items_that_favour_an_arm_by_chance_do_not_make_it_better():
+    single, _ = rejections(200, 3, 2, seed_sd=0.0, item_sd=2.0)
+    assert single < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_paired_seeds_with_no_item_part_are_the_t_test():
+    generator = np.random.default_rng(0)
+    arm, baseline = (draw(generator, range(5), 3.0) for _ in range(2))
+    found = compare_samplers(arm, baseline)
+    expected = stats.ttest_1samp([(arm[key] - baseline[key]).mean() for key in arm], 0)
+    assert len(found.components) == 1
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_disjoint_seeds_are_welchs_test():
+    generator = np.random.default_rng(3)
+    arm, baseline = draw(generator, range(4), 3.0), draw(generator, range(4, 9), 1.0)
+    found = compare_samplers(arm, baseline)
+    means = [[runs[key].mean() for key in runs] for runs in (arm, baseline)]
+    assert len(found.components) == 1
+    assert found.p == pytest.approx(stats.ttest_ind(*means, equal_var=False).pvalue)
+
+
+def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
+    generator = np.random.default_rng(4)
+    gap = statistics.smallest_gap(
+        statistics.Comparison(0, 0.1, 0, 0, None, "", "", ((0.01, 4.0),)), level=0.05
+    )
+    t = (gap / 0.1 + generator.normal(size=200_000)) / np.sqrt(generator.chisquare(4, 200_000) / 4)
+    assert np.mean(np.abs(t) > stats.t.isf(0.025, 4)) == pytest.approx(0.8, abs=0.005)
+
+
+def test_the_smallest_gap_at_three_seeds_and_a_strict_level_is_finite():
+    comparison = statistics.Comparison(0, 1.0, 0, 0, None, "", "", ((1.0, 2.0),))
+    loose, strict = (statistics.smallest_gap(comparison, level) for level in (0.05, 0.0005))
+    assert 4 < loose < strict < 200
+    quantile = stats.t.isf(0.00025, 2)
+    generator = np.random.default_rng(5)
+    t = (strict + generator.normal(size=200_000)) / np.sqrt(generator.chisquare(2, 200_000) / 2)
+    assert np.mean(t > quantile) == pytest.approx(0.8, abs=0.01)
+
+
+def test_two_seeds_get_no_p_value():
+    generator = np.random.default_rng(6)
+    found = compare_samplers(draw(generator, range(2), 0), draw(generator, range(3), 0))
+    assert found.p is None
+    assert found.unit == "items"
+    assert found.low < found.effect < found.high
+    assert verdict(found.effect, found.p, 0.95, up=True) == "too little data"
+
+
+def test_training_seeds_are_no_substitute_for_data_seeds():
+    generator = np.random.default_rng(7)
+    runs = [{(0, t): generator.normal(size=ITEMS) for t in range(5)} for _ in range(2)]
+    assert compare_samplers(*runs).p is None
+
+
+def test_equal_answers_are_not_distinguishable():
+    constant = {(seed, 0): np.repeat([0.0, 1.0], 50) for seed in range(3)}
+    found = compare_samplers(constant, constant)
+    assert (found.effect, found.p, found.low, found.high) == (0.0, 1.0, 0.0, 0.0)
+
+
+def test_shared_training_seeds_widen_the_interval():
+    generator = np.random.default_rng(8)
+    shift = generator.normal(size=4)
+    arm = {(d, t): shift[t] + 0.1 * generator.normal(size=ITEMS) for d in range(3) for t in range(4)}
+    base = {key: 0.1 * generator.normal(size=ITEMS) for key in arm}
+    crossed = compare_samplers(arm, base)
+    assert crossed.standard_error**2 == pytest.approx(np.var(shift, ddof=1) / 4, rel=0.05)
+
+
+def test_variances_of_crossed_seeds_are_recovered():
+    generator = np.random.default_rng(9)
+    found = []
+    for _ in range(300):
+        data, training = 2 * generator.normal(size=6), generator.normal(size=6)
+        found.append(
+            statistics.seed_variances(
+                {(d, t): data[d] + training[t] + 0.5 * generator.normal() for d in range(6) for t in range(6)}
+            )
+        )
+    for name, expected in (("data", 4.0), ("training", 1.0), ("residual", 0.25)):
+        assert np.mean([f[name] for f in found]) == pytest.approx(expected, rel=0.15)
+    assert statistics.seed_variances({(0, 0): 1.0, (1, 1): 2.0}) is None
+
+
+def test_mcnemar_is_the_exact_one():
+    arm = np.array([1.0] * 12 + [0.0] * 3 + [1.0] * 40 + [0.0] * 45)
+    baseline = np.array([0.0] * 12 + [1.0] * 3 + [1.0] * 40 + [0.0] * 45)
+    found = compare_models(arm, baseline, binary=True)
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    assert found.p == pytest.approx(mcnemar([[40, 12], [3, 45]], exact=True).pvalue)
+    assert compare_models(arm, arm, binary=True).p == 1.0
+
+
+def test_sign_flips_hold_their_level_repeat_and_agree_with_all_flips():
+    difference = np.array([0.3, -0.1, 0.8, 0.5, 0.9, 0.2, -0.4, 0.7, 0.6, 1.1])
+    signs = 1 - 2 * ((np.arange(1024)[:, None] >> np.arange(10)) & 1)
+    exact = np.mean(np.abs(signs @ difference) >= abs(difference.sum()) - 1e-12)
+    found = compare_models(difference, np.zeros(10), binary=False, resamples=20000, seed=1)
+    assert found.p == pytest.approx(exact, abs=0.003)
+    assert found == compare_models(difference, np.zeros(10), binary=False, resamples=20000, seed=1)
+    assert compare_models(difference + 100, np.zeros(10), binary=False, resamples=100).p >= 1 / 101
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_holm_is_that_of_statsmodels(p):
+    if p:
+        from statsmodels.stats.multitest import multipletests
+
+        assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
+    else:
+        assert holm(p) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 6), st.floats(0.01, 1e4), st.floats(0, 1e3), st.integers(1, 10_000))
+def test_p_and_interval_say_the_same(freedom, t, part, items):
+    components = ((1.0, float(freedom)), (part, float(items)))
+    for level in (0.05, 0.001):
+        critical = statistics.critical_value(level, components)
+        if abs(t / critical - 1) > 1e-6:
+            assert (statistics.p_value(t, components) < level) == (t > critical)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 60), st.integers(2, 5))
+def test_parts_average_to_the_figure(seed, items, classes):
+    from sklearn.metrics import f1_score
+
+    generator = np.random.default_rng(seed)
+    values, weights = generator.normal(size=items), generator.integers(1, 100, items).astype(float)
+    assert statistics.parts("bits_per_byte", values, weights).mean() == pytest.approx(
+        statistics.figure("bits_per_byte", values, weights)
+    )
+    ones = np.ones(items)
+    assert math.exp(statistics.parts("perplexity", values, ones).mean()) == pytest.approx(
+        statistics.figure("perplexity", values, ones)
+    )
+    label, said = generator.integers(0, classes, (2, items))
+    f1, parts = statistics.macro_f1(label, said)
+    assert f1 == pytest.approx(f1_score(label, said, average="macro", zero_division=0))
+    assert parts.mean() == pytest.approx(f1)
+
+
+def test_parts_of_a_weighted_mean_and_of_f1_spread_as_the_figure_does():
+    generator = np.random.default_rng(10)
+    weights = generator.integers(1, 50, 2000).astype(float)
+    values = 1 / weights + generator.normal(size=2000)
+    label = generator.integers(0, 3, 2000)
+    said = np.where(generator.random(2000) < 0.7, label, 0)
+    index = generator.integers(0, 2000, (800, 2000))
+    means = (values * weights)[index].sum(1) / weights[index].sum(1)
+    expected = statistics.parts("bits_per_byte", values, weights).std() / 2000**0.5
+    assert means.std() == pytest.approx(expected, rel=0.1)
+    f1 = [statistics.macro_f1(label[i], said[i])[0] for i in index]
+    assert np.std(f1) == pytest.approx(statistics.macro_f1(label, said)[1].std() / 2000**0.5, rel=0.1)
+
+
+def test_verdicts_know_the_direction():
+    assert verdict(0.1, 0.01, 0.95, up=True) == "better"
+    assert verdict(0.1, 0.01, 0.95, up=False) == "worse"
+    assert verdict(0.1, 0.2, 0.95, up=True) == "not distinguishable"
+    assert verdict(0.1, None, 0.95, up=True) == "too little data"
