@@ -13,6 +13,8 @@ rule fit_clusters:
         f"{R}/logs/fit_clusters/{{corpus}}/{{clustering}}.log",
     benchmark:
         f"{R}/timings/fit_clusters/{{corpus}}/{{clustering}}.tsv"
+    wildcard_constraints:
+        clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
     threads: 8
@@ -49,6 +51,8 @@ rule assign_clusters:
         f"{R}/logs/assign_clusters/{{corpus}}/{{clustering}}/{{shard}}.log",
     benchmark:
         f"{R}/timings/assign_clusters/{{corpus}}/{{clustering}}/{{shard}}.tsv"
+    wildcard_constraints:
+        clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
     threads: 4
@@ -66,6 +70,86 @@ rule assign_clusters:
             --centroids {input.centroids} \
             --name {wildcards.corpus}/{wildcards.clustering}/{wildcards.shard} \
             --threads {threads} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule fit_hdbscan:
+    """Clusters of any shape and noise, on a stated sample of the pool."""
+    input:
+        documents=document_shards,
+        embeddings=embedding_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        centroids=f"{CLUSTERS}/centroids.npy",
+        model=f"{CLUSTERS}/hdbscan.npz",
+        exclusions=f"{CLUSTERS}/hdbscan-exclusions.tsv",
+        report=f"{CLUSTERS}/hdbscan.json",
+    log:
+        f"{R}/logs/fit_hdbscan/{{corpus}}/{{clustering}}.log",
+    benchmark:
+        f"{R}/timings/fit_hdbscan/{{corpus}}/{{clustering}}.tsv"
+    wildcard_constraints:
+        clustering=clustering_method("hdbscan"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(16000),
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=0,
+    params:
+        spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
+        version=version("hdbscan"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.hdbscan fit \
+            --documents {input.documents} \
+            --embeddings {input.embeddings} \
+            --heldout {input.heldout} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus}/{wildcards.clustering} \
+            --out {output.centroids} \
+            --model {output.model} \
+            --exclusions {output.exclusions} \
+            --report {output.report} \
+            &>{log}
+        """
+
+
+rule assign_hdbscan:
+    """Cluster, or noise, and distance of each document of a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        centroids=f"{CLUSTERS}/centroids.npy",
+        model=f"{CLUSTERS}/hdbscan.npz",
+    output:
+        f"{CLUSTERS}/assignments/{{shard}}.parquet",
+    log:
+        f"{R}/logs/assign_hdbscan/{{corpus}}/{{clustering}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/assign_hdbscan/{{corpus}}/{{clustering}}/{{shard}}.tsv"
+    wildcard_constraints:
+        clustering=clustering_method("hdbscan"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(4000),
+        runtime=120,
+        gpu=0,
+    params:
+        version=version("hdbscan"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.hdbscan assign \
+            --documents {input.documents} \
+            --embeddings {input.embeddings} \
+            --centroids {input.centroids} \
+            --model {input.model} \
+            --name {wildcards.corpus}/{wildcards.clustering}/{wildcards.shard} \
             --out {output} \
             &>{log}
         """

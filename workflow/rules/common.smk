@@ -76,6 +76,10 @@ def document_shards(wildcards):
     return expand(f"{R}/{wildcards.corpus}/documents/{{shard}}.parquet", shard=shards(wildcards.corpus))
 
 
+def clustering_method(method):
+    return "|".join(re.escape(n) for n, c in CONFIG["clusterings"].items() if c["method"] == method) or "$^"
+
+
 def encoder_of(wildcards):
     return CONFIG["clusterings"][wildcards.clustering]["encoder"]
 
@@ -150,9 +154,12 @@ def model_downloads(source):
 
 
 def exclusions_file(wildcards):
-    """The exclusions a person wrote for this clustering, if there are any."""
+    """The exclusions a person wrote for this clustering; else those of its noise, if it can have any."""
     path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
-    return [path] if os.path.exists(path) else []
+    if os.path.exists(path):
+        return [path]
+    noise = CONFIG["clusterings"][wildcards.clustering]["method"] == "hdbscan"
+    return [f"{CLUSTERS}/hdbscan-exclusions.tsv".format(**wildcards)] if noise else []
 
 
 def subset_ids(wildcards):

@@ -593,6 +593,11 @@ def _cross_check(config: dict[str, Any]) -> None:
                 ("clusterings", name), "the name stands for samplers without clusters; take another"
             )
         _known(config, "encoders", clustering["encoder"], ("clusterings", name, "encoder"))
+        for key, method in (("k", "kmeans"), ("hdbscan", "hdbscan")):
+            if (key in clustering) != (clustering["method"] == method):
+                what = f"goes with method {method} only" if key in clustering else f"method {method} wants it"
+                raise ConfigError(("clusterings", name, key) if key in clustering else ("clusterings", name),
+                                  f"key {key!r}: {what}")  # fmt: skip
     for name, sampler in config["samplers"].items():
         if problem := check_sampler(sampler):
             raise ConfigError(("samplers", name, *problem[0].split(".")), problem[1])
@@ -670,7 +675,7 @@ def _check_experiment(
         pool = documents - corpus["heldout"]["documents"]
     if experiment["clustering"] is not None:
         clustering = _known(config, "clusterings", experiment["clustering"], (*path, "clustering"))
-        if pool and clustering["k"] > pool:
+        if pool and clustering.get("k", 1) > pool:
             raise ConfigError(
                 (*path, "clustering"),
                 f"{experiment['clustering']!r} has {clustering['k']:,} clusters, the pool of "

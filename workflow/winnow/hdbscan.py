@@ -1,0 +1,214 @@
+"""Unit vectors -> clusters of any shape and noise, by HDBSCAN (Campello, Moulavi and Sander 2013).
+
+In: the embedding shards of a corpus. Out: `fit`: as `winnow.cluster`, centroids float32 [k, d] (mean vectors,
+unit norm), beside what assignment needs: the sample, its labels, and how far a document may lie from a cluster.
+`assign`: cluster and cosine distance of each document of a shard. It fits on a stated sample of the pool, after
+a principal component reduction if asked; every other document takes the cluster of the nearest sampled one, or
+is noise: if that one is, or if it lies farther off than any of the cluster's own points from its neighbour.
+With `noise: own`, noise is the last cluster, excluded unless a person says otherwise; with `nearest`, noise
+goes to the nearest centroid.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.cluster import fingerprint
+from winnow.embed import pick_device
+from winnow.keys import keys
+from winnow.parquet import batches
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json, write_text
+
+STAGE_VERSION = 1
+ROWS = 4096
+NUMBERS = 1 << 26  # of a block of distances
+
+
+def principal(points: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean float32 [d] and the leading principal axes float32 [d, dimensions] of points float32 [n, d]."""
+    mean = points.mean(0, dtype=np.float64)
+    centred = points - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    return mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1][:, :dimensions]).astype(np.float32)
+
+
+def nearest(points: np.ndarray, table: np.ndarray, skip_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Row of the nearest of `table` [m, d] for each of `points` [n, d], int64 [n], and its Euclidean distance,
+    float32 [n]; blocked. `skip_self`: the tables are the same and a row is not its own neighbour."""
+    import torch
+
+    device = pick_device()
+    known = torch.from_numpy(table).to(device)
+    square = (known * known).sum(1)
+    row, distance = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
+    size = max(1, min(ROWS, NUMBERS // max(1, len(table))))
+    for start in range(0, len(points), size):
+        part = torch.from_numpy(points[start : start + size]).to(device)
+        found = square - 2 * part @ known.T
+        if skip_self:
+            at = torch.arange(len(part), device=device)
+            found[at, at + start] = torch.inf
+        best = found.min(1)
+        row[start : start + size] = best.indices.cpu().numpy()
+        exact = (part - known[best.indices]).norm(dim=1)
+        distance[start : start + size] = exact.cpu().numpy()
+    return row, distance
+
+
+def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """Labels of a sample, int32 [n]: 0 to k - 1 in order of first appearance, -1 for noise.
+
+    Raises InputError if HDBSCAN finds no cluster.
+    """
+    from sklearn.cluster import HDBSCAN
+
+    method = HDBSCAN(
+        min_cluster_size=settings["min_cluster_size"],
+        min_samples=settings["min_samples"],
+        cluster_selection_epsilon=settings["epsilon"],
+        cluster_selection_method=settings["selection"],
+        copy=True,
+    )
+    found = method.fit_predict(points)
+    if (found < 0).all():
+        raise InputError(
+            f"hdbscan: all {len(points):,} sampled documents are noise; lower min_cluster_size "
+            f"({settings['min_cluster_size']}) or min_samples ({settings['min_samples']})"
+        )
+    names, first = np.unique(found[found >= 0], return_index=True)
+    label = np.full(int(found.max()) + 2, -1, dtype=np.int32)
+    label[names[np.argsort(first)]] = np.arange(len(names))
+    return label[found]
+
+
+def reach(points: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """How far the points of each cluster lie from their nearest neighbour in it at most, float32 [k]."""
+    limit = np.zeros(int(label.max()) + 1, dtype=np.float32)
+    for c in range(len(limit)):
+        mine = points[label == c]
+        if len(mine) > 1:
+            limit[c] = nearest(mine, mine, skip_self=True)[1].max()
+    return limit
+
+
+def fit(
+    *,
+    documents: list[Path],
+    embeddings: list[Path],
+    heldout: Path,
+    spec: str,
+    out: Path,
+    model: Path,
+    exclusions: Path,
+    report: Path,
+    name: str = "",
+) -> None:
+    """Cluster a sample of the pool.
+
+    Args:
+        documents: shards of documents (parquet: doc).
+        embeddings: the same shards' vectors (.npy), in the same order.
+        heldout: documents outside the pool (parquet: doc).
+        spec: JSON with the key `clustering`.
+        out: centroids (.npy) to write.
+        model: .npz to write: points, label, limit, mean, axes.
+        exclusions: TSV to write that excludes the noise cluster, if there is one.
+        report: JSON to write: clusters, sampled documents, share of noise.
+        name: what progress lines call the clustering.
+    """
+    clustering = read_spec(spec, "clustering")["clustering"]
+    settings, seed = clustering["hdbscan"], clustering["seed"]
+    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
+    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    key = [keys("hdbscan-sample", seed, doc) for doc in docs]
+    inside = [~np.isin(doc, removed, assume_unique=True) for doc in docs]
+    pool = np.sort(np.concatenate([k[i] for k, i in zip(key, inside, strict=True)]))
+    if len(pool) < settings["min_cluster_size"]:
+        raise InputError(
+            f"clustering {name}: min_cluster_size {settings['min_cluster_size']} is more than the {len(pool)} "
+            "documents of the pool"
+        )
+    limit = pool[min(settings["sample"], len(pool)) - 1]
+    rows = [np.flatnonzero(i & (k <= limit)) for k, i in zip(key, inside, strict=True)]
+    vectors = np.concatenate(
+        [np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)]
+    ).astype(np.float32)
+    mean, axes = np.zeros(vectors.shape[1], dtype=np.float32), np.zeros((0, 0), dtype=np.float32)
+    points = vectors
+    if settings["dimensions"] and settings["dimensions"] < vectors.shape[1]:
+        mean, axes = principal(vectors, settings["dimensions"])
+        points = np.ascontiguousarray((vectors - mean) @ axes)
+    label = cluster_sample(points, settings)
+    k, noise = int(label.max()) + 1, label < 0
+    share = float(noise.mean())
+    say(f"[hdbscan {name}] {k} clusters in {len(points):,} documents, {share:.1%} noise")
+    centroids = np.stack([vectors[label == c].mean(0) for c in range(k)])
+    own = settings["noise"] == "own" and bool(noise.any())
+    if own:
+        centroids = np.concatenate((centroids, vectors[noise].mean(0, keepdims=True)))
+    centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
+    with atomic_path(model) as partial:
+        np.savez(partial, points=points, label=label, limit=reach(points, label), mean=mean, axes=axes)
+    lines = [f"# clustering {fingerprint(centroids)}", "cluster\treason"]
+    if own:
+        lines.append(f"{k}\tnoise of HDBSCAN: {share:.1%} of the sample")
+    write_text(exclusions, "\n".join(lines) + "\n")
+    write_json(report, {"clusters": k, "sampled": len(points), "noise_documents": int(noise.sum()),
+                        "noise_share": share, "noise_cluster": k if own else None})  # fmt: skip
+    with atomic_path(out) as partial:
+        np.save(partial, centroids.astype(np.float32))
+
+
+def assign(
+    *, documents: Path, embeddings: Path, centroids: Path, model: Path, out: Path, name: str = ""
+) -> None:
+    """Give each document of a shard its cluster.
+
+    Args:
+        documents: shard of documents (parquet: doc).
+        embeddings: its vectors (.npy).
+        centroids: centroids (.npy).
+        model: what `fit` wrote for assignment (.npz).
+        out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine to the own centroid).
+        name: what progress lines call the shard.
+    """
+    doc = pq.read_table(documents, columns=["doc"])["doc"]
+    vectors = np.load(embeddings, mmap_mode="r")
+    if len(doc) != len(vectors):
+        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
+    with np.load(model) as file:
+        points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
+    exact = np.load(centroids)
+    k = len(limit)
+    cluster = np.empty(len(vectors), dtype=np.int32)
+    distance = np.empty(len(vectors), dtype=np.float32)
+    progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        whole = vectors[part].astype(np.float32)
+        here = np.ascontiguousarray((whole - mean) @ axes) if axes.size else whole
+        row, far = nearest(here, points)
+        own = label[row]
+        own = np.where((own >= 0) & (far > limit[own]), -1, own)
+        noise = own < 0
+        if len(exact) > k:
+            own[noise] = k
+        elif noise.any():
+            own[noise] = (whole[noise] @ exact.T).argmax(1)
+        cluster[part] = own
+        distance[part] = np.maximum(1 - (whole * exact[own]).sum(1), 0)
+        progress.add(len(whole))
+    progress.line()
+    with atomic_path(out) as partial:
+        pq.write_table(
+            pa.table({"doc": doc, "cluster": cluster, "distance": distance}), partial, compression="zstd"
+        )
+
+
+if __name__ == "__main__":
+    run(fit, assign)
