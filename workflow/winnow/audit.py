@@ -187,7 +187,7 @@ def _audit_inputs(row: dict[str, str], raw: Raw, notes: list[str], number: int) 
 
 
 def _results(
-    values: tuple[str, str, str, str],
+    values: tuple[str, ...],
 ) -> tuple[Interval, Interval, Interval, Interval]:
     """Difference, percentage, upper and lower bound from printed a, se_a, b, se_b."""
     a, se_a, b, se_b = map(printed_interval, values)
@@ -195,7 +195,7 @@ def _results(
     return difference, percentage(a, b), difference + half, difference - half
 
 
-def _exact(values: tuple[str, str, str, str]) -> tuple[float | None, float, float]:
+def _exact(values: tuple[str, ...]) -> tuple[float | None, float, float]:
     a, se_a, b, se_b = map(float, values)
     half = Z * math.hypot(se_a, se_b)
     return 100 * (b - a) / a if a else None, b - a + half, b - a - half

@@ -112,9 +112,9 @@ def figures_table(rows: Rows, marks: Mapping[str, str], group_of: str | None = N
         if group_of is None:
             line += [str(first["runs"]), "" if amount is None else f"{amount:,.0f}"]
         for column in columns:
-            row = cells.get((name, *column))
-            mark = "" if row is None or row["is_baseline"] else f" {marks[row['verdict']]}"
-            line.append("" if row is None else number(row["figure"]) + mark)
+            cell = cells.get((name, *column))
+            mark = "" if cell is None or cell["is_baseline"] else f" {marks[cell['verdict']]}"
+            line.append("" if cell is None else number(cell["figure"]) + mark)
         body.append(line)
     trained = "training examples" if any(row["training_examples"] for row in shown) else "training tokens"
     head = ["arm", *(["runs", trained] if group_of is None else []), *columns.values()]
@@ -296,7 +296,7 @@ def forest(rows: Rows, spec: Mapping[str, Any]) -> tuple[str, bytes]:
     baseline = next(label_of(row, rows) for row in rows if row["is_baseline"])
     columns = min(3, max(1, len(panels)))
     lines = math.ceil(max(1, len(panels)) / columns)
-    style = {
+    style: Any = {
         "svg.hashsalt": spec["name"],
         "svg.fonttype": "none",
         "font.size": 9,
