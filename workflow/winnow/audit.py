@@ -58,10 +58,10 @@ def printed_interval(text: str) -> Interval:
     padded (2710040.191 and 2710040.1910 are one number of the study).
     """
     number = Decimal(text)
-    exponent = number.as_tuple().exponent
+    exponent = int(number.as_tuple().exponent)
     stripped = number.normalize()
     if len(stripped.as_tuple().digits) >= 7:
-        exponent = max(exponent, min(stripped.as_tuple().exponent, 0))
+        exponent = max(exponent, min(int(stripped.as_tuple().exponent), 0))
     half = Decimal(1).scaleb(exponent) / 2
     return Interval(float(number - half), float(number + half))
 
