@@ -204,24 +204,25 @@ def choose_documents(candidates: Candidates, given: np.ndarray) -> tuple[np.ndar
 
 
 def weighted_value(doc: np.ndarray, log_weight: np.ndarray, seed: int) -> np.ndarray:
-    """log(-log(u) / w) of documents, float64 [n]: the n smallest are a draw without replacement by weight.
+    """log(-log(1 - u) / w) of documents, float64 [n]: the n smallest are a draw without replacement by weight.
 
     The order is that of Gumbel top-k (Efraimidis and Spirakis 2006; Kool et al. 2019), in logarithms, so that
     weights of any magnitude (a log ratio of a long document) neither overflow nor vanish.
     """
-    return np.log(-np.log(uniform("draw", seed, doc))) - log_weight
+    # log1p(-u), not log(u): equal weights then draw the smallest keys, as a random ranking does.
+    return np.log(-np.log1p(-uniform("draw", seed, doc))) - log_weight
 
 
 def weighted_probability(
     candidates: Candidates, chosen: np.ndarray, given: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Inclusion probability 1 - exp(-w tau) of the chosen candidates, float64 [n]; tau is the first -log(u)/w
+    """Inclusion probability 1 - exp(-w tau) of the chosen candidates, float64 [n]; tau is the first -log(1 - u)/w
     that the cluster left out (bottom-k sketches, Cohen and Kaplan 2007), so sums over subsets are unbiased."""
     assert candidates.value is not None
     tau = np.full(len(given), np.inf)
     left_out = np.flatnonzero(candidates.rank() == given[candidates.cluster])
     tau[candidates.cluster[left_out]] = candidates.value[left_out]
-    minus_log = -np.log(uniform("draw", seed, candidates.doc[chosen]))
+    minus_log = -np.log1p(-uniform("draw", seed, candidates.doc[chosen]))
     with np.errstate(over="ignore"):
         return -np.expm1(-minus_log * np.exp(tau[candidates.cluster[chosen]] - candidates.value[chosen]))
 
