@@ -27,7 +27,7 @@ from winnow import statistics
 from winnow.stage import InputError, atomic_path, canonical, read_json, read_spec, run, say
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 GROUPS = 20
 TOKEN_TOLERANCE = 0.01
 POWER = 0.8

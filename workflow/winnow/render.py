@@ -74,10 +74,15 @@ def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
         )
     else:
         unit = "Models are compared, one run each, paired over items (McNemar's exact test, or sign flips)."
+    family = (
+        f"p is adjusted over all {tests} tests of the table (Holm). Smallest gap: the true effect found with "
+        "80 % power by one such test alone; in brackets, at the strictest level of the family."
+        if tests
+        else "No test was made."
+    )
     return [
         f"All arms against {baseline}. Effect: arm minus baseline, of perplexity the log of the ratio. {unit}",
-        f"Intervals: {confidence:.0%}. p is adjusted over all {tests} tests of the table (Holm). Smallest gap: the "
-        "true effect found with 80 % power by one such test alone; in brackets, at the strictest level of the family.",
+        f"Intervals: {confidence:.0%}. {family}",
         f"{MARKS[BETTER]} better, {MARKS[WORSE]} worse, {MARKS[SAME]} not distinguishable, "
         f"{MARKS[LITTLE]} too little data. ↑ higher is better, ↓ lower is better. All figures were measured by this workflow.",
     ]
@@ -184,6 +189,11 @@ def _numeric(text: str) -> bool:
     return bool(text) and (text[0].isdigit() or text[0] in "+−-<[")
 
 
+def to_right(head: list[str], body: list[list[str]]) -> list[bool]:
+    """Which columns hold numbers."""
+    return [name != "notes" and any(_numeric(line[i]) for line in body) for i, name in enumerate(head)]
+
+
 def markdown(rows: Rows, spec: Mapping[str, Any]) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
@@ -192,7 +202,7 @@ def markdown(rows: Rows, spec: Mapping[str, Any]) -> str:
     out += [f"> **{note}**" + "\n>" for note in warnings_of(rows)]
     out += ["", *legend(rows, spec)] if len(out) > 2 else legend(rows, spec)
     for title, (head, body) in sections(rows, MARKS):
-        right = [any(_numeric(line[i]) for line in body) for i in range(len(head))]
+        right = to_right(head, body)
         out += ["", f"## {title}", "", line(head), line(["---:" if r else "---" for r in right])]
         out += [line(cells) for cells in body]
     return "\n".join(out) + "\n"
@@ -213,7 +223,7 @@ def latex(rows: Rows, spec: Mapping[str, Any]) -> str:
     out = ["% Needs \\usepackage{booktabs,amssymb,longtable}"]
     notes = " ".join([*warnings_of(rows), *legend(rows, spec)]).translate(_LATEX)
     for index, (title, (head, body)) in enumerate(sections(rows, MARKS)):
-        right = [any(_numeric(line[i]) for line in body) for i in range(len(head))]
+        right = to_right(head, body)
         caption = f"{spec['table']['title']}: {title.lower()}.".translate(_LATEX)
         columns = " & ".join(cell.translate(_LATEX) for cell in head) + r" \\"
         out += [
@@ -261,7 +271,7 @@ def page(rows: Rows, spec: Mapping[str, Any], plot: str) -> str:
     out += [f'<p class="warning">{html.escape(note)}</p>' for note in warnings_of(rows)]
     out += [f"<p>{html.escape(sentence)}</p>" for sentence in legend(rows, spec)]
     for title, (head, body) in sections(rows, MARKS):
-        right = [any(_numeric(line[i]) for line in body) for i in range(len(head))]
+        right = to_right(head, body)
 
         def cell(tag: str, text: str, i: int, right: list[bool] = right, head: list[str] = head) -> str:
             kind = "r" if right[i] else "n" if head[i] == "notes" else ""
