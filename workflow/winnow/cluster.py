@@ -20,40 +20,75 @@ from winnow.embed import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 ROWS = 65536
+START = 32  # points a centroid on which starts are tried
+TOLERANCE = 2e-4  # gain in mean cosine below which an iteration is the last
 
 
 def spherical_kmeans(
-    points: Any, k: int, seed: int, iterations: int, progress: Progress | None = None
-) -> Any:
-    """Centroids of one start of spherical k-means.
+    points: Any, k: int, seed: int, iterations: int, restarts: int = 1, progress: Progress | None = None
+) -> tuple[Any, float]:
+    """Centroids by spherical k-means.
 
-    `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. k-means++ start on cosine distance
-    (Arthur and Vassilvitskii 2007), then Lloyd iterations until no more than 1 in 10,000 points moves,
-    at most `iterations`. An empty cluster takes the point farthest from its centroid.
+    `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is k-means++
+    on cosine distance (Arthur and Vassilvitskii 2007) and `iterations` Lloyd iterations on 32 points a
+    centroid, drawn from `points`; the start of the best mean cosine goes on over all points.
+    An empty cluster takes the point farthest from its centroid.
     Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
     """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    centroids = _plus_plus(points, k, generator).float()
-    labels = None
+    starts = []
+    for _ in range(restarts):
+        drawn = torch.randperm(len(points), generator=generator)[: START * k].sort().values
+        part = points[drawn.to(points.device)]
+        start = _plus_plus(part.float(), k, generator)
+        starts.append(_lloyd(part, start, iterations))
+    centroids, cosine = max(starts, key=lambda start: start[1])
+    if len(points) > START * k:
+        centroids, cosine = _lloyd(points, centroids, iterations, progress)
+    return centroids, cosine
+
+
+def _lloyd(
+    points: Any, centroids: Any, iterations: int, progress: Progress | None = None
+) -> tuple[Any, float]:
+    """Lloyd iterations until the mean cosine gains no more than TOLERANCE, at most `iterations`.
+
+    Returns (centroids, mean cosine to them).
+    """
+    import torch
+
+    own, similarity = _nearest(points, centroids)
+    cosine = float(similarity.double().mean())
     for _ in range(iterations):
-        own, similarity = _nearest(points, centroids)
-        moved = len(points) if labels is None else int((own != labels).sum())
-        labels = own
-        sums = torch.zeros_like(centroids).index_add_(0, own, points.float())
-        sizes = torch.bincount(own, minlength=k)
+        sums, sizes = _sums(points, own, len(centroids))
         empty = torch.nonzero(sizes == 0).flatten()
         if len(empty):
-            sums[empty] = points[torch.argsort(similarity)[: len(empty)]].float()
+            farthest = torch.argsort(similarity, stable=True)[: len(empty)]
+            sums[empty] = points[farthest].float()
         centroids = torch.nn.functional.normalize(sums, dim=1)
+        own, similarity = _nearest(points, centroids)
+        before, cosine = cosine, float(similarity.double().mean())
         if progress:
-            progress.add(1, f"mean cosine {float(similarity.mean()):.4f}, {moved:,} moved")
-        if moved <= len(points) // 10_000 and not len(empty):
+            progress.add(1, f"mean cosine {cosine:.4f}")
+        if cosine - before <= TOLERANCE and not len(empty):
             break
-    return centroids, float(_nearest(points, centroids)[1].double().mean())
+    return centroids, cosine
+
+
+def _sums(points: Any, own: Any, k: int) -> tuple[Any, Any]:
+    """Sum of each cluster's points, float32 [k, d], and its size, int64 [k]; in a fixed order of addition."""
+    import torch
+
+    order = torch.argsort(own, stable=True)
+    sizes = torch.bincount(own, minlength=k)
+    sums = torch.zeros((k, points.shape[1]), dtype=torch.float32, device=points.device)
+    for cluster, rows in enumerate(torch.split(order, sizes.tolist())):
+        sums[cluster] = points[rows].sum(0, dtype=torch.float32)
+    return sums, sizes
 
 
 def _plus_plus(points: Any, k: int, generator: Any) -> Any:
@@ -64,12 +99,11 @@ def _plus_plus(points: Any, k: int, generator: Any) -> Any:
     chosen[0] = torch.randint(len(points), (1,), generator=generator)
     distance = torch.full((len(points),), 2.0, dtype=torch.float32, device=points.device)
     for i in range(1, k):
-        last = points[chosen[i - 1]]
-        distance = torch.minimum(distance, 1 - (points @ last).float()).clamp_(min=0)
+        distance = torch.minimum(distance, 1 - points @ points[chosen[i - 1]]).clamp_(min=0)
         mass = torch.cumsum(distance.double(), 0)
         at = torch.rand(1, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
-        chosen[i] = torch.searchsorted(mass, at).clamp_(max=len(points) - 1).cpu()
-    return points[chosen]
+        chosen[i] = torch.searchsorted(mass, at, right=True).clamp_(max=len(points) - 1).cpu()
+    return points[chosen.to(points.device)]
 
 
 def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
@@ -104,6 +138,8 @@ def sample_rows(documents: list[Path], removed: np.ndarray, size: int, seed: int
     everything = np.concatenate(order_keys)
     pool = len(everything) - len(removed)
     size = min(size, pool)
+    if size == 0:
+        return [np.zeros(0, dtype=np.int64) for _ in docs]
     limit = np.partition(everything, size - 1)[size - 1]
     return [np.flatnonzero(key <= limit) for key in order_keys]
 
@@ -146,11 +182,9 @@ def fit(
     ).to(device, _working_type(device))
     say(f"[cluster {name}] k-means on {count:,} documents, {clustering['restarts']} starts")
     progress = Progress(f"cluster {name}", unit="iterations")
-    starts = [
-        spherical_kmeans(points, k, clustering["seed"] * 1000 + r, clustering["iterations"], progress)
-        for r in range(clustering["restarts"])
-    ]
-    centroids, cosine = max(starts, key=lambda start: start[1])
+    centroids, cosine = spherical_kmeans(
+        points, k, clustering["seed"], clustering["iterations"], clustering["restarts"], progress
+    )
     progress.line(f"mean cosine {cosine:.4f}")
     with atomic_path(out) as partial:
         np.save(partial, centroids.cpu().numpy())
@@ -184,7 +218,7 @@ def assign(
     progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
     for start in range(0, len(vectors), ROWS):
         part = slice(start, start + ROWS)
-        points = torch.from_numpy(vectors[part]).to(device)
+        points = torch.from_numpy(np.array(vectors[part])).to(device)
         own, _ = _nearest(points.to(_working_type(device)), exact)
         cluster[part] = own.cpu().numpy()
         distance[part] = 1 - (points.float() * exact[own]).sum(1).cpu().numpy()

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 BLOCK = 4096
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}  # of a batch, padding included; 2,048 stay in a core's cache
 SCORES = 1 << 20  # attention scores held at a time on a processor
@@ -223,25 +223,23 @@ def blocks(doc: np.ndarray) -> list[slice]:
 
 
 def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str) -> None:
-    """Writes the vectors of one shard of documents, block by block, through a memory map."""
-    file = pq.ParquetFile(documents)
-    doc = file.read(columns=["doc"])["doc"].to_numpy()
+    """Writes the vectors of one shard of documents, block by block."""
+    shard = pq.ParquetFile(documents)
+    doc = shard.read(columns=["doc"])["doc"].to_numpy()
     progress = Progress(f"embed {what}", total=len(doc), unit="documents")
-    with atomic_path(out) as partial:
-        array = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.float16, shape=(len(doc), encoder.spec["dimension"])
-        )
-        for rows, texts in zip(blocks(doc), _texts(file, blocks(doc)), strict=True):
+    with atomic_path(out) as partial, open(partial, "wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(doc), encoder.spec["dimension"])}
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows, texts in zip(blocks(doc), _texts(shard, blocks(doc)), strict=True):
             vectors = encoder.encode(texts)
             if not np.isfinite(vectors).all():
                 bad = int(doc[rows][~np.isfinite(vectors).all(1)][0])
                 raise InputError(
-                    f"{documents}: document {bad} has no finite vector at {encoder.precision}; try precision: float32"
+                    f"{documents}: document {bad} has no finite vector at {encoder.precision}; "
+                    "try precision: float32"
                 )
-            array[rows] = vectors
+            file.write(vectors.tobytes())
             progress.add(len(texts))
-        array.flush()
-        del array
     progress.line(encoder.precision)
 
 

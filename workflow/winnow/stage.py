@@ -127,6 +127,13 @@ def say(line: str) -> None:
             del os.environ["WINNOW_TERMINAL_FD"]
 
 
+def disk_full(error: BaseException) -> bool:
+    """Whether a write failed for want of space (or quota). Arrow and safetensors tell it in words only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+
+
 def run(*commands: Callable[..., None]) -> None:
     """Makes a command line from the signatures of `commands` and runs it.
 
@@ -150,15 +157,13 @@ def run(*commands: Callable[..., None]) -> None:
     except InputError as error:
         say(f"error: {error}")
         sys.exit(1)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        say(
-            f"error: no space left on the disk while writing {error.filename or 'a result'}: free some, "
-            "then run the same command again; nothing half-written was kept"
-        )
-        sys.exit(1)
     except Exception as error:
+        if disk_full(error):
+            say(
+                f"error: no space left on the disk while writing {getattr(error, 'filename', None) or 'a result'}: "
+                "free some, then run the same command again; nothing half-written was kept"
+            )
+            sys.exit(1)
         if os.environ.get("WINNOW_TERMINAL_FD"):
             say(f"error: {type(error).__name__}: {error} (the traceback is in the log)")
         raise

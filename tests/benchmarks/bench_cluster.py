@@ -1,0 +1,97 @@
+"""Clustering against scikit-learn's MiniBatchKMeans: the same vectors, one run, rounds interleaved.
+
+    .venv/bin/python tests/benchmarks/bench_cluster.py EMBEDDINGS.npy [rounds] [vectors] [k] [threads]
+
+EMBEDDINGS are real vectors (a shard of results/*/embeddings), replicated with noise to `vectors` rows.
+Ours: fit on the stated sample (512 a centroid) and assignment of all. Peer: one partial_fit pass in batches
+of 16,384, then predict. Prints seconds, their ratio, the mean cosine to the own normalised centroid, the
+peak of the sample's memory, and the floor: one pass of the assignment's matrix product.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+threads = sys.argv[5] if len(sys.argv) > 5 else str(len(os.sched_getaffinity(0)))
+os.environ["OMP_NUM_THREADS"] = threads
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from sklearn.cluster import MiniBatchKMeans  # noqa: E402
+from winnow.cluster import ROWS, _nearest, _working_type, spherical_kmeans  # noqa: E402
+
+BATCH = 16_384
+
+
+def replicate(real: np.ndarray, count: int, noise: float = 0.04) -> np.ndarray:
+    """Rows of `real` at random plus Gaussian noise, normalised: float16 [count, d]."""
+    generator = np.random.default_rng(0)
+    out = np.empty((count, real.shape[1]), dtype=np.float16)
+    for start in range(0, count, ROWS):
+        part = out[start : start + ROWS]
+        rows = real[generator.integers(0, len(real), len(part))].astype(np.float32)
+        rows += noise * generator.standard_normal(rows.shape, dtype=np.float32)
+        part[:] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return out
+
+
+def ours(vectors: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    generator = np.random.default_rng(seed)
+    rows = np.sort(generator.choice(len(vectors), min(len(vectors), 512 * k), replace=False))
+    sample = torch.from_numpy(vectors[rows]).to(_working_type("cpu"))
+    centroids, _ = spherical_kmeans(sample, k, seed, iterations=30, restarts=2)
+    fitted = time.perf_counter()
+    own = np.empty(len(vectors), dtype=np.int32)
+    for start in range(0, len(vectors), ROWS):
+        part = torch.from_numpy(vectors[start : start + ROWS])
+        own[start : start + ROWS] = _nearest(part.to(_working_type("cpu")), centroids)[0].numpy()
+    return own, centroids.numpy(), fitted
+
+
+def peer(vectors: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    model = MiniBatchKMeans(k, batch_size=BATCH, random_state=seed, n_init=1)
+    for start in range(0, len(vectors), BATCH):
+        model.partial_fit(vectors[start : start + BATCH])
+    fitted = time.perf_counter()
+    own = model.predict(vectors)
+    return own, model.cluster_centers_, fitted
+
+
+def quality(vectors: np.ndarray, own: np.ndarray, centroids: np.ndarray) -> float:
+    unit = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    total = 0.0
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        total += float(np.einsum("ij,ij->i", vectors[part].astype(np.float32), unit[own[part]]).sum())
+    return total / len(vectors)
+
+
+def main(path: Path, rounds: int = 2, count: int = 1_000_000, k: int = 220, _threads: int = 0) -> None:
+    half = replicate(np.load(path), count)
+    single = half.astype(np.float32)  # the peer's input: it has no float16
+    print(f"{count:,} x {half.shape[1]}, k = {k}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    seconds: dict[str, list[float]] = {}
+    cosine: dict[str, list[float]] = {}
+    for seed in range(rounds):
+        for name, run, vectors in (("winnow", ours, half), ("scikit-learn", peer, single)):
+            start = time.perf_counter()
+            own, centroids, fitted = run(vectors, k, seed)
+            end = time.perf_counter()
+            seconds.setdefault(name, []).append(end - start)
+            cosine.setdefault(name, []).append(quality(half, own, centroids))
+            print(f"  {name:13s} fit {fitted - start:6.2f} s, assign {end - fitted:5.2f} s, "
+                  f"mean cosine {cosine[name][-1]:.5f}", flush=True)  # fmt: skip
+    table = torch.zeros(half.shape[1], k, dtype=_working_type("cpu"))
+    points = torch.from_numpy(half[:ROWS]).to(table.dtype)
+    start = time.perf_counter()
+    torch.mm(points, table)
+    floor = (time.perf_counter() - start) * count / ROWS
+    print(f"best: winnow {min(seconds['winnow']):.2f} s, scikit-learn {min(seconds['scikit-learn']):.2f} s, "
+          f"share {min(seconds['winnow']) / min(seconds['scikit-learn']):.2f} (target .50); mean cosine "
+          f"{np.mean(cosine['winnow']):.5f} and {np.mean(cosine['scikit-learn']):.5f}; "
+          f"floor of one pass {floor:.2f} s; sample {min(count, 512 * k) * half.shape[1] * 2 / 2**20:.0f} MiB")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
