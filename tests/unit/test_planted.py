@@ -503,7 +503,7 @@ def noisy(seed=0):
     return unit(points)[order].astype(np.float16), label[order]
 
 
-HDBSCAN = {"min_cluster_size": 30, "min_samples": 10, "epsilon": 0.0, "selection": "eom", "sample": 900,
+HDBSCAN = {"min_cluster_size": 30, "min_samples": 10, "epsilon": 0.0, "fence": 3.0, "selection": "eom", "sample": 900,
            "dimensions": 0, "noise": "own"}  # fmt: skip
 
 

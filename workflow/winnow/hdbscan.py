@@ -4,7 +4,7 @@ In: the embedding shards of a corpus. Out: `fit`: as `winnow.cluster`, centroids
 unit norm), beside what assignment needs: the sample, its labels, and how far a document may lie from a cluster.
 `assign`: cluster and cosine distance of each document of a shard. It fits on a stated sample of the pool, after
 a principal component reduction if asked; every other document takes the cluster of the nearest sampled one, or
-is noise: if that one is, or if it lies farther off than any of the cluster's own points from its neighbour.
+is noise: if that one is, or if it lies farther off than the cluster's own points from their neighbours.
 With `noise: own`, noise is the last cluster, excluded unless a person says otherwise; with `nearest`, noise
 goes to the nearest centroid.
 """
@@ -86,14 +86,27 @@ def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     return label[found]
 
 
-def reach(points: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """How far the points of each cluster lie from their nearest neighbour in it at most, float32 [k]."""
+def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels without outliers, int32 [n], and how far a point of each cluster may lie from its nearest
+    neighbour in it, float32 [k].
+
+    HDBSCAN lets points far off join a cluster that is born at a low density. A point goes to noise if its
+    distance to its nearest neighbour in the cluster exceeds the upper quartile of those distances by more than
+    `fence` quartile ranges (Tukey 1977); 0 trims nothing, and then the limit is the largest distance.
+    """
+    label = label.copy()
     limit = np.zeros(int(label.max()) + 1, dtype=np.float32)
     for c in range(len(limit)):
-        mine = points[label == c]
-        if len(mine) > 1:
-            limit[c] = nearest(mine, mine, skip_self=True)[1].max()
-    return limit
+        mine = np.flatnonzero(label == c)
+        if len(mine) < 2:
+            continue
+        distance = nearest(points[mine], points[mine], skip_self=True)[1]
+        limit[c] = distance.max()
+        low, high = np.quantile(distance, (0.25, 0.75))
+        if fence and high > low:
+            limit[c] = min(limit[c], high + fence * (high - low))
+            label[mine[distance > limit[c]]] = -1
+    return label, limit
 
 
 def fit(
@@ -143,7 +156,7 @@ def fit(
     if settings["dimensions"] and settings["dimensions"] < vectors.shape[1]:
         mean, axes = principal(vectors, settings["dimensions"])
         points = np.ascontiguousarray((vectors - mean) @ axes)
-    label = cluster_sample(points, settings)
+    label, reach = trim(points, cluster_sample(points, settings), settings["fence"])
     k, noise = int(label.max()) + 1, label < 0
     share = float(noise.mean())
     say(f"[hdbscan {name}] {k} clusters in {len(points):,} documents, {share:.1%} noise")
@@ -153,7 +166,7 @@ def fit(
         centroids = np.concatenate((centroids, vectors[noise].mean(0, keepdims=True)))
     centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
     with atomic_path(model) as partial:
-        np.savez(partial, points=points, label=label, limit=reach(points, label), mean=mean, axes=axes)
+        np.savez(partial, points=points, label=label, limit=reach, mean=mean, axes=axes)
     lines = [f"# clustering {fingerprint(centroids)}", "cluster\treason"]
     if own:
         lines.append(f"{k}\tnoise of HDBSCAN: {share:.1%} of the sample")
