@@ -1,0 +1,40 @@
+"""The README's own-corpus example, run as written, on a handful of documents."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+WORDS = "river stone market winter engine letter garden signal bridge paper copper forest harbour ledger violin".split()
+
+
+@pytest.fixture
+def clone(root, tmp_path) -> Path:
+    """The repository's files in a folder of their own, with a corpus of short documents."""
+    for name in ("Snakefile", "config", "workflow", "profiles", "envs", "lock.txt", "slurm"):
+        (tmp_path / name).symlink_to(root / name)
+    (tmp_path / "data").mkdir()
+    with open(tmp_path / "data/a.jsonl", "w") as out:
+        for i in range(2000):
+            text = " ".join(WORDS[(i * 7 + j * (1 + i % 5)) % len(WORDS)] for j in range(40)) + f" {i}."
+            out.write(json.dumps({"text": text, "domain": "even" if i % 2 else "odd"}) + "\n")
+    example = re.search(r"```yaml\n(corpora:.*?)```", (root / "README.md").read_text(), flags=re.DOTALL).group(1)
+    (tmp_path / "my.yaml").write_text(example.replace("*.jsonl.gz", "*.jsonl"))
+    return tmp_path
+
+
+def test_a_stranger_runs_a_corpus_of_their_own(clone):
+    command = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local", "--configfile", "my.yaml"]
+    for extra in (["-n"], []):
+        done = subprocess.run([*command, *extra], cwd=clone, env=os.environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    table = (clone / "results/tables/mine.md").read_text()
+    for arm in ("random", "uniform", "proportionate", "density"):
+        assert arm in table
+    assert "even" in table

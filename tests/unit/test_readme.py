@@ -1,0 +1,40 @@
+"""What the README tells a stranger to type is what CI or a test runs."""
+
+import re
+from pathlib import Path
+
+RUN_BY = {
+    "make demo": ".ci/run",
+    "make test": ".ci/run",
+    ".venv/bin/snakemake --profile profiles/local": "Makefile",
+    ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile slurm --configfile config/minipile.yaml -n": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
+    ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
+}
+
+
+def commands(text: str) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_every_command_is_run_somewhere(root: Path):
+    found = commands((root / "README.md").read_text())
+    assert sorted(found) == sorted(RUN_BY)
+    for file in set(RUN_BY.values()):
+        assert (root / file).exists()
+
+
+def test_pages_that_the_readme_links_are_there(root: Path):
+    for page in ("README.md", "config/README.md", "results/README.md"):
+        text = (root / page).read_text()
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_environment_files_pin_what_the_lock_pins(root: Path):
+    lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (root / "lock.txt").read_text(), flags=re.MULTILINE))
+    for file in [*(root / "envs").glob("*.yaml"), *root.glob("requirements*.txt")]:
+        for name, version in re.findall(r"^[ -]*([a-z0-9-]+)==([^\s]+)", file.read_text(), flags=re.MULTILINE):
+            assert lock[name] == version, f"{file.name}: {name}"
