@@ -35,19 +35,27 @@ include: "workflow/rules/compare.smk"
 localrules:
     all,
     subsets,
+    samplers,
     models,
 
 
 rule all:
-    """Every table that the run names."""
+    """Every table that the run names, and how different its samplers are."""
     input:
         tables(),
+        sampler_gates(),
 
 
 rule subsets:
     """Every subset of the run's experiments, without training."""
     input:
         subset_manifests(),
+
+
+rule samplers:
+    """How different the samplers of the run are, without training."""
+    input:
+        sampler_gates(),
 
 
 rule models:

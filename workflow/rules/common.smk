@@ -471,3 +471,72 @@ def draw_spec(wildcards):
         data_seed=int(wildcards.data_seed),
         semdedup=CONFIG["scorers"][found["scorer"]] if found else None,
     )
+
+
+def compared_corpora():
+    return sorted({experiment["corpus"] for experiment in CONFIG["experiments"]})
+
+
+def sampler_gates():
+    """How different the samplers of each corpus are."""
+    return expand(
+        f"{R}/{{corpus}}/compare_samplers.{{format}}", corpus=compared_corpora(), format=["csv", "md", "html"]
+    )
+
+
+def compared_draws(corpus):
+    """Arms of a corpus with a data seed each, as the gate names them, and their ids."""
+    for experiment in CONFIG["experiments"]:
+        if experiment["corpus"] == corpus:
+            for ids in winnow_config.arms(CONFIG, experiment).values():
+                for data_seed in experiment["data_seeds"]:
+                    arm = dict(
+                        experiment=experiment["name"],
+                        sampler=ids["sampler"],
+                        seed=data_seed,
+                        clustering=experiment["clustering"],
+                    )
+                    yield arm, dict(ids, data_seed=data_seed)
+
+
+def gate_draws(wildcards):
+    return [f"{SUBSET}/draw.parquet".format(**ids) for _, ids in compared_draws(wildcards.corpus)]
+
+
+def gate_tokens(wildcards):
+    """Token counts of the arms that language models learn from."""
+    found = []
+    for _, ids in compared_draws(wildcards.corpus):
+        model = CONFIG["models"][ids["model"]]
+        if model["kind"] == "language-model":
+            found.append(f"{SUBSET}/tokens/{{tokenizer}}.json".format(**ids, tokenizer=model["tokenizer"]))
+    return sorted(set(found))
+
+
+def gate_clusterings(corpus):
+    return sorted(
+        {e["clustering"] for e in CONFIG["experiments"] if e["corpus"] == corpus and e["clustering"]}
+    )
+
+
+def gate_assignments(wildcards):
+    return [
+        path
+        for name in gate_clusterings(wildcards.corpus)
+        for path in expand(
+            f"{CLUSTERS}/assignments/{{shard}}.parquet",
+            corpus=wildcards.corpus,
+            clustering=name,
+            shard=shards(wildcards.corpus),
+        )
+    ]
+
+
+def gate_spec(wildcards):
+    corpus = CONFIG["corpora"][wildcards.corpus]
+    return spec(
+        name=wildcards.corpus,
+        arms=[arm for arm, _ in compared_draws(wildcards.corpus)],
+        clusterings=[[name, corpus["shards"]] for name in gate_clusterings(wildcards.corpus)],
+        group=corpus["group"] or ("label" if corpus["label"] else None),
+    )

@@ -86,3 +86,48 @@ rule write_subset:
             --out-dir {params.folder} \
             &>{log}
         """
+
+
+rule compare_samplers:
+    """How different the draws of a corpus are at all, before anything is trained on them."""
+    input:
+        draws=gate_draws,
+        documents=document_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        assignments=gate_assignments,
+        tokens=gate_tokens,
+    output:
+        f"{R}/{{corpus}}/compare_samplers.csv",
+        f"{R}/{{corpus}}/compare_samplers.md",
+        report(
+            f"{R}/{{corpus}}/compare_samplers.html",
+            caption="../report/samplers.rst",
+            category="Samplers",
+            labels={"corpus": "{corpus}"},
+        ),
+    log:
+        f"{R}/logs/compare_samplers/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/compare_samplers/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=120,
+    params:
+        spec=gate_spec,
+        prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
+        version=version("compare_samplers"),
+    shell:
+        """
+        python -m winnow.compare_samplers \
+            --draws {input.draws} \
+            --documents {input.documents} \
+            --heldout {input.heldout} \
+            --assignments {input.assignments} \
+            --tokens {input.tokens} \
+            --spec {params.spec:q} \
+            --out {params.prefix} \
+            &>{log}
+        """

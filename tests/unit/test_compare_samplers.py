@@ -1,0 +1,108 @@
+"""The gate before training: pairs of samplers that hardly differ are called so."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from winnow.compare_samplers import DIFFER, HARDLY, NEARLY, jaccard, main, total_variation, verdict
+from winnow.keys import keys
+from winnow.stage import InputError
+
+N = 6000
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """6,000 documents in 10 clusters and 3 domains; draws of 900: random twice, one cluster's, long ones'."""
+    generator = np.random.default_rng(0)
+    doc, cluster = np.arange(N), generator.integers(0, 10, N).astype(np.int32)
+    size = generator.integers(100, 1000, N).astype(np.int32)
+    domain = np.array(["a", "b", "c"])[cluster % 3]
+    for i, part in enumerate(np.array_split(doc, 2)):
+        columns = {"doc": doc[part], "bytes": size[part], "domain": domain[part]}
+        pq.write_table(pa.table(columns), tmp_path / f"d{i}.parquet")
+        pq.write_table(pa.table({"doc": doc[part], "cluster": cluster[part]}), tmp_path / f"a{i}.parquet")
+    pq.write_table(pa.table({"doc": [7]}), tmp_path / "heldout.parquet")
+    draws = {}
+    for seed in (0, 1):
+        order = doc[np.argsort(keys("draw", seed, doc))]
+        draws["random", seed] = order[:900]
+        draws["again", seed] = np.concatenate((order[:890], order[2000:2010]))
+        draws["other", seed] = doc[np.argsort(keys("mixture", seed, doc))][:900]
+        draws["lopsided", seed] = order[cluster[order] < 2][:900]
+        draws["long", seed] = order[size[order] > 600][:900]
+    return tmp_path, draws
+
+
+def run_gate(corpus, arms, **spec):
+    folder, draws = corpus
+    paths, names = [], []
+    for sampler, seed in arms:
+        place = folder / sampler / f"seed{seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"doc": np.sort(draws[sampler, seed])}), place / "draw.parquet")
+        paths.append(place / "draw.parquet")
+        names.append({"experiment": "e", "sampler": sampler, "seed": seed, "clustering": "k"})
+    tokens = folder / "random" / "seed0" / "tokens" / "t.json"
+    tokens.parent.mkdir(exist_ok=True)
+    tokens.write_text('{"tokens": 1234}')
+    settings = {"name": "corpus", "arms": names, "clusterings": [["k", 2]], "group": "domain"} | spec
+    main(draws=paths, documents=[folder / "d0.parquet", folder / "d1.parquet"], heldout=folder / "heldout.parquet",
+         assignments=[folder / "a0.parquet", folder / "a1.parquet"], tokens=[tokens], spec=json.dumps(settings),
+         out=folder / "gate")  # fmt: skip
+    with open(folder / "gate.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {(r["a"], r["b"]): r for r in rows}
+
+
+def test_pairs_that_hardly_differ_are_called_so_loudly_and_others_are_not(corpus, capsys):
+    arms = [(name, seed) for name in ("random", "again", "other", "lopsided", "long") for seed in (0, 1)]
+    rows = run_gate(corpus, arms)
+    assert rows["random", "again"]["verdict"] == NEARLY
+    assert rows["random", "other"]["verdict"] == HARDLY
+    assert rows["random", "lopsided"]["verdict"] == DIFFER
+    assert rows["random", "long"]["verdict"] == DIFFER
+    reference = rows["random draw", "another random draw"]
+    assert float(reference["jaccard"]) == pytest.approx(0.15 / 1.85, abs=0.02)
+    assert float(reference["allocation_tv"]) < 0.08
+    assert rows["random", "lopsided"]["seeds"] == "2"
+    assert float(rows["random", "again"]["tokens_a"]) == 1234
+    assert "random and again ARE NEARLY THE SAME DOCUMENTS" in capsys.readouterr().err
+    page = (corpus[0] / "gate.html").read_text()
+    assert page.count('class="warning"') == 3  # random-again, random-other, again-other
+    assert "**e: random and other HARDLY DIFFER" in (corpus[0] / "gate.md").read_text()
+
+
+def test_the_same_bytes_again(corpus):
+    run_gate(corpus, [("random", 0), ("long", 0)])
+    first = [(corpus[0] / f"gate.{s}").read_bytes() for s in ("csv", "md", "html")]
+    run_gate(corpus, [("random", 0), ("long", 0)])
+    assert first == [(corpus[0] / f"gate.{s}").read_bytes() for s in ("csv", "md", "html")]
+
+
+def test_a_corpus_without_domains_is_compared_all_the_same(corpus):
+    rows = run_gate(corpus, [("random", 0), ("lopsided", 0)], group=None)
+    assert rows["random", "lopsided"]["group_tv"] == ""
+    assert rows["random", "lopsided"]["verdict"] == DIFFER
+
+
+def test_a_draw_of_another_corpus_is_an_error(corpus):
+    corpus[1]["random", 0] = np.arange(N, N + 900)
+    with pytest.raises(InputError, match="the draws hold"):
+        run_gate(corpus, [("random", 0), ("long", 0)])
+
+
+def test_figures_by_hand():
+    assert jaccard(np.array([1, 2, 3]), np.array([2, 3, 4])) == 0.5
+    assert total_variation(np.array([1, 1]), np.array([4, 0])) == 0.5
+    assert total_variation(None, np.array([1])) is None
+    limits = {"jaccard": 0.1, "allocation_tv": 0.1, "group_tv": None, "length_difference": 0.1}
+    pair = {"jaccard": 0.2, "allocation_tv": 0.05, "group_tv": 0.5, "length_difference": -0.05}
+    assert verdict(pair, limits) == HARDLY
+    assert verdict(pair | {"jaccard": 0.05}, limits) == DIFFER
+    assert verdict(pair | {"length_difference": -0.2}, limits) == DIFFER
