@@ -1,0 +1,160 @@
+"""Training: a stopped run ends with the bits of one that was not; what it writes opens in transformers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_tokens import TEXTS, make, packed
+from winnow.stage import InputError, canonical
+from winnow.train import main, rate_at, rows_of_step
+
+RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
+          "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
+          "checkpoint_minutes": 1e-9, "precision": "float32"}  # fmt: skip
+MODEL = {"kind": "language-model", "layers": 1, "width": 16, "heads": 2, "sequence": 16, "tokenizer": "t", "recipe": "r"}
+
+
+@given(st.integers(1, 500), st.floats(0, 1), st.floats(0, 1))
+def test_the_rate_rises_to_its_peak_and_falls_to_its_share(steps: int, warmup: float, final: float) -> None:
+    recipe = {"steps": steps, "learning_rate": 2.0, "warmup": warmup, "final_rate": final}
+    rates = [rate_at(step, recipe) for step in range(steps)]
+    peak = max(1, round(warmup * steps)) - 1
+    assert rates[peak] == pytest.approx(2.0)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert min(rates[peak:]) >= 2.0 * final - 1e-12
+    assert min(rates) > 0 or final == 0
+
+
+@given(st.integers(1, 40), st.integers(1, 16), st.integers(0, 2**32 - 1))
+def test_each_epoch_reads_each_row_once(rows: int, batch: int, seed: int) -> None:
+    steps = -(-3 * rows // batch)
+    order = np.concatenate([rows_of_step(step, batch, rows, seed) for step in range(steps)])
+    for epoch in range(3):
+        assert sorted(order[epoch * rows : (epoch + 1) * rows]) == list(range(rows))
+
+
+class Run:
+    """Inputs of a language model in a folder, and the command line that trains it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.tokenizer = make(folder / "tokenizer")
+        packed(folder, self.tokenizer, TEXTS)
+        (folder / "manifest.json").write_text(json.dumps({"ids": {"corpus": "toy", "data_seed": 0}}))
+
+    def arguments(self, out: str, **recipe: float) -> dict:
+        spec = {"model": MODEL, "recipe": {**RECIPE, **recipe}, "training_seed": 1, "names": {"model": "m"}, "base": None}
+        return {"subset": self.folder / "manifest.json", "spec": canonical(spec),
+                "out": self.folder / out / "manifest.json", "tokens": [self.folder / "t.npy"],
+                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer], "threads": 1}  # fmt: skip
+
+    def start(self, out: str, **recipe: float) -> subprocess.Popen:
+        line = [sys.executable, "-m", "winnow.train"]
+        for key, value in self.arguments(out, **recipe).items():
+            line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
+        return subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def wait_for_checkpoint(self, out: str, process: subprocess.Popen) -> None:
+        while not (self.folder / out / "state" / "checkpoint.safetensors").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("train"))
+    main(**run.arguments("whole"))
+    return run
+
+
+def weights(run: Run, out: str) -> bytes:
+    return (run.folder / out / "model.safetensors").read_bytes()
+
+
+def test_the_loss_falls_and_the_model_opens(undisturbed: Run) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = undisturbed.folder / "whole"
+    losses = [h[0] for h in json.loads((folder / "metrics.json").read_text())["history"]]
+    assert len(losses) == 60
+    assert np.mean(losses[-5:]) < losses[0] - 0.5
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model(**tokenizer("The cat", return_tensors="pt")).logits.isfinite().all()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["ids"] == {"corpus": "toy", "data_seed": 0, "model": "m", "training_seed": 1}
+    assert manifest["training_tokens"] == 60 * 4 * 16
+    assert not (folder / "state").exists()
+    assert not [p for p in folder.iterdir() if p.name.startswith(".")]
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bits(undisturbed: Run) -> None:
+    process = undisturbed.start("killed")
+    undisturbed.wait_for_checkpoint("killed", process)
+    time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    if not (undisturbed.folder / "killed" / "manifest.json").exists():
+        assert not (undisturbed.folder / "killed" / "model.safetensors").exists()
+    main(**undisturbed.arguments("killed"))
+    assert weights(undisturbed, "killed") == weights(undisturbed, "whole")
+    one, other = ((undisturbed.folder / n / "manifest.json").read_bytes() for n in ("killed", "whole"))
+    assert one == other
+
+
+def test_a_terminated_run_keeps_its_state_and_says_so(undisturbed: Run, capsys: pytest.CaptureFixture) -> None:
+    process = undisturbed.start("stopped", steps=100_000)
+    undisturbed.wait_for_checkpoint("stopped", process)
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=20)[1]
+    assert process.returncode == 143
+    assert "stopped by signal 15" in errors
+    assert (undisturbed.folder / "stopped" / "state" / "checkpoint.safetensors").exists()
+    main(**undisturbed.arguments("stopped"))
+    assert "of other settings or inputs: starting clean" in capsys.readouterr().err
+    assert weights(undisturbed, "stopped") == weights(undisturbed, "whole")
+
+
+def test_a_loss_that_is_not_finite_is_an_error(undisturbed: Run) -> None:
+    with pytest.raises(InputError, match=r"loss .* at step \d+; lower the learning rate"):
+        main(**undisturbed.arguments("wild", learning_rate=1e30, warmup=0.0))
+    assert not (undisturbed.folder / "wild" / "manifest.json").exists()
+
+
+def test_fewer_tokens_than_a_sequence_are_an_error(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    packed(tmp_path, run.tokenizer, ["a"])
+    with pytest.raises(InputError, match="fewer than one sequence of 16"):
+        main(**run.arguments("x"))
+
+
+def test_a_classifier_learns_labels_and_opens(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import yaml
+    from transformers import AutoModelForSequenceClassification
+
+    root = Path(__file__).parents[2]
+    base = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]["minilm"]
+    rows = [f"a {'good fine' if i % 2 else 'bad awful'} film {i}" for i in range(64)]
+    table = pa.table({"text": rows, "label": pa.array([i % 2 for i in range(64)], pa.int32())})
+    pq.write_table(table, tmp_path / "train.parquet")
+    (tmp_path / "manifest.json").write_text(json.dumps({"ids": {"corpus": "toy"}}))
+    spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"},
+            "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4, "checkpoint_minutes": 10},
+            "training_seed": 0, "names": {"model": "m"}, "base": base}  # fmt: skip
+    main(subset=tmp_path / "manifest.json", spec=canonical(spec), out=tmp_path / "out" / "manifest.json",
+         documents=[tmp_path / "train.parquet"])  # fmt: skip
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert model.config.num_labels == 2
+    history = json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]
+    assert history[-1][0] < history[0][0]
