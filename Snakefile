@@ -34,6 +34,7 @@ include: "workflow/rules/compare.smk"
 
 localrules:
     all,
+    clusters,
     subsets,
     samplers,
     models,
@@ -44,6 +45,12 @@ rule all:
     input:
         tables(),
         sampler_gates(),
+
+
+rule clusters:
+    """Pages that show the clusters of the run, with proposals of exclusions."""
+    input:
+        inspections(),
 
 
 rule subsets:

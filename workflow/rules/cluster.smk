@@ -193,6 +193,52 @@ rule summarise_clusters:
         """
 
 
+rule inspect_clusters:
+    """A page that shows the clusters, and which of them criteria propose to exclude."""
+    input:
+        documents=document_shards,
+        assignments=all_assignments,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        fingerprint=f"{CLUSTERS}/fingerprint.json",
+        always=noise_exclusions,
+    output:
+        page=report(
+            f"{CLUSTERS}/inspection.html",
+            caption="../report/inspection.rst",
+            category="Clusters",
+            labels={"corpus": "{corpus}", "clustering": "{clustering}"},
+        ),
+        proposals=f"{CLUSTERS}/proposals.tsv",
+        criteria=f"{CLUSTERS}/criteria.csv",
+    log:
+        f"{R}/logs/inspect_clusters/{{corpus}}/{{clustering}}.log",
+    benchmark:
+        f"{R}/timings/inspect_clusters/{{corpus}}/{{clustering}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        spec=inspection_spec,
+        version=version("inspection"),
+    shell:
+        """
+        python -m winnow.inspection \
+            --documents {input.documents} \
+            --assignments {input.assignments} \
+            --heldout {input.heldout} \
+            --fingerprint {input.fingerprint} \
+            --always {input.always} \
+            --spec {params.spec:q} \
+            --out {output.page} \
+            --proposals {output.proposals} \
+            --criteria {output.criteria} \
+            &>{log}
+        """
+
+
 rule exclude_clusters:
     """The cluster table that samplers read, with the clusters a person excluded and why."""
     input:

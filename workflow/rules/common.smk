@@ -158,8 +158,33 @@ def exclusions_file(wildcards):
     path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
     if os.path.exists(path):
         return [path]
+    if CONFIG["proposals"]["apply"]:
+        return [f"{CLUSTERS}/proposals.tsv".format(**wildcards)]
+    return noise_exclusions(wildcards)
+
+
+def noise_exclusions(wildcards):
+    """The noise of a clustering that can have any."""
     noise = CONFIG["clusterings"][wildcards.clustering]["method"] == "hdbscan"
     return [f"{CLUSTERS}/hdbscan-exclusions.tsv".format(**wildcards)] if noise else []
+
+
+def inspection_spec(wildcards):
+    corpus = CONFIG["corpora"][wildcards.corpus]
+    return spec(
+        name=f"{wildcards.corpus}/{wildcards.clustering}",
+        proposals={key: CONFIG["proposals"][key] for key in ("documents", "thresholds")},
+        group=corpus["group"] or ("label" if corpus["label"] else None),
+    )
+
+
+def inspections():
+    """Pages that show the clusters of the run."""
+    used = {(e["corpus"], e["clustering"]) for e in CONFIG["experiments"] if e["clustering"]}
+    return [
+        f"{CLUSTERS}/inspection.html".format(corpus=corpus, clustering=clustering)
+        for corpus, clustering in sorted(used)
+    ]
 
 
 def subset_ids(wildcards):
