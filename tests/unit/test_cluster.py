@@ -17,7 +17,9 @@ SPEC = {"encoder": "minilm", "method": "kmeans", "k": 8, "seed": 3, "points_per_
         "iterations": 30, "restarts": 2}  # fmt: skip
 
 
-def planted(rows: int, k: int = 8, d: int = 24, noise: float = 0.05, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def planted(
+    rows: int, k: int = 8, d: int = 24, noise: float = 0.05, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors around k directions far apart, and the direction of each."""
     generator = np.random.default_rng(seed)
     centres = np.linalg.qr(generator.standard_normal((d, d)))[0][:k]
@@ -137,7 +139,9 @@ def test_the_summary_counts_the_pool_and_measures_as_a_loop_would(tmp_path: Path
         assert summary["documents"][i].as_py() == len(mine)
         assert summary["sum_distance"][i].as_py() == pytest.approx(mine.sum())
         assert summary["mean_distance"][i].as_py() == pytest.approx(mine.mean())
-        loop = [1 - float(centroids[i].astype(float) @ centroids[j].astype(float)) for j in range(8) if j != i]
+        loop = [
+            1 - float(centroids[i].astype(float) @ centroids[j].astype(float)) for j in range(8) if j != i
+        ]
         assert summary["diversity"][i].as_py() == pytest.approx(np.mean(loop), abs=1e-6)
     mark = json.loads((corpus.folder / "f.json").read_text())
     assert mark == {"fingerprint": fingerprint(centroids), "clusters": 8, "documents": 600}

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from winnow.embed import BLOCK, Encoder, batches, blocks, embed_shard, main, native_bfloat16
 from winnow.stage import InputError, canonical
 
@@ -20,7 +19,20 @@ ROOT = Path(__file__).parents[2]
 SPEC = {"pooling": "mean", "prefix": "", "precision": "float32",
         **yaml.safe_load((ROOT / "config/encoders.yaml").read_text())["encoders"]["minilm"],
         "max_tokens": 32}  # fmt: skip
-WORDS = "river stone engine quiet market sugar theorem violin harbour protein window glacier".split()
+WORDS = [
+    "river",
+    "stone",
+    "engine",
+    "quiet",
+    "market",
+    "sugar",
+    "theorem",
+    "violin",
+    "harbour",
+    "protein",
+    "window",
+    "glacier",
+]
 
 
 def texts(rows: int, seed: int = 0) -> list[str]:
@@ -130,7 +142,10 @@ def test_padding_changes_no_vector_beyond_rounding(encoder: Encoder) -> None:
     ("change", "message"),
     [
         ({"source": {**SPEC["source"], "sha256": "0" * 64}}, "the config wants 0000"),
-        ({"source": {"package": "no-such-weights", "sha256": "0" * 64}}, "'no-such-weights' is not installed"),
+        (
+            {"source": {"package": "no-such-weights", "sha256": "0" * 64}},
+            "'no-such-weights' is not installed",
+        ),
         ({"source": {"package": "pyarrow", "sha256": "0" * 64}}, "'pyarrow' holds no model.safetensors"),
         ({"source": {"hub": "no/such", "revision": "0" * 40}}, "is not in the Hub cache"),
         ({"max_tokens": 513}, "max_tokens 513 is beyond the 512 positions"),
@@ -171,14 +186,17 @@ def test_bfloat16_is_detected_never_assumed(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "forced", [{"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, {"ATEN_CPU_CAPABILITY": "default"}]
+    "forced",
+    [{"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, {"ATEN_CPU_CAPABILITY": "default"}],
 )
 def test_clusters_agree_across_instruction_sets(forced: dict, tmp_path: Path) -> None:
-    from winnow.cluster import assign, fit
+    from winnow.cluster import fit
 
     documents = write(tmp_path / "d.parquet", np.arange(2000), texts(2000))
     pq.write_table(pa.table({"doc": pa.array([], pa.int64())}), tmp_path / "heldout.parquet")
-    environment = {k: v for k, v in os.environ.items() if k not in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
+    }
     for name, extra in (("a", {}), ("b", forced)):
         subprocess.run(
             [sys.executable, "-m", "winnow.embed", "--documents", documents, "--out", tmp_path / f"{name}.npy",

@@ -31,7 +31,10 @@ def test_files_of_any_editor_are_read(tmp_path: Path, end: str, mark: str) -> No
     [
         ("", "line 1: must be '# clustering 0123456789abcdef'"),
         ("cluster\treason\n", "line 1: must be"),
-        ("# clustering fedcba\n", "line 1: was written for clustering fedcba, this clustering is 0123456789abcdef"),
+        (
+            "# clustering fedcba\n",
+            "line 1: was written for clustering fedcba, this clustering is 0123456789abcdef",
+        ),
         (FIRST + "1 spam\n", "line 2: wanted 'cluster<TAB>reason'"),
         (FIRST + "1\t \n", "line 2: wanted 'cluster<TAB>reason'"),
         (FIRST + "4\tspam\n", "line 2: cluster '4' is not in 0 to 3"),

@@ -35,7 +35,11 @@ def test_keys_of_a_document_do_not_depend_on_the_others() -> None:
 
 
 def test_draws_of_earlier_versions_are_drawn_again() -> None:
-    assert [int(k) for k in keys("draw", 0, np.array([0, 1, 2]))] == [3581397828685154663, 8409187714054101832, 2882366874439920030]
+    assert [int(k) for k in keys("draw", 0, np.array([0, 1, 2]))] == [
+        3581397828685154663,
+        8409187714054101832,
+        2882366874439920030,
+    ]
     assert int(keys("heldout", 42, np.array([134_318_120]))[0]) == 18345694646701700983
 
 

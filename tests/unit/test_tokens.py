@@ -12,7 +12,13 @@ from tokenizers import Tokenizer
 from winnow.stage import InputError, canonical
 from winnow.tokens import END, pack, pool_texts, train
 
-TEXTS = ["The cat sat.", "é 語 🎻\n\ttabs", "x" * 5000, f"an {END} inside", *(f"story {i} of the sea" for i in range(300))]
+TEXTS = [
+    "The cat sat.",
+    "é 語 🎻\n\ttabs",
+    "x" * 5000,
+    f"an {END} inside",
+    *(f"story {i} of the sea" for i in range(300)),
+]
 
 
 def documents(folder: Path, pieces: int) -> list[Path]:
@@ -20,7 +26,9 @@ def documents(folder: Path, pieces: int) -> list[Path]:
     paths = []
     for i, rows in enumerate(np.array_split(np.arange(len(TEXTS)), pieces)):
         paths.append(folder / f"{i}.parquet")
-        pq.write_table(pa.table({"doc": pa.array(rows, pa.int64()), "text": [TEXTS[r] for r in rows]}), paths[-1])
+        pq.write_table(
+            pa.table({"doc": pa.array(rows, pa.int64()), "text": [TEXTS[r] for r in rows]}), paths[-1]
+        )
     return paths
 
 

@@ -19,7 +19,15 @@ from winnow.train import main, rate_at, rows_of_step
 RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
           "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
           "checkpoint_minutes": 1e-9, "precision": "float32"}  # fmt: skip
-MODEL = {"kind": "language-model", "layers": 1, "width": 16, "heads": 2, "sequence": 16, "tokenizer": "t", "recipe": "r"}
+MODEL = {
+    "kind": "language-model",
+    "layers": 1,
+    "width": 16,
+    "heads": 2,
+    "sequence": 16,
+    "tokenizer": "t",
+    "recipe": "r",
+}
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.floats(0, 1))
@@ -52,7 +60,13 @@ class Run:
         (folder / "manifest.json").write_text(json.dumps({"ids": {"corpus": "toy", "data_seed": 0}}))
 
     def arguments(self, out: str, **recipe: float) -> dict:
-        spec = {"model": MODEL, "recipe": {**RECIPE, **recipe}, "training_seed": 1, "names": {"model": "m"}, "base": None}
+        spec = {
+            "model": MODEL,
+            "recipe": {**RECIPE, **recipe},
+            "training_seed": 1,
+            "names": {"model": "m"},
+            "base": None,
+        }
         return {"subset": self.folder / "manifest.json", "spec": canonical(spec),
                 "out": self.folder / out / "manifest.json", "tokens": [self.folder / "t.npy"],
                 "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer], "threads": 1}  # fmt: skip
@@ -61,7 +75,9 @@ class Run:
         line = [sys.executable, "-m", "winnow.train"]
         for key, value in self.arguments(out, **recipe).items():
             line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
-        return subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return subprocess.Popen(
+            line, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
 
     def wait_for_checkpoint(self, out: str, process: subprocess.Popen) -> None:
         while not (self.folder / out / "state" / "checkpoint.safetensors").exists():
@@ -111,7 +127,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(undisturbed: Run) -> N
     assert one == other
 
 
-def test_a_terminated_run_keeps_its_state_and_says_so(undisturbed: Run, capsys: pytest.CaptureFixture) -> None:
+def test_a_terminated_run_keeps_its_state_and_says_so(
+    undisturbed: Run, capsys: pytest.CaptureFixture
+) -> None:
     process = undisturbed.start("stopped", steps=100_000)
     undisturbed.wait_for_checkpoint("stopped", process)
     process.send_signal(signal.SIGTERM)

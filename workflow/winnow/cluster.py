@@ -21,9 +21,10 @@ from winnow.keys import keys
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
 
 STAGE_VERSION = 2
-ROWS = 65536
+ROWS = 8192  # of a block: its vectors and products stay in the cache
 START = 32  # points a centroid on which starts are tried
-TOLERANCE = 2e-4  # gain in mean cosine below which an iteration is the last
+GROWTH = 4
+TOLERANCE = 1e-4  # gain in mean cosine below which an iteration is the last
 
 
 def spherical_kmeans(
@@ -32,23 +33,26 @@ def spherical_kmeans(
     """Centroids by spherical k-means.
 
     `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is k-means++
-    on cosine distance (Arthur and Vassilvitskii 2007) and `iterations` Lloyd iterations on 32 points a
-    centroid, drawn from `points`; the start of the best mean cosine goes on over all points.
-    An empty cluster takes the point farthest from its centroid.
+    on cosine distance (Arthur and Vassilvitskii 2007) and Lloyd iterations on 32 points a centroid, drawn
+    from `points`; the start of the best mean cosine goes on over four times as many (GROWTH), and so on to all.
+    An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
     Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
     """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
+    size = min(START * k, len(points))
     starts = []
     for _ in range(restarts):
-        drawn = torch.randperm(len(points), generator=generator)[: START * k].sort().values
-        part = points[drawn.to(points.device)]
+        order = torch.randperm(len(points), generator=generator).to(points.device)
+        part = points[order[:size].sort().values]
         start = _plus_plus(part.float(), k, generator)
-        starts.append(_lloyd(part, start, iterations))
-    centroids, cosine = max(starts, key=lambda start: start[1])
-    if len(points) > START * k:
-        centroids, cosine = _lloyd(points, centroids, iterations, progress)
+        starts.append((*_lloyd(part, start, iterations), order))
+    centroids, cosine, order = max(starts, key=lambda start: start[1])
+    while size < len(points):
+        size = min(GROWTH * size, len(points))
+        part = points[order[:size].sort().values] if size < len(points) else points
+        centroids, cosine = _lloyd(part, centroids, iterations, progress)
     return centroids, cosine
 
 

@@ -77,9 +77,7 @@ def _pack_weights(model: Any) -> None:
             super().__init__()
             self.activation = activation
             self.bias = linear.bias
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(
-                linear.weight.detach(), BATCH_TOKENS["cpu"]
-            )
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), BATCH_TOKENS["cpu"])
 
         def forward(self, x: Any) -> Any:
             return torch.ops.mkldnn._linear_pointwise(

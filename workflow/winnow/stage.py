@@ -129,9 +129,13 @@ def say(line: str) -> None:
 
 def disk_full(error: BaseException) -> bool:
     """Whether a write failed for want of space (or quota). Arrow and safetensors tell it in words only."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
-    return "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+    return (
+        "No space left on device" in str(error)
+        or "Disk quota exceeded" in str(error)
+        or "File too large" in str(error)
+    )
 
 
 def run(*commands: Callable[..., None]) -> None:

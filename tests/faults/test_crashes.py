@@ -1,0 +1,170 @@
+"""A stage killed at any point, or out of disk: nothing partial under a final name, then the same bytes."""
+
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from winnow.stage import canonical
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+WORDS = [
+    "river",
+    "stone",
+    "engine",
+    "quiet",
+    "market",
+    "sugar",
+    "theorem",
+    "violin",
+    "harbour",
+    "protein",
+    "window",
+    "glacier",
+]
+ENCODER = {"pooling": "mean", "prefix": "", "precision": "float32",
+           **yaml.safe_load((ROOT / "config/encoders.yaml").read_text())["encoders"]["minilm"],
+           "max_tokens": 16}  # fmt: skip
+CLUSTERING = {
+    "encoder": "m",
+    "method": "kmeans",
+    "k": 5,
+    "seed": 0,
+    "points_per_centroid": 100,
+    "iterations": 10,
+    "restarts": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from winnow.tokens import train
+
+    folder = tmp_path_factory.mktemp("inputs")
+    generator = np.random.default_rng(0)
+    rows = [" ".join(generator.choice(WORDS, 8)) for _ in range(4000)]
+    (folder / "toy.jsonl").write_text("".join(f'{{"text": "{row}"}}\n' for row in rows))
+    doc = pa.array(range(4000), pa.int64())
+    pq.write_table(pa.table({"doc": doc, "text": rows}), folder / "d.parquet")
+    pq.write_table(pa.table({"doc": doc[:200], "text": rows[:200]}), folder / "few.parquet")
+    vectors = generator.standard_normal((4000, 64))
+    np.save(folder / "e.npy", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16))
+    c = vectors[:5] / np.linalg.norm(vectors[:5], axis=1, keepdims=True)
+    np.save(folder / "c.npy", c.astype(np.float32))
+    pq.write_table(
+        pa.table({"doc": pa.array([], pa.int64()), "role": pa.array([], pa.string())}), folder / "h.parquet"
+    )
+    train(documents=[folder / "d.parquet"], heldout=folder / "h.parquet", out=folder / "tokenizer.json",
+          spec=canonical({"tokenizer": {"vocabulary": 300, "documents": 500, "seed": 0}}))  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", *stage("documents index", folder, folder)], check=True, env=ENVIRONMENT
+    )
+    return folder
+
+
+CORPUS = {"source": {"files": ["toy.jsonl"]}, "text": "text", "label": None, "meta": [], "shards": 1}
+
+
+def stage(name: str, i: Path, o: Path) -> list[str]:
+    """The command line of a stage that reads folder `i` and writes folder `o`."""
+    line = {
+        "documents index": ["--spec", canonical({"corpus": CORPUS}), "--files", i / "toy.jsonl", "--out", o / "source.json"],
+        "documents write": ["--spec", canonical({"corpus": CORPUS}), "--source", i / "source.json", "--shard", "0", "--shards", "1",
+                            "--out", o / "documents.parquet"],
+        "embed": ["--documents", i / "few.parquet", "--spec", canonical({"encoder": ENCODER}), "--out", o / "e.npy"],
+        "cluster fit": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--heldout", i / "h.parquet",
+                        "--spec", canonical({"clustering": CLUSTERING}), "--out", o / "c.npy"],
+        "cluster assign": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--centroids", i / "c.npy",
+                           "--out", o / "a.parquet"],
+        "tokens pack": ["--split", i / "d.parquet", "--tokenizer", i / "tokenizer.json", "--out", o / "t.npy",
+                        "--meta", o / "t.json"],
+    }[name]  # fmt: skip
+    module, *command = name.split()
+    return [f"winnow.{module}", *command, *map(str, line)]
+
+
+STAGES = ["documents write", "embed", "cluster fit", "cluster assign", "tokens pack"]
+
+
+def finals(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_killed_stage_leaves_nothing_partial_and_runs_again_to_the_same_bytes(
+    name: str, inputs: Path, tmp_path: Path
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    whole.mkdir()
+    out.mkdir()
+    began = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", *stage(name, inputs, whole)], check=True, env=ENVIRONMENT, capture_output=True
+    )
+    took = time.monotonic() - began
+    expected = finals(whole)
+    chance = random.Random(name)
+    for share in (chance.uniform(0.3, 0.6), chance.uniform(0.6, 0.8), chance.uniform(0.8, 1.0)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", *stage(name, inputs, out)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
+        )
+        time.sleep(share * took)
+        process.kill()
+        process.wait()
+        for file, data in finals(out).items():
+            assert data == expected[file]
+    subprocess.run(
+        [sys.executable, "-m", *stage(name, inputs, out)], check=True, env=ENVIRONMENT, capture_output=True
+    )
+    assert finals(out) == expected
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path):
+    """A file system of 24 KiB. Needs the right to mount; skips elsewhere."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", folder], capture_output=True
+        ).returncode
+    ):
+        pytest.skip("cannot mount a tmpfs here: not root, or no such right")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("name", ["documents write", "embed", "cluster assign", "tokens pack"])
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: Path, full_disk: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *stage(name, inputs, full_disk)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: no space left on the disk while writing")
+    assert list(full_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["documents write", "cluster assign", "tokens pack"])
+def test_a_limit_on_file_size_is_told_like_a_full_disk(name: str, inputs: Path, tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    done = subprocess.run([sys.executable, "-m", *stage(name, inputs, tmp_path)], env=ENVIRONMENT,
+                          capture_output=True, text=True, preexec_fn=limit)  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
