@@ -96,8 +96,10 @@ class Lookup:
     def _shard(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         if i not in self._loaded:
             doc, values = self._read(self.paths[i])
-            order = np.argsort(doc, kind="stable")
-            self._loaded[i] = (doc[order], values[order])
+            if not (doc[1:] > doc[:-1]).all():
+                order = np.argsort(doc, kind="stable")
+                doc, values = doc[order], values[order]
+            self._loaded[i] = (doc, values)
         return self._loaded[i]
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
