@@ -1,5 +1,6 @@
 """Clusters: found where they are, the same each time, never fitted on held-out documents."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Corpus:
         pq.write_table(pa.table({"doc": self.removed, "role": ["heldout"] * len(self.removed)}), self.heldout)
         self.documents, self.embeddings = [], []
         cuts = [0, *np.linspace(0, rows, pieces - 1).astype(int).tolist(), rows] if pieces > 1 else [0, rows]
-        for i, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for i, (a, b) in enumerate(itertools.pairwise(cuts)):
             self.documents.append(self.folder / f"d{i}.parquet")
             self.embeddings.append(self.folder / f"e{i}.npy")
             pq.write_table(pa.table({"doc": pa.array(self.doc[a:b], pa.int64())}), self.documents[-1])
