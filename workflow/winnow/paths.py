@@ -40,6 +40,8 @@ def expand(patterns: Iterable[str]) -> list[str]:
             found = [expanded] if os.path.isfile(expanded) else []
         if not found:
             seen = f" (read as {expanded})" if expanded != pattern else ""
-            raise InputError(f"{pattern}: no file there{seen}; give an existing path or glob, seen from {os.getcwd()}")
+            raise InputError(
+                f"{pattern}: no file there{seen}; give an existing path or glob, seen from {os.getcwd()}"
+            )
         paths.update(dict.fromkeys(found))
     return list(paths)

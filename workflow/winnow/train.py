@@ -391,9 +391,7 @@ def main(
             raise InputError("a classifier needs --documents")
         check_definition("encoder", settings["base"], where="--spec base")
         split = subset.parent / "train.parquet"
-        task = Classifier(
-            model, settings["base"], split, count_labels(documents), device, autocast
-        )
+        task = Classifier(model, settings["base"], split, count_labels(documents), device, autocast)
         folder, inputs = task.folder, canonical(below)
     identity = canonical([settings, inputs, STAGE_VERSION])
     state = State(out.parent / "state", hashlib.sha256(identity.encode()).hexdigest())
