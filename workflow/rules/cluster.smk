@@ -17,7 +17,7 @@ rule fit_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(8000),
         runtime=240,
@@ -55,7 +55,7 @@ rule assign_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: 4
+    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
         runtime=60,
@@ -94,7 +94,7 @@ rule fit_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(16000),
         runtime=lambda wildcards, attempt: 480 * attempt,
@@ -135,7 +135,7 @@ rule assign_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: 4
+    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
         runtime=120,

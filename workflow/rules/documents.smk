@@ -73,7 +73,7 @@ rule index_source:
         f"{R}/timings/index_source/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 2
+    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(2000),
         runtime=240,
@@ -105,7 +105,7 @@ rule write_documents:
         f"{R}/timings/write_documents/{{corpus}}/{{shard}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 2
+    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
         runtime=240,

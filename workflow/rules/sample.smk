@@ -63,7 +63,7 @@ rule write_subset:
         f"{R}/timings/write_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 2
+    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
         runtime=240,

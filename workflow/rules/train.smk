@@ -16,7 +16,7 @@ rule train_tokenizer:
         f"{R}/timings/train_tokenizer/{{corpus}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 4
+    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(8000),
         runtime=120,
@@ -49,7 +49,7 @@ rule tokenize_subset:
         f"{R}/timings/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 4
+    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
         runtime=120,

@@ -138,8 +138,8 @@ _VENDORED = r"_vendor/|_distutils/"
 TAKES = (
     Take("python-source", "absl-py anyio attrs click datasets fsspec huggingface-hub jinja2 jsonschema joblib rich requests"
          " snakemake traitlets tqdm pydantic pygments docutils setuptools lm-eval evaluate formulaic nbformat"
-         " gitpython urllib3 narwhals transformers typer cyclopts", r"\.py$", _code, 26, 2, not_paths=f"{_TESTS}|{_VENDORED}"),
-    Take("docstrings", "sympy mpmath nltk more-itertools patsy transformers umap-learn", r"\.py$", _docstrings, 100, 3, not_paths=_TESTS),
+         " gitpython urllib3 narwhals transformers typer cyclopts", r"\.py$", _code, 18, 2, not_paths=f"{_TESTS}|{_VENDORED}"),
+    Take("docstrings", "sympy mpmath nltk more-itertools patsy transformers umap-learn", r"\.py$", _docstrings, 75, 3, not_paths=_TESTS),
     Take("documentation", "lm-eval", r"\.md$", _sections, 260, 3),
     Take("documentation", "snakemake docutils huggingface-hub pyparsing", r"\.(md|rst|txt)$", _paragraphs, 20, 6,
          not_paths=r"dist-info|include/"),
@@ -150,7 +150,7 @@ TAKES = (
     Take("changelogs", "attrs formulaic gitpython lm-eval mpmath pydantic pytz sacrebleu tqdm tabulate more-itertools"
          " portalocker umap-learn cyclopts", r"dist-info/METADATA$", _changelog, 40, 40, longest=1200, part="changelog."),
     Take("tests", "sympy nltk joblib", r"(^|/)tests?/.*\.(py|doctest)$", _code, 130, 2),
-    Take("task-configs", "lm-eval", r"(\.yaml|_yaml)$", _paragraphs, 320, 1, 2, longest=1600),
+    Take("task-configs", "lm-eval", r"(\.yaml|_yaml)$", _paragraphs, 280, 1, 2, longest=1600),
     Take("licences", "absl-py anyio attrs click cyclopts docutils formulaic fsspec gitpython joblib jinja2 jsonschema"
          " lm-eval markdown-it-py mpmath narwhals nltk patsy pulp pydantic pygments pytz requests rich"
          " sacrebleu setuptools snakemake sympy tqdm traitlets transformers typing-extensions tzdata urllib3",
