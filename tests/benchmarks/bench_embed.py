@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-
 from winnow.embed import BLOCK, Encoder, native_bfloat16
 from winnow.weights import weights_folder
 
@@ -58,7 +57,9 @@ def main(count: int = 1000, rounds: int = 2) -> None:
             best[name] = min(best.get(name, 1e9), time.perf_counter() - start)
     reference = vectors["peer"] / np.linalg.norm(vectors["peer"], axis=1, keepdims=True)
     for name, seconds in best.items():
-        cosine = float((vectors[name].astype(np.float64) * reference).sum(1).mean()) if name != "peer" else 1.0
+        cosine = (
+            float((vectors[name].astype(np.float64) * reference).sum(1).mean()) if name != "peer" else 1.0
+        )
         print(f"{name:9s} {len(texts) / seconds:7.1f} documents/s  {flops / seconds / 1e9:6.0f} GFLOP/s  "
               f"ratio {best['peer'] / seconds:.2f}  mean cosine {cosine:.6f}")  # fmt: skip
 

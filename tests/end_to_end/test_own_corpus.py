@@ -11,7 +11,23 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-WORDS = "river stone market winter engine letter garden signal bridge paper copper forest harbour ledger violin".split()
+WORDS = [
+    "river",
+    "stone",
+    "market",
+    "winter",
+    "engine",
+    "letter",
+    "garden",
+    "signal",
+    "bridge",
+    "paper",
+    "copper",
+    "forest",
+    "harbour",
+    "ledger",
+    "violin",
+]
 
 
 @pytest.fixture
@@ -24,13 +40,21 @@ def clone(root, tmp_path) -> Path:
         for i in range(2000):
             text = " ".join(WORDS[(i * 7 + j * (1 + i % 5)) % len(WORDS)] for j in range(40)) + f" {i}."
             out.write(json.dumps({"text": text, "domain": "even" if i % 2 else "odd"}) + "\n")
-    example = re.search(r"```yaml\n(corpora:.*?)```", (root / "README.md").read_text(), flags=re.DOTALL).group(1)
+    example = re.search(
+        r"```yaml\n(corpora:.*?)```", (root / "README.md").read_text(), flags=re.DOTALL
+    ).group(1)
     (tmp_path / "my.yaml").write_text(example.replace("*.jsonl.gz", "*.jsonl"))
     return tmp_path
 
 
 def test_a_stranger_runs_a_corpus_of_their_own(clone):
-    command = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local", "--configfile", "my.yaml"]
+    command = [
+        str(Path(sys.executable).parent / "snakemake"),
+        "--profile",
+        "profiles/local",
+        "--configfile",
+        "my.yaml",
+    ]
     for extra in (["-n"], []):
         done = subprocess.run([*command, *extra], cwd=clone, env=os.environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

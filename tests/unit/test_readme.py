@@ -36,5 +36,7 @@ def test_pages_that_the_readme_links_are_there(root: Path):
 def test_environment_files_pin_what_the_lock_pins(root: Path):
     lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", (root / "lock.txt").read_text(), flags=re.MULTILINE))
     for file in [*(root / "envs").glob("*.yaml"), *root.glob("requirements*.txt")]:
-        for name, version in re.findall(r"^[ -]*([a-z0-9-]+)==([^\s]+)", file.read_text(), flags=re.MULTILINE):
+        for name, version in re.findall(
+            r"^[ -]*([a-z0-9-]+)==([^\s]+)", file.read_text(), flags=re.MULTILINE
+        ):
             assert lock[name] == version, f"{file.name}: {name}"

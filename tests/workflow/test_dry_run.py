@@ -32,6 +32,7 @@ DEFAULT = {
     "build_heldout_benchmark": 5,
     "build_grammar_benchmark": 1,
     "evaluate_model": 18,
+    "compare_samplers": 3,
     "compare_arms": 3,
 }
 MINIPILE = {
@@ -54,6 +55,7 @@ MINIPILE = {
     "mirror_benchmark": 7,
     "build_heldout_benchmark": 1,
     "evaluate_model": 81,
+    "compare_samplers": 1,
     "compare_arms": 3,
 }
 SST2 = {
@@ -71,6 +73,7 @@ SST2 = {
     "train_model": 60,
     "build_heldout_benchmark": 1,
     "evaluate_model": 60,
+    "compare_samplers": 1,
     "compare_arms": 2,
 }
 TINYSTORIES = {
@@ -90,6 +93,7 @@ TINYSTORIES = {
     "train_model": 21,
     "build_heldout_benchmark": 2,
     "evaluate_model": 21,
+    "compare_samplers": 1,
     "compare_arms": 1,
 }
 

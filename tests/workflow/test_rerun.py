@@ -95,10 +95,16 @@ TOY: Config = {
 
 # Jobs by rule. Of three arms of notes, two draw from clusters; of two of films, one.
 NOTES_MODELS = Counter(train_model=3, evaluate_model=3, compare_arms=1)
-NOTES_DRAWS = NOTES_MODELS + Counter(draw_sample=3, write_subset=3, tokenize_subset=3)
-NOTES_TOKENIZER = NOTES_MODELS + Counter(train_tokenizer=1, tokenize_subset=3)
+NOTES_DRAWS = NOTES_MODELS + Counter(draw_sample=3, write_subset=3, tokenize_subset=3, compare_samplers=1)
+NOTES_TOKENIZER = NOTES_MODELS + Counter(train_tokenizer=1, tokenize_subset=3, compare_samplers=1)
 NOTES_CLUSTERED_DRAWS = Counter(
-    draw_sample=2, write_subset=2, tokenize_subset=2, train_model=2, evaluate_model=2, compare_arms=1
+    draw_sample=2,
+    write_subset=2,
+    tokenize_subset=2,
+    train_model=2,
+    evaluate_model=2,
+    compare_arms=1,
+    compare_samplers=1,
 )
 NOTES_EXCLUSIONS = NOTES_CLUSTERED_DRAWS + Counter(exclude_clusters=1)
 NOTES_CLUSTERS = NOTES_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=2, summarise_clusters=1)
@@ -108,11 +114,13 @@ NOTES_HELDOUT = (
     + Counter(fit_clusters=1, assign_clusters=2, summarise_clusters=1)
 )
 NOTES_ALL = NOTES_HELDOUT + Counter(index_source=1, write_documents=2, embed_documents=2)
-FILMS_ARM = Counter(draw_sample=1, write_subset=1, train_model=1, evaluate_model=1, compare_arms=1)
+FILMS_ARM = Counter(
+    draw_sample=1, write_subset=1, train_model=1, evaluate_model=1, compare_arms=1, compare_samplers=1
+)
 FILMS_EXCLUSIONS = FILMS_ARM + Counter(exclude_clusters=1)
 FILMS_CLUSTERS = FILMS_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=1, summarise_clusters=1)
 FILMS_MODELS = Counter(train_model=2, evaluate_model=2, compare_arms=1)
-FILMS_DRAWS = FILMS_MODELS + Counter(draw_sample=2, write_subset=2)
+FILMS_DRAWS = FILMS_MODELS + Counter(draw_sample=2, write_subset=2, compare_samplers=1)
 FILMS_HELDOUT = (
     FILMS_DRAWS
     + Counter(hold_out=1, build_heldout_benchmark=1, fit_clusters=1, assign_clusters=1)
@@ -151,7 +159,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     "deduplicate": (put(True, "corpora", "notes", "deduplicate"), NOTES_HELDOUT),
     "group": (
         put(None, "corpora", "notes", "group"),
-        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1, compare_samplers=1),
     ),
     "shards": (
         put(3, "corpora", "notes", "shards"),
@@ -296,13 +304,14 @@ STAGES: dict[str, Counter[str]] = {
     "benchmarks": EVALUATE + MIRROR + Counter(build_heldout_benchmark=2, build_grammar_benchmark=1),
     "evaluate": EVALUATE,
     "compare": Counter(compare_arms=2),
+    "compare_samplers": Counter(compare_samplers=2),
     "generate": NOTHING,
     "download": NOTHING,
 }
 
 
 # Stages of rules that no arm of the toy asks for.
-NOT_IN_THE_TOY = {"score", "semdedup", "hdbscan"}
+NOT_IN_THE_TOY = {"score", "semdedup", "hdbscan", "inspection"}
 
 
 class Toy:

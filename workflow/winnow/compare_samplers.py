@@ -229,10 +229,11 @@ def _row(
     }
     for side, name in enumerate("ab"):
         draws = [pair[side] for pair in pairs]
-        documents, size = np.mean([len(d.doc) for d in draws]), np.mean([d.bytes for d in draws])
+        documents = float(np.mean([len(d.doc) for d in draws]))
+        size = float(np.mean([d.bytes for d in draws]))
         tokens = [d.tokens for d in draws if d.tokens is not None]
-        row[f"documents_{name}"], row[f"bytes_{name}"] = float(documents), float(size)
-        row[f"mean_bytes_{name}"] = float(size / max(1, documents))
+        row[f"documents_{name}"], row[f"bytes_{name}"] = documents, size
+        row[f"mean_bytes_{name}"] = size / max(1.0, documents)
         row[f"tokens_{name}"] = float(np.mean(tokens)) if tokens else None
     return row
 

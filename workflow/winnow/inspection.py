@@ -235,7 +235,7 @@ def main(
             if line and not line.startswith(("#", "cluster\t")):
                 cluster, reason = line.split("\t", 1)
                 given[int(cluster)] = reason
-    rows = []
+    rows: list[dict[str, Any]] = []
     for c in filled:
         found = measure([text[d] for d in sampled[c]])
         reasons = ([given[c]] if c in given else []) + propose(found, settings["proposals"]["thresholds"])
@@ -256,8 +256,8 @@ def main(
     writer = csv.DictWriter(table, ["cluster", "documents", *CRITERIA, "proposed"], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        line = {name: row[name] for name in ("cluster", "documents", *CRITERIA)}
-        writer.writerow(line | {"proposed": "; ".join(row["reasons"])})
+        figures = {name: row[name] for name in ("cluster", "documents", *CRITERIA)}
+        writer.writerow(figures | {"proposed": "; ".join(row["reasons"])})
     write_text(criteria, table.getvalue())
     write_text(out, page(f"{settings['name']}: its clusters", rows))
 

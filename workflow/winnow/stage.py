@@ -144,8 +144,13 @@ def run(*commands: Callable[..., None]) -> None:
     One command stands alone, several become sub-commands. An InputError, and a full disk, end the
     process with one line on stderr and exit code 1.
     """
+    import gc
+
     from cyclopts import App, Parameter
 
+    gc.set_threshold(
+        200_000, 20, 20
+    )  # heavy imports make objects that never die: a quarter of start-up was GC
     app = App(
         help=sys.modules["__main__"].__doc__,
         default_parameter=Parameter(consume_multiple=True, negative=()),

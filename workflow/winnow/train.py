@@ -105,8 +105,8 @@ class LanguageModel:
             eos_token_id=end,
             use_cache=False,
         )
-        self.model: Any = GPTNeoXForCausalLM(config)
-        self.model.to(device)
+        network: Any = GPTNeoXForCausalLM(config)
+        self.model = network.to(device)
 
     def targets(self, rows: np.ndarray) -> int:
         return len(rows) * self.sequence
@@ -384,6 +384,8 @@ def main(
 
         packed = read_json(tokens_meta[0])
         end = Tokenizer.from_file(str(tokenizer[0])).token_to_id(END)
+        if end is None:
+            raise InputError(f"{tokenizer[0]}: has no {END} token")
         task = LanguageModel(model, tokens[0], packed["vocabulary"], end, device, autocast)
         folder, inputs = tokenizer[0].parent, packed["sha256"]
     else:

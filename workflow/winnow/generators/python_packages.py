@@ -69,7 +69,7 @@ def _code(text: str) -> Iterator[str]:
         if starts and not attached:
             yield "".join(piece)
             piece = []
-        attached = bool(starts) and starts.group(1) in "@#"
+        attached = starts is not None and starts.group(1) in "@#"
         piece.append(line)
     yield "".join(piece)
 
