@@ -188,16 +188,31 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         put("divmod", "samplers", "uniform", "rounding"),
         FILMS_ARM
         + Counter(
-            draw_sample=1, write_subset=1, tokenize_subset=1, train_model=1, evaluate_model=1, compare_arms=1
+            draw_sample=1,
+            write_subset=1,
+            tokenize_subset=1,
+            train_model=1,
+            evaluate_model=1,
+            compare_arms=1,
+            compare_samplers=1,
         ),
     ),
     "one more sampler": (
         put(["random", "uniform", "nearest", "proportionate"], "experiments", 0, "samplers"),
         Counter(
-            draw_sample=1, write_subset=1, tokenize_subset=1, train_model=1, evaluate_model=1, compare_arms=1
+            draw_sample=1,
+            write_subset=1,
+            tokenize_subset=1,
+            train_model=1,
+            evaluate_model=1,
+            compare_arms=1,
+            compare_samplers=1,
         ),
     ),
-    "one sampler fewer": (put(["random", "nearest"], "experiments", 0, "samplers"), Counter(compare_arms=1)),
+    "one sampler fewer": (
+        put(["random", "nearest"], "experiments", 0, "samplers"),
+        Counter(compare_arms=1, compare_samplers=1),
+    ),
     "budget": (put(12, "budgets", "toy", "train"), NOTES_DRAWS),
     # Models
     "tokenizer": (put(301, "tokenizers", "toy", "vocabulary"), NOTES_TOKENIZER),
@@ -278,7 +293,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
             put("other", "experiments", 1, "name"),
             put(["other"], "tables", "films", "experiments"),
         ),
-        Counter(compare_arms=1),
+        Counter(compare_arms=1, compare_samplers=1),
     ),
     # What must rerun nothing
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
@@ -298,7 +313,7 @@ STAGES: dict[str, Counter[str]] = {
     "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS,
     "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS,
     "sample": NOTES_DRAWS + FILMS_DRAWS,
-    "subset": NOTES_DRAWS + FILMS_DRAWS - Counter(draw_sample=5),
+    "subset": NOTES_DRAWS + FILMS_DRAWS - Counter(draw_sample=5, compare_samplers=1),
     "tokens": NOTES_TOKENIZER,
     "train": NOTES_MODELS + FILMS_MODELS,
     "benchmarks": EVALUATE + MIRROR + Counter(build_heldout_benchmark=2, build_grammar_benchmark=1),

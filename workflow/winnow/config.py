@@ -706,7 +706,7 @@ def _check_experiment(
         where = (*path, "suites", index)
         for name in _known(config, "suites", suite, where):
             benchmark = config["benchmarks"][name]
-            labels = benchmark.get("heldout") == "labels"
+            labels = benchmark.get("heldout") == "labels" or "labelled" in benchmark
             if labels != (model["kind"] == "classifier"):
                 fit = "a classifier" if labels else "a language model"
                 raise ConfigError(
