@@ -52,12 +52,17 @@ def run(root, real_data, tmp_path_factory) -> Path:
     config["experiments"][2]["samplers"] = ["random", "proportionate"]
     config["results"] = str(folder / "results")
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local", "--nolock",
-         "--configfile", str(folder / "run.yaml"), "--report", str(folder / "report.html")],
-        cwd=root, env={**os.environ, "WINNOW_DATA": str(folder / "data")}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local", "--nolock"]
+    command += ["--configfile", str(folder / "run.yaml")]
+    for extra in ([], ["--report", str(folder / "report.html")]):
+        done = subprocess.run(
+            [*command, *extra],
+            cwd=root,
+            env={**os.environ, "WINNOW_DATA": str(folder / "data")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results"
 
 
@@ -124,5 +129,5 @@ def test_stock_tasks_keep_their_own_prompts_and_every_item_is_kept(run):
 
 def test_domains_of_the_pile_are_told_apart(run):
     table = (run / "tables/pile-real.md").read_text()
-    for domain in ("ArXiv", "Github", "C4"):
+    for domain in ("Wikipedia (en)", "Reuters-21578"):
         assert domain in table
