@@ -29,8 +29,8 @@ test: $(DEV_STAMP) ## run the fast tests
 test-all: $(DEV_STAMP) ## run every test, the slow ones too
 	@$(BIN)/python -m pytest
 
-test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA, reduced) and the README example
-	@$(BIN)/python -m pytest tests/end_to_end
+test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA), in a reduced size
+	@$(BIN)/python -m pytest -m real tests/end_to_end
 
 lint: $(DEV_STAMP) ## formatters, linters and types
 	@$(BIN)/ruff check .
