@@ -4,7 +4,7 @@ CORES ?= all
 BIN := $(CURDIR)/.venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-script-location
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local --cores $(CORES)
 
 .PHONY: help demo test test-all test-real lint format lock
@@ -42,10 +42,11 @@ lint: $(DEV_STAMP) ## formatters, linters and types
 lock: ## resolve lock.txt anew (needs uv)
 	@envs/lock.sh
 
-$(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt
-	@echo "Making .venv from lock.txt (some minutes, once)"
+$(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt envs/torch-cpu.txt
+	@echo "Making .venv from lock.txt (two minutes or more, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r envs/pip.txt
+	@test -e /dev/nvidiactl || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> /dev/null || true
 	@$(PIP) --require-hashes -c lock.txt -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -4,7 +4,7 @@
 # (its hash is added below); pip takes whichever the machine's index offers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-torch_cpu_cp311_linux_x86_64=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+torch_cpu_cp311_linux_x86_64=$(grep -o '[0-9a-f]\{64\}' envs/torch-cpu.txt)
 tmp=$(mktemp)
 uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-emit-index-url -o "$tmp" requirements-dev.txt
