@@ -54,7 +54,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [" ".join(generator.choice(WORDS, 8)) for _ in range(4000)]
     (folder / "toy.jsonl").write_text("".join(f'{{"text": "{row}"}}\n' for row in rows))
     doc = pa.array(range(4000), pa.int64())
-    pq.write_table(pa.table({"doc": doc, "text": rows}), folder / "d.parquet")
+    size = pa.array([len(row) for row in rows], pa.int32())
+    pq.write_table(pa.table({"doc": doc, "text": rows, "bytes": size}), folder / "d.parquet")
     pq.write_table(pa.table({"doc": doc[:200], "text": rows[:200]}), folder / "few.parquet")
     vectors = generator.standard_normal((4000, 64))
     np.save(folder / "e.npy", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16))
@@ -65,12 +66,20 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     train(documents=[folder / "d.parquet"], heldout=folder / "h.parquet", out=folder / "tokenizer.json",
           spec=canonical({"tokenizer": {"vocabulary": 300, "documents": 500, "seed": 0}}))  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", *stage("documents index", folder, folder)], check=True, env=ENVIRONMENT
-    )
+    for name in ("documents index", "tokens pack", "sample"):
+        subprocess.run([sys.executable, "-m", *stage(name, folder, folder)], check=True, env=ENVIRONMENT)
+    (folder / "manifest.json").write_text('{"ids": {"corpus": "toy", "data_seed": 0}}')
     return folder
 
 
+DRAW = {"ids": {"corpus": "toy", "clustering": "none", "sampler": "random", "budget": "b", "data_seed": 0},
+        "sampler": {"allocation": {"weight": "none"}}, "budget": {"train": 3000, "validation": 100}, "data_seed": 0}  # fmt: skip
+TRAINING = {
+    "model": {"kind": "language-model", "layers": 1, "width": 16, "heads": 2, "sequence": 16, "tokenizer": "t", "recipe": "r"},
+    "recipe": {"steps": 3, "batch": 4, "micro_batch": 4, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
+               "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0, "precision": "float32"},
+    "training_seed": 0, "names": {"model": "m"}, "base": None,
+}  # fmt: skip
 CORPUS = {"source": {"files": ["toy.jsonl"]}, "text": "text", "label": None, "meta": [], "shards": 1}
 
 
@@ -85,6 +94,12 @@ def stage(name: str, i: Path, o: Path) -> list[str]:
                         "--spec", canonical({"clustering": CLUSTERING}), "--out", o / "c.npy"],
         "cluster assign": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--centroids", i / "c.npy",
                            "--out", o / "a.parquet"],
+        "sample": ["--documents", i / "d.parquet", "--heldout", i / "h.parquet", "--out", o / "draw.parquet",
+                   "--spec", canonical({**DRAW, "semdedup": None})],
+        "subset": ["--draw", i / "draw.parquet", "--documents", i / "d.parquet", "--out-dir", o,
+                   "--spec", canonical({**DRAW, "corpus": CORPUS})],
+        "train": ["--subset", i / "manifest.json", "--tokens", i / "t.npy", "--tokens-meta", i / "t.json", "--tokenizer",
+                  i / "tokenizer.json", "--threads", "1", "--out", o / "manifest.json", "--spec", canonical(TRAINING)],
         "tokens pack": ["--split", i / "d.parquet", "--tokenizer", i / "tokenizer.json", "--out", o / "t.npy",
                         "--meta", o / "t.json"],
     }[name]  # fmt: skip
@@ -92,32 +107,89 @@ def stage(name: str, i: Path, o: Path) -> list[str]:
     return [f"winnow.{module}", *command, *map(str, line)]
 
 
-STAGES = ["documents write", "embed", "cluster fit", "cluster assign", "tokens pack"]
+STAGES = [
+    "documents write",
+    "embed",
+    "cluster fit",
+    "cluster assign",
+    "tokens pack",
+    "sample",
+    "subset",
+    "train",
+]
+HEAVY = ("embed", "cluster fit", "cluster assign", "train")  # several starts of torch each
+# Runs a stage and kills it just before, or just after, its n-th file gets its final name.
+KILLER = """
+import os, runpy, sys
+from pathlib import Path
+n, after, sys.argv = int(sys.argv[1]), sys.argv[2] == "after", sys.argv[3:]
+move, done = Path.replace, []
+def replace(path, target):
+    done.append(target)
+    if len(done) == n and not after:
+        os.kill(os.getpid(), 9)
+    move(path, target)
+    if len(done) == n:
+        os.kill(os.getpid(), 9)
+Path.replace = replace
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def finals(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
+    return {p.name: strip_timings(p) for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
 
 
-HEAVY = ("embed", "cluster fit", "cluster assign")  # several starts of torch each
+def strip_timings(path: Path) -> bytes:
+    return b"" if path.name == "metrics.json" else path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in STAGES],
-)
-def test_a_killed_stage_leaves_nothing_partial_and_runs_again_to_the_same_bytes(
+def run_whole(name: str, inputs: Path, out: Path) -> dict[str, bytes]:
+    out.mkdir(exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", *stage(name, inputs, out)], check=True, env=ENVIRONMENT, capture_output=True
+    )
+    return finals(out)
+
+
+def cases(marked: tuple[str, ...]) -> list:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in marked else name for name in STAGES]
+
+
+@pytest.mark.parametrize("name", cases(HEAVY))
+def test_a_stage_killed_around_any_rename_leaves_whole_files_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    whole.mkdir()
+    expected = run_whole(name, inputs, tmp_path / "whole")
+    out = tmp_path / "out"
     out.mkdir()
+    for n in range(1, len(expected) + 1):
+        for when in ("before", "after"):
+            killed = subprocess.run(
+                [sys.executable, "-c", KILLER, str(n), when, *stage(name, inputs, out)],
+                env=ENVIRONMENT,
+                capture_output=True,
+            )
+            assert killed.returncode == -9, killed.stderr
+            left = finals(out)
+            assert len(left) == n - (when == "before")
+            assert left.items() <= expected.items()
+            for path in out.iterdir():
+                if not path.name.startswith(".") and path.is_file():
+                    path.unlink()  # as Snakemake does with the outputs of a failed job
+    assert run_whole(name, inputs, out) == expected
+    assert sorted(p.name for p in out.iterdir()) == sorted(expected)
+
+
+@pytest.mark.parametrize("name", cases((*HEAVY, "tokens pack", "subset")))
+def test_a_stage_killed_at_any_time_leaves_whole_files_and_runs_again_to_the_same_bytes(
+    name: str, inputs: Path, tmp_path: Path
+) -> None:
     began = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-m", *stage(name, inputs, whole)], check=True, env=ENVIRONMENT, capture_output=True
-    )
+    expected = run_whole(name, inputs, tmp_path / "whole")
     took = time.monotonic() - began
-    expected = finals(whole)
+    out = tmp_path / "out"
+    out.mkdir()
     chance = random.Random(name)
     for share in (chance.uniform(0.3, 0.6), chance.uniform(0.6, 0.8), chance.uniform(0.8, 1.0)):
         process = subprocess.Popen(
@@ -128,10 +200,7 @@ def test_a_killed_stage_leaves_nothing_partial_and_runs_again_to_the_same_bytes(
         process.wait()
         for file, data in finals(out).items():
             assert data == expected[file]
-    subprocess.run(
-        [sys.executable, "-m", *stage(name, inputs, out)], check=True, env=ENVIRONMENT, capture_output=True
-    )
-    assert finals(out) == expected
+    assert run_whole(name, inputs, out) == expected
 
 
 @pytest.fixture
@@ -152,7 +221,13 @@ def full_disk(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "name",
-    ["documents write", pytest.param("embed", marks=pytest.mark.slow), "cluster assign", "tokens pack"],
+    [
+        "documents write",
+        "cluster assign",
+        "tokens pack",
+        "subset",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("embed", "train")),
+    ],
 )
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: Path, full_disk: Path) -> None:
     done = subprocess.run(
@@ -167,7 +242,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: P
     assert list(full_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["documents write", "cluster assign", "tokens pack"])
+@pytest.mark.parametrize("name", ["documents write", "tokens pack", "sample", "subset"])
 def test_a_limit_on_file_size_is_told_like_a_full_disk(name: str, inputs: Path, tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from winnow import compare, statistics
+from winnow import compare, render, statistics
 from winnow.stage import InputError, canonical
 
 ARMS = ("random", "uniform")
@@ -28,6 +29,7 @@ SPEC = {
         for sampler in ARMS
     },
     "suites": ["suite"],
+    "metrics": {},
 }  # fmt: skip
 
 
@@ -40,6 +42,7 @@ def write_run(
     tokens: int = 1000,
     items: int = 200,
     classifier: bool = False,
+    subset: str = "",
 ) -> tuple[Path, Path, Path]:
     """A synthetic run: (results.json, the subset's manifest, the model's manifest)."""
     ids = {**SPEC["arms"][f"exp/{sampler}"], "data_seed": data_seed, "training_seed": training_seed}
@@ -63,7 +66,15 @@ def write_run(
     tasks = {"cloze": {"acc": 0.5, **({"f1": 0.5} if classifier else {})}}
     (path / "results.json").write_text(json.dumps({"ids": {**ids, "suite": "suite"}, "tasks": tasks}))
     below = {key: value for key, value in ids.items() if key not in ("model", "training_seed")}
-    (path / "subset.json").write_text(json.dumps({"ids": below, "counts": {"train": 50}}))
+    (path / "subset.json").write_text(
+        json.dumps(
+            {
+                "ids": below,
+                "counts": {"splits": {"train": {"documents": 50}}},
+                "sha256": {"train.parquet": subset or f"{sampler}{data_seed}"},
+            }
+        )
+    )
     (path / "manifest.json").write_text(json.dumps({"ids": ids, "training_tokens": tokens}))
     return path / "results.json", path / "subset.json", path / "manifest.json"
 
@@ -146,6 +157,44 @@ def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
     assert row["p"] is None
     assert row["interval"] == "items"
     assert row["ci_low"] < row["effect"] < row["ci_high"]
+
+
+def test_copies_of_one_run_are_no_seeds(tmp_path):
+    """A sampler without chance draws the same documents with every data seed."""
+    runs = [write_run(tmp_path, "random", seed) for seed in range(4)]
+    runs += [write_run(tmp_path, "uniform", seed, better=1.0, subset="same") for seed in range(4)]
+    rows = rows_of(runs)
+    row = row_of(rows, benchmark="cloze")
+    assert (row["seeds"], row["p"], row["verdict"]) == (4, None, "too little data")
+    assert any("they count as 1" in note for note in row["notes"])
+    assert any("they count as 1" in note for note in render.warnings_of(rows))
+
+
+def test_one_subset_with_a_training_seed_a_draw_is_as_many_runs(tmp_path):
+    runs = [write_run(tmp_path, "random", seed, seed) for seed in range(4)]
+    runs += [write_run(tmp_path, "uniform", seed, seed, better=1.0, subset="same") for seed in range(4)]
+    row = row_of(rows_of(runs), benchmark="cloze")
+    assert (row["training_seeds"], row["verdict"]) == (4, "better")
+
+
+def test_a_benchmark_shows_the_metrics_that_the_config_names(better):
+    rows = rows_of(better, {**SPEC, "metrics": {"cloze": ["acc"]}})
+    assert {row["metric"] for row in rows if row["benchmark"] == "cloze"} == {"acc"}
+    with pytest.raises(InputError, match="benchmark cloze has no metric 'acc_norm'; it has: acc"):
+        rows_of(better, {**SPEC, "metrics": {"cloze": ["acc", "acc_norm"]}})
+
+
+def test_a_run_that_lacks_a_figure_is_an_error_and_not_left_out(tmp_path):
+    runs = write_runs(tmp_path)
+    items = runs[-1][0].with_name("items.parquet")
+    table = pq.read_table(items)
+    pq.write_table(table.filter(pc.not_equal(table["benchmark"], "cloze")), items)
+    with pytest.raises(InputError, match=r"seed2-0/results\.json: has no acc of cloze, which other runs"):
+        rows_of(runs)
+
+
+def test_the_documents_of_a_subset_are_counted(better):
+    assert row_of(rows_of(better), benchmark="cloze")["train_documents"] == 50
 
 
 def test_unequal_training_tokens_are_said_loudly(tmp_path):

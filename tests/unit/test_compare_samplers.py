@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.compare_samplers import DIFFER, HARDLY, NEARLY, jaccard, main, total_variation, verdict
+from winnow.compare_samplers import (
+    DIFFER,
+    HARDLY,
+    NEARLY,
+    REFERENCES,
+    Facts,
+    compare_pair,
+    jaccard,
+    limits_of,
+    main,
+    make_draw,
+    mean_of,
+    total_variation,
+    verdict,
+)
 from winnow.keys import keys
 from winnow.stage import InputError
 
@@ -106,3 +121,21 @@ def test_figures_by_hand():
     assert verdict(pair, limits) == HARDLY
     assert verdict(pair | {"jaccard": 0.05}, limits) == DIFFER
     assert verdict(pair | {"length_difference": -0.2}, limits) == DIFFER
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_two_random_arms_are_seldom_called_different(seeds):
+    generator = np.random.default_rng(3)
+    facts = Facts(np.arange(N), generator.integers(100, 1000, N), generator.integers(0, 3, N))
+    cluster = generator.integers(0, 10, N)
+
+    def draw():
+        return make_draw(np.sort(generator.choice(N, 900, replace=False)), facts, cluster)
+
+    found = []
+    for _ in range(8):
+        made = [draw() for _ in range(REFERENCES)]
+        limits = limits_of([compare_pair(*pair) for pair in itertools.combinations(made, 2)], seeds)
+        for _ in range(40):
+            found.append(verdict(mean_of([compare_pair(draw(), draw()) for _ in range(seeds)]), limits))
+    assert found.count(DIFFER) / len(found) < 0.12

@@ -150,6 +150,9 @@ BAD = [
     ("table's experiment", run(table="other"), "11: tables.mine.experiments[0]: unknown experiment 'other'; this run lists: mine"),
     ("baseline", run(baseline="best"), "11: tables.mine.baseline: 'best' is not among the arms mine/random, mine/uniform"),
     ("one arm", run(samplers="random"), "11: tables.mine.experiments: one arm (mine/random) leaves nothing to compare; add another"),
+    ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; wanted: text: owner/name'),
+    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: 'Snakefile' must be one file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"),
+    ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),
     ("two sources", "corpora: {pile-mini: {source: {files: [a.txt]}}}", "1: corpora.pile-mini.source: unknown key 'files'; known: documents, generator, seed"),
 ]  # fmt: skip
 
@@ -173,7 +176,7 @@ def test_at_least_forty_mistakes_are_tested() -> None:
 
 def test_a_good_run_is_filled_with_defaults(shipped: dict[str, Any], tmp_path: Path) -> None:
     done = resolve(shipped, run(), tmp_path)
-    assert done["experiments"][0]["training_seeds"] == [0]
+    assert done["experiments"][0]["training_seeds"] is None
     assert done["recipes"]["nano"]["final_rate"] == 0.1
     assert done["corpora"]["pile"]["source"]["files"] == ["**/*.parquet"]
     assert list(cfg.arms(done, done["experiments"][0])) == ["mine/random", "mine/uniform"]

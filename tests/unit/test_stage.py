@@ -72,6 +72,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
+def test_the_leftovers_of_a_killed_write_go_with_the_next_one_and_no_other_file_does(tmp_path: Path) -> None:
+    script = (
+        f"from winnow.stage import *\nwith atomic_path({str(tmp_path / 'a.json')!r}): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script])
+    (left,) = tmp_path.iterdir()
+    others = [tmp_path / ".a.b.12345678.json", tmp_path / ".a.12345678.npy", tmp_path / ".aa.12345678.json"]
+    for path in others:
+        path.touch()
+    write_text(tmp_path / "a.json", "whole")
+    assert not left.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.json", *others])
+
+
 def test_files_get_the_permissions_of_the_user(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "x")
     plain = tmp_path / "b"

@@ -112,10 +112,52 @@ def test_training_seeds_are_no_substitute_for_data_seeds():
     assert compare_samplers(*runs).p is None
 
 
-def test_equal_answers_are_not_distinguishable():
+def test_equal_answers_are_no_evidence():
     constant = {(seed, 0): np.repeat([0.0, 1.0], 50) for seed in range(3)}
     found = compare_samplers(constant, constant)
-    assert (found.effect, found.p, found.low, found.high) == (0.0, 1.0, 0.0, 0.0)
+    assert (found.effect, found.p, found.low, found.high) == (0.0, None, 0.0, 0.0)
+    assert found.note == "all runs equal"
+
+
+def test_seeds_that_tie_up_to_rounding_give_no_certainty():
+    generator = np.random.default_rng(12)
+    right = {(seed, 0): generator.permutation(np.repeat([0.0, 1.0], 15)) for seed in range(3)}
+    more = {(seed, 0): generator.permutation(np.repeat([0.0, 1.0], [12, 18])) for seed in range(3)}
+    runs = [
+        {key: statistics.parts("acc", v, np.full(30, 0.1)) for key, v in arm.items()} for arm in (more, right)
+    ]
+    found = compare_samplers(*runs)
+    assert found.p is None
+    assert found.note == "seeds without spread"
+    assert found.low < found.effect - 0.01
+
+
+@pytest.mark.parametrize("items", [1, 7, 19])
+def test_a_handful_of_items_gets_no_verdict(items):
+    generator = np.random.default_rng(13)
+    runs = [{(s, 0): generator.normal(size=items) for s in range(5)} for _ in range(2)]
+    assert compare_samplers(*runs).p is None
+
+
+@pytest.mark.parametrize("training_sd", [0.0, 1.5])
+def test_shared_training_seeds_keep_the_level_in_the_tail(training_sd):
+    generator = np.random.default_rng(14)
+    data, training, tables = 5, 2, 1000
+    p = []
+    for _ in range(tables):
+        arms = []
+        for _ in range(2):
+            shift = training_sd * generator.normal(size=training) / ITEMS**0.5
+            arms.append(
+                {
+                    (d, t): shift[t] + generator.normal(size=ITEMS)
+                    for d in range(data)
+                    for t in range(training)
+                }
+            )
+        p.append(compare_samplers(*arms).p)
+    assert np.mean(np.array(p) < 0.05) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / tables)
+    assert np.mean(np.array(p) < 0.001) < 0.001 + 4 * math.sqrt(0.001 / tables)
 
 
 def test_shared_training_seeds_widen_the_interval():

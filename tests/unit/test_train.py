@@ -18,7 +18,7 @@ from winnow.train import main, rate_at, rows_of_step
 
 RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
           "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
-          "checkpoint_minutes": 1e-9, "precision": "float32"}  # fmt: skip
+          "precision": "float32"}  # fmt: skip
 MODEL = {
     "kind": "language-model",
     "layers": 1,
@@ -69,7 +69,8 @@ class Run:
         }
         return {"subset": self.folder / "manifest.json", "spec": canonical(spec),
                 "out": self.folder / out / "manifest.json", "tokens": [self.folder / "t.npy"],
-                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer], "threads": 1}  # fmt: skip
+                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer], "threads": 1,
+                "checkpoint_minutes": 1e-9}  # fmt: skip
 
     def start(self, out: str, **recipe: float) -> subprocess.Popen:
         line = [sys.executable, "-m", "winnow.train"]
@@ -166,7 +167,7 @@ def test_a_classifier_learns_labels_and_opens(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "train.parquet")
     (tmp_path / "manifest.json").write_text(json.dumps({"ids": {"corpus": "toy"}}))
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"},
-            "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4, "checkpoint_minutes": 10},
+            "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4},
             "training_seed": 0, "names": {"model": "m"}, "base": base}  # fmt: skip
     main(subset=tmp_path / "manifest.json", spec=canonical(spec), out=tmp_path / "out" / "manifest.json",
          documents=[tmp_path / "train.parquet"])  # fmt: skip

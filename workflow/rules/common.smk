@@ -64,8 +64,9 @@ def spec(**settings):
     return canonical(settings)
 
 
-def version(stage):
-    return winnow_config.stage_version(stage)
+def version(*stages):
+    """STAGE_VERSION of the modules whose behaviour decides a rule's outputs."""
+    return "+".join(str(winnow_config.stage_version(stage)) for stage in stages)
 
 
 def shards(corpus):
@@ -99,9 +100,8 @@ def experiment_arms():
     """Ids of every model the run asks for: the ids of an arm with its seeds and suites."""
     for experiment in CONFIG["experiments"]:
         for ids in winnow_config.arms(CONFIG, experiment).values():
-            for data_seed in experiment["data_seeds"]:
-                for training_seed in experiment["training_seeds"]:
-                    yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
+            for data_seed, training_seed in winnow_config.runs_of(experiment):
+                yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
 
 
 def subset_manifests():
@@ -264,6 +264,11 @@ def benchmark_folder(corpus, benchmark):
     return f"{owner}/benchmarks/{benchmark}"
 
 
+def evaluated(benchmark):
+    """What an evaluation depends on: not the metrics that tables show of it."""
+    return {k: v for k, v in CONFIG["benchmarks"][benchmark].items() if k != "metrics"}
+
+
 def suite_manifests(wildcards):
     suite = CONFIG["suites"][wildcards.suite]
     return [f"{benchmark_folder(wildcards.corpus, b)}/manifest.json" for b in suite]
@@ -303,11 +308,14 @@ def table_runs(name):
     for experiment in CONFIG["experiments"]:
         if experiment["name"] in CONFIG["tables"][name]["experiments"]:
             for ids in winnow_config.arms(CONFIG, experiment).values():
-                for data_seed in experiment["data_seeds"]:
-                    for training_seed in experiment["training_seeds"]:
-                        yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment[
-                            "suites"
-                        ]
+                for data_seed, training_seed in winnow_config.runs_of(experiment):
+                    yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
+
+
+def table_metrics(name):
+    """Metrics that each benchmark of lm-eval's tasks shows; the others show all they have."""
+    benchmarks = {b for _, suites in table_runs(name) for s in suites for b in CONFIG["suites"][s]}
+    return {b: m for b in sorted(benchmarks) if (m := CONFIG["benchmarks"][b].get("metrics"))}
 
 
 def table_evaluations(wildcards):

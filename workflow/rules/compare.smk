@@ -42,6 +42,7 @@ rule compare_arms:
             table=CONFIG["tables"][wildcards.table],
             arms=table_arms(wildcards.table),
             suites=sorted({s for _, suites in table_runs(wildcards.table) for s in suites}),
+            metrics=table_metrics(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
         version=version("compare"),

@@ -203,7 +203,7 @@ rule evaluate_model:
                 training_seed=int(wildcards.training_seed),
             ),
             suite=wildcards.suite,
-            benchmarks={b: CONFIG["benchmarks"][b] for b in CONFIG["suites"][wildcards.suite]},
+            benchmarks={b: evaluated(b) for b in CONFIG["suites"][wildcards.suite]},
         ),
         benchmarks=lambda wildcards: [
             benchmark_folder(wildcards.corpus, b) for b in CONFIG["suites"][wildcards.suite]

@@ -27,7 +27,7 @@ rule draw_sample:
         runtime=60,
     params:
         spec=draw_spec,
-        version=version("sample"),
+        version=version("sample", "allocate"),
     shell:
         """
         python -m winnow.sample \

@@ -87,6 +87,7 @@ rule train_model:
         mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
         runtime=lambda wildcards, attempt: (1440 if big(wildcards.model) else 60) * attempt,
         gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        checkpoint_minutes=10,
     params:
         spec=train_spec,
         version=version("train"),
@@ -101,6 +102,7 @@ rule train_model:
             --spec {params.spec:q} \
             --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed}/{wildcards.model} \
             --threads {threads} \
+            --checkpoint-minutes {resources.checkpoint_minutes} \
             --out {output.manifest} \
             &>{log}
         """

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from winnow.stage import InputError, atomic_path, run, say
 
-STAGE_VERSION = 1
 Z = 1.96
 FIELDS = ("row", "section", "benchmark", "field", "printed", "expected", "why")
 INPUTS = ("a_value", "a_stderr", "b_value", "b_stderr")

@@ -27,7 +27,7 @@ from winnow import statistics
 from winnow.stage import InputError, atomic_path, canonical, read_json, read_spec, run, say
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 GROUPS = 20
 TOKEN_TOLERANCE = 0.01
 POWER = 0.8
@@ -36,7 +36,7 @@ ITEM_COLUMNS = ("benchmark", "task", "item", "group", "metric", "value", "weight
 
 
 def more_is_better(metric: str) -> bool:
-    """Bits per byte, perplexities and losses are better when lower; all other metrics when higher."""
+    """Where the harness does not say: bits per byte, perplexities and losses are better when lower."""
     return not any(word in metric for word in ("perplexity", "bits_per_byte", "loss"))
 
 
@@ -74,6 +74,8 @@ class Arm:
     tokens: dict[Run, int] = field(default_factory=dict)
     examples: dict[Run, int] = field(default_factory=dict)
     documents: dict[int, int] = field(default_factory=dict)
+    train_split: dict[int, str] = field(default_factory=dict)
+    higher: dict[tuple[str, str], bool] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
 
@@ -82,6 +84,23 @@ class Arm:
         """Training tokens (language models) or examples (classifiers), mean over runs."""
         amounts = self.tokens or self.examples
         return sum(amounts.values()) / len(amounts) if amounts else None
+
+    def different(self, runs: Mapping[Run, Any]) -> dict[Run, Any]:
+        """`runs` without those of a data seed that drew and trained the same as an earlier one.
+
+        A sampler that ranks without chance (nearest, entropy) draws the same documents with every data
+        seed; its runs differ by their training seeds alone, and copies of one run are no evidence.
+        """
+        kept: dict[Run, Any] = {}
+        known: set[frozenset[tuple[str, int]]] = set()
+        for seed in sorted({data for data, _ in runs}):
+            mine = [key for key in sorted(runs) if key[0] == seed]
+            subset = self.train_split.get(seed, f"unknown {seed}")
+            what = frozenset((subset, training) for _, training in mine)
+            if what not in known:
+                known.add(what)
+                kept.update((key, runs[key]) for key in mine)
+        return kept
 
 
 # -- reading ------------------------------------------------------------------------------------------
@@ -160,7 +179,9 @@ def collect(
     evaluation that no arm asked for.
     """
     arms = {name: Arm(name, ids) for name, ids in spec["arms"].items()}
+    shown = spec["metrics"]
     seen: dict[tuple[str, Run, str], Path] = {}
+    of_suite: dict[str, set[tuple[str, str]]] = {}
     contents = {path: read_json(path) for path in sorted(set(evaluations))}
     for path, results in contents.items():
         ids = _ids(path, results)
@@ -170,8 +191,26 @@ def collect(
                 f"{path}: belongs to no arm and suite of this table "
                 f"({', '.join(f'{key} {value}' for key, value in sorted(ids.items()))})"
             )
-        items = read_items(path.with_name("items.parquet"), _is_classifier(results))
+        items = {
+            (benchmark, metric): found
+            for (benchmark, metric), found in read_items(
+                path.with_name("items.parquet"), _is_classifier(results)
+            ).items()
+            if metric in shown.get(benchmark, [metric])
+        }
+        for benchmark, wanted_metrics in sorted(shown.items()):
+            found_metrics = sorted(metric for name, metric in items if name == benchmark)
+            if found_metrics and (lacking := sorted(set(wanted_metrics) - set(found_metrics))):
+                raise InputError(
+                    f"{path}: benchmark {benchmark} has no metric {lacking[0]!r}; it has: {', '.join(found_metrics)}"
+                )
         key = _run_of(ids)
+        of_suite.setdefault(ids["suite"], set()).update(items)
+        higher = {
+            (benchmark, metric): bool(up)
+            for benchmark, metrics in results.get("higher_is_better", {}).items()
+            for metric, up in metrics.items()
+        }
         for arm in wanted:
             if (arm.name, key, ids["suite"]) in seen:
                 first = seen[arm.name, key, ids["suite"]]
@@ -179,6 +218,7 @@ def collect(
             seen[arm.name, key, ids["suite"]] = path
             arm.runs.add(key)
             arm.limits.update(results.get("limits", {}))
+            arm.higher.update(higher)
             for pair, found in items.items():
                 if key not in arm.items.setdefault(pair, {}):
                     arm.items[pair][key] = found
@@ -186,12 +226,16 @@ def collect(
     for path in sorted(set(subsets)):
         manifest = read_json(path)
         ids = _ids(path, manifest)
-        count = manifest.get("counts", {}).get("train")
+        train = manifest.get("counts", {}).get("splits", {}).get("train", {})
+        digest = manifest.get("sha256", {}).get("train.parquet")
         for arm in arms.values():
             if _belongs(ids, {key: value for key, value in arm.ids.items() if key != "model"}):
                 arm.sources.append(str(path))
-                if isinstance(count, int):
-                    arm.documents[int(ids.get("data_seed") or 0)] = count
+                data_seed = int(ids.get("data_seed") or 0)
+                if "documents" in train:
+                    arm.documents[data_seed] = train["documents"]
+                if digest:
+                    arm.train_split[data_seed] = digest
     for path in sorted(set(models)):
         manifest = read_json(path)
         ids = _ids(path, manifest)
@@ -204,6 +248,12 @@ def collect(
     for arm in arms.values():
         if not arm.items:
             raise InputError(f"--spec arms: {arm.name} has no evaluation among the {len(contents)} given")
+    for (name, run_, suite), path in seen.items():
+        for pair in sorted(of_suite[suite]):
+            if run_ not in arms[name].items.get(pair, {}):
+                raise InputError(
+                    f"{path}: has no {pair[1]} of {pair[0]}, which other runs of suite {suite} have; evaluate it again"
+                )
     return arms
 
 
@@ -271,10 +321,11 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
                 row = _describe(arm, baseline, spec["name"], pair, group, selected, parts[arm.name])
                 if arm is not baseline:
                     name = f"{spec['name']}:{arm.name}:{benchmark}:{metric}:{group}"
-                    comparison = _test(
-                        unit, arm, pair, selected, parts[arm.name], parts[baseline.name], settings, name
-                    )
+                    left, right = (a.different(parts[a.name]) for a in (arm, baseline))
+                    comparison = _test(unit, arm, pair, selected, left, right, settings, name)
                     _add_test(row, comparison)
+                    if comparison is None:
+                        row["notes"].append("a figure of the arm or its baseline is not finite")
                 rows.append(row)
     _add_verdicts(rows, confidence)
     return rows
@@ -319,6 +370,14 @@ def _describe(
         notes.append("training tokens unknown")
     elif abs(arm.amount / baseline.amount - 1) > TOKEN_TOLERANCE:
         notes.append(f"TRAINING TOKENS DIFFER from the baseline's by {arm.amount / baseline.amount - 1:+.1%}")
+    distinct = len({data for data, _ in arm.different(scaled)})
+    if distinct < len(by_seed):
+        notes.append(
+            f"the same subset and training in {len(by_seed)} data seeds: they count as {distinct} "
+            "(let the training seed vary with the draw)"
+        )
+    if arm is not baseline and set(scaled) != set(baseline.items[pair]):
+        notes.append("other seeds than the baseline's: not paired")
     if benchmark in arm.limits:
         notes.append(f"first {arm.limits[benchmark]} items of each task")
     experiment, _, sampler = arm.name.rpartition("/")
@@ -331,10 +390,11 @@ def _describe(
         **{name: _plain(arm.ids.get(name)) for name in ("budget", "model")},
         "benchmark": benchmark,
         "metric": metric,
-        "better": "higher" if more_is_better(metric) else "lower",
+        "better": "higher" if arm.higher.get(pair, more_is_better(metric)) else "lower",
         "group": group,
         "figure": figure_,
         "seeds": len(by_seed),
+        "training_seeds": len({training for _, training in scaled}),
         "runs": len(scaled),
         "items": len(selected),
         "training_tokens": arm.amount if arm.tokens else None,
@@ -420,7 +480,7 @@ def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
             row["smallest_gap"] = statistics.smallest_gap(comparison, level, POWER)
             row["smallest_gap_family"] = statistics.smallest_gap(comparison, level / len(tested), POWER)
         row["verdict"] = statistics.verdict(
-            row["effect"] or 0.0, row["p_adjusted"], confidence, more_is_better(row["metric"])
+            row["effect"] or 0.0, row["p_adjusted"], confidence, row["better"] == "higher"
         )
 
 
@@ -428,7 +488,7 @@ def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
 
 COLUMNS = (
     "table", "arm", "experiment", "corpus", "clustering", "sampler", "budget", "model", "benchmark", "metric",
-    "better", "group", "figure", "seeds", "runs", "items", "training_tokens", "training_examples",
+    "better", "group", "figure", "seeds", "training_seeds", "runs", "items", "training_tokens", "training_examples",
     "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", "is_baseline", "baseline", "scale",
     *TESTED, "notes",
 )  # fmt: skip
@@ -503,12 +563,13 @@ def main(
         evaluations: results.json files, each with items.parquet beside it.
         subsets: manifest.json files of the subsets.
         models: manifest.json files of the models (training tokens).
-        spec: JSON with the keys `name`, `table`, `arms` (experiment/sampler -> ids), `suites`.
+        spec: JSON with the keys `name`, `table`, `arms` (experiment/sampler -> ids), `suites`, `metrics`
+            (which a benchmark shows, by benchmark; all of those that are not named).
         out: prefix of the files to write: .csv, .md, .tex, .html, .svg, .png, .claims.csv.
     """
     from winnow import render
 
-    settings = read_spec(spec, "name", "table", "arms", "suites")
+    settings = read_spec(spec, "name", "table", "arms", "suites", "metrics")
     arms = collect(evaluations, subsets, models, settings)
     rows = compare(arms, settings)
     tests = sum(row["p"] is not None for row in rows)

@@ -27,8 +27,10 @@ from winnow.render import STYLE
 from winnow.sample import Rows, Smallest
 from winnow.stage import InputError, Progress, read_json, read_spec, run, say, write_text
 
-STAGE_VERSION = 1
-REFERENCES = 6  # random draws; every two of them make a reference
+STAGE_VERSION = 2
+REFERENCES = 16  # random draws; every two of them make a reference
+RESAMPLES = 2000
+LEVEL = 0.05  # of two random arms, about this share are called different
 SAME = 0.9  # Jaccard from which on two draws are the same documents for all purposes
 COLUMNS = ("experiment", "a", "b", "seeds", "documents_a", "documents_b", "jaccard", "allocation_tv", "group_tv",
            "bytes_a", "bytes_b", "mean_bytes_a", "mean_bytes_b", "length_difference", "tokens_a", "tokens_b",
@@ -86,8 +88,7 @@ def compare_pair(one: Draw, other: Draw) -> dict[str, float | None]:
 
 
 def verdict(pair: dict[str, float | None], limits: dict[str, float | None]) -> str:
-    """Whether a pair differs by more than two random draws do. `limits`: the 5 % quantile of the references'
-    `jaccard`, and the 95 % quantiles of the others' sizes.
+    """Whether a pair differs by more than two random draws do. `limits`: those of `limits_of`.
 
     Draws that overlap less than random ones differ on purpose, even if their mixes are equal.
     """
@@ -112,12 +113,23 @@ def mean_of(rows: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     return out
 
 
-def limits_of(references: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
-    """What two random draws of the same size hardly exceed (jaccard: hardly fall below)."""
+def limits_of(references: Sequence[dict[str, float | None]], seeds: int) -> dict[str, float | None]:
+    """What the figures of two random arms, means over `seeds` pairs of draws, hardly exceed (jaccard: hardly
+    fall below): quantiles of means of `seeds` references chosen at random. LEVEL is shared by the figures that
+    are known (Bonferroni), for a pair differs if any of them does; the distance from their mean is that of a prediction,
+    as the mean comes of REFERENCES / 2 independent pairs."""
+    generator = np.random.default_rng(0)
+    chosen = generator.integers(0, len(references), (RESAMPLES, seeds))
+    known = {name for name in references[0] if references[0][name] is not None}
     out: dict[str, float | None] = {}
     for name in references[0]:
-        known = [abs(value) for row in references if (value := row[name]) is not None]
-        out[name] = float(np.quantile(known, 0.05 if name == "jaccard" else 0.95)) if known else None
+        if name not in known:
+            out[name] = None
+            continue
+        means = np.abs(np.array([row[name] for row in references], dtype=np.float64)[chosen].mean(1))
+        share = LEVEL / len(known)
+        limit = np.quantile(means, share if name == "jaccard" else 1 - share)
+        out[name] = float(means.mean() + (limit - means.mean()) * np.sqrt(1 + 2 * seeds / REFERENCES))
     return out
 
 
@@ -196,11 +208,18 @@ def compare(
             cluster -= cluster.min()
         made = [make_draw(doc, facts, cluster) for doc in randoms]
         references = [compare_pair(a, b) for a, b in itertools.combinations(made, 2)]
-        limits = limits_of(references)
         spread = {k: abs(v) if v is not None else None for k, v in mean_of([
             {n: None if x is None else abs(x) for n, x in r.items()} for r in references]).items()}  # fmt: skip
         rows.append(
-            _row(name, "random draw", "another random draw", 1, [(made[0], made[1])], spread, "reference")
+            _row(
+                name,
+                "random draw",
+                "another random draw",
+                1,
+                list(zip(made[::2], made[1::2], strict=True)),
+                spread,
+                "reference",
+            )
         )
         by_arm: dict[str, dict[int, Draw]] = {}
         for i in mine:
@@ -211,6 +230,7 @@ def compare(
             pairs = [(by_arm[a][s], by_arm[b][s]) for s in seeds]
             if pairs:
                 figures = mean_of([compare_pair(*pair) for pair in pairs])
+                limits = limits_of(references, len(pairs))
                 rows.append(_row(name, a, b, len(pairs), pairs, figures, verdict(figures, limits)))
     return rows
 
@@ -271,7 +291,8 @@ LEGEND = (
     "Overlap: documents of both over documents of either (Jaccard). Allocations, domains: total variation between "
     "the mixes, 0 (equal) to 1. Means over the data seeds that both arms have. The reference is two random draws of "
     "the same size, mean of absolute values; arms of one data seed share keys, so they overlap more than that. A pair "
-    "hardly differs if it overlaps at least as random draws do and no other figure is beyond the 95 % quantile of theirs."
+    "hardly differs if it overlaps at least as random draws do and no other figure is beyond theirs: of two random arms "
+    "about one in twenty is called different by any of the figures."
 )
 
 

@@ -9,6 +9,7 @@ import ast
 import copy
 import difflib
 import functools
+import glob
 import math
 import os
 import re
@@ -431,6 +432,9 @@ def _check_files(config: dict[str, Any]) -> None:
                 data = config["benchmarks"][name].get("data", {})
                 if "hub" not in data:
                     _check_paths(data.get("files", {}), ("benchmarks", name, "data", "files"))
+                    _check_rows(data.get("files", {}), ("benchmarks", name, "data", "files"))
+                labelled = config["benchmarks"][name].get("labelled", {})
+                _check_paths(labelled.get("files", []), ("benchmarks", name, "labelled", "files"))
 
 
 def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ...]) -> None:
@@ -440,6 +444,14 @@ def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ..
             expand([pattern])
         except InputError as error:
             raise ConfigError((*path, key), str(error)) from None
+
+
+def _check_rows(files: dict[str, str], path: tuple[str | int, ...]) -> None:
+    for split, name in files.items():
+        if not name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")) or glob.has_magic(name):
+            raise ConfigError(
+                (*path, split), f"{name!r} must be one file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
+            )
 
 
 def expand_files(patterns: Iterable[str], where: str) -> list[str]:
@@ -741,9 +753,21 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
         raise ConfigError(
             (*path, "experiments"), f"one arm ({found[0]}) leaves nothing to compare; add another"
         )
+    corpora = sorted({values["corpus"] for values in ids.values()})
+    if len(corpora) > 1:
+        for name in table["experiments"]:
+            for suite in experiments[name]["suites"]:
+                for benchmark in config["suites"][suite]:
+                    if "heldout" in config["benchmarks"][benchmark]:
+                        raise ConfigError(
+                            (*path, "experiments"),
+                            f"benchmark {benchmark!r} is made of each corpus's own held-out documents, so arms of "
+                            f"{' and '.join(corpora)} have no item in common; make a table for each",
+                        )
     seen: dict[str, str] = {}
     for arm, values in ids.items():
-        same = seen.setdefault(canonical(values), arm)
+        models: dict[str, Any] = {**values, "sampler": config["samplers"][values["sampler"]]}
+        same = seen.setdefault(canonical(models), arm)
         if same != arm:
             raise ConfigError(
                 (*path, "experiments"),
@@ -753,6 +777,16 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
 
 def uses_clusters(sampler: dict[str, Any]) -> bool:
     return sampler["allocation"]["weight"] != "none"
+
+
+def runs_of(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Data seed and training seed of every run of an arm. Without training seeds a draw is trained once, with
+    its own seed: what is random between two draws then includes the training."""
+    return [
+        (data_seed, training_seed)
+        for data_seed in experiment["data_seeds"]
+        for training_seed in experiment["training_seeds"] or [data_seed]
+    ]
 
 
 def arms(config: dict[str, Any], experiment: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -820,11 +854,11 @@ def key_reference() -> str:
     for key, part in top["properties"].items():
         out.append(f"| `{key}` | {wanted(part)} | {part.get('description', '')} |")
     for key, part in top["properties"].items():
-        item = part.get("additionalProperties") or part.get("items")
+        item = part if "$ref" in part else part.get("additionalProperties") or part.get("items")
         if not item or "$ref" not in item:
             continue
         definition = _deref(item)
-        path = f"{key}.NAME" if part["type"] == "object" else f"{key}, each"
+        path = key if item is part else f"{key}.NAME" if part["type"] == "object" else f"{key}, each"
         out += ["", f"### `{path}`", ""]
         if text := definition.get("description"):
             out += [f"{text}.", ""]
@@ -863,8 +897,7 @@ def check(files: list[Path], /) -> None:
         canonical([ids, d, t])
         for e in config["experiments"]
         for ids in arms(config, e).values()
-        for d in e["data_seeds"]
-        for t in e["training_seeds"]
+        for d, t in runs_of(e)
     }
     print(
         f"{len(config['experiments'])} experiments, {len(models)} models, {len(config['targets'])} tables: all right"

@@ -13,8 +13,6 @@ import json
 import logging
 import math
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from winnow.stage import (
     read_spec,
     run,
     say,
+    scratch_folder,
     write_json,
 )
 
@@ -475,17 +474,17 @@ def evaluate(*, model: Path, benchmarks: list[Path], spec: str, out_dir: Path, b
         if classifier != (manifest["kind"] == "labels"):
             raise InputError(f"benchmark {name!r} ({folder}) is of kind {manifest['kind']!r}, which a "
                              f"{'classifier' if classifier else 'language model'} ({model}) cannot be evaluated on")  # fmt: skip
-    out_dir.mkdir(parents=True, exist_ok=True)
-    for left in out_dir.glob(".cache-*"):
-        shutil.rmtree(left)
-    cache = Path(tempfile.mkdtemp(prefix=".cache-", dir=out_dir))
-    try:
+    with scratch_folder(out_dir, "cache") as cache:
         if classifier:
             rows, results = evaluate_classifier(model, found, batch_size)
         else:
             rows, results = evaluate_language_model(model, found, definitions, cache, batch_size)
-    finally:
-        shutil.rmtree(cache, ignore_errors=True)
+    for name in found:
+        if not any(row["benchmark"] == name for row in rows):
+            raise InputError(
+                f"benchmark {name!r}: lm-eval gives it no metric with one number an item, so nothing of it can be "
+                "compared; take it out of the suite"
+            )
     with atomic_path(out_dir / "items.parquet") as partial:
         pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), partial, compression="zstd")
     results["seconds"]["total"] = round(time.monotonic() - started, 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.stage import atomic_path, write_text
-from winnow.statistics import BETTER, LITTLE, SAME, WORSE
+from winnow.statistics import BETTER, FEWEST_ITEMS, FEWEST_SEEDS, LITTLE, SAME, WORSE
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -23,19 +23,24 @@ ALL = "all"
 
 
 def number(value: float | None, signed: bool = False) -> str:
-    """Four significant places for a reader; full precision is in the CSV."""
+    """Four decimals for a reader, fewer of large numbers; full precision is in the CSV."""
     if value is None:
         return ""
     if not math.isfinite(value):
         return "inf" if value > 0 else "-inf" if value < 0 else "nan"
     size = abs(value)
     places = 0 if size >= 1000 else 2 if size >= 10 else 4
+    if 0 < size < 5e-5:
+        return f"{value:{'+' if signed else ''}.0e}".replace("-", "\u2212" if signed else "-", 1)
     text = f"{value:{'+' if signed else ''},.{places}f}"
     return text.replace("-", "\u2212") if signed else text
 
 
 def probability(value: float | None) -> str:
-    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+    """Three decimals, rounded down: what is printed as 0.050 is not below it."""
+    if value is None:
+        return ""
+    return "<0.001" if value < 0.001 else f"{min(1.0, math.floor(value * 1000 + 1e-9) / 1000):.3f}"
 
 
 def label_of(row: Row, rows: Rows) -> str:
@@ -52,11 +57,13 @@ def warnings_of(rows: Rows) -> list[str]:
                 found[f"{row['arm']}: {note}"] = None
             elif note == "a figure is not finite":
                 found[f"{row['arm']}: {note} on {row['benchmark']} ({row['metric']})"] = None
-    few = sorted({row["arm"] for row in rows if row["verdict"] == LITTLE})
+            elif note.startswith("the same subset and training"):
+                found[f"{row['arm']}: {note}"] = None
+    few = sorted({r["arm"] for r in rows if any(n.endswith("data seeds") for n in r["notes"])})
     if few:
         found[
-            f"too little data for a verdict on {', '.join(few)}: at least 3 data seeds an arm are needed; "
-            "intervals marked 'items only' leave out the noise of seeds"
+            f"too little data for a verdict on {', '.join(few)}: at least {FEWEST_SEEDS} data seeds an arm are "
+            "needed; intervals marked 'items only' leave out the noise of seeds"
         ] = None
     return list(found)
 
@@ -69,22 +76,28 @@ def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
     baseline = next(row["arm"] for row in rows if row["is_baseline"])
     if settings.get("unit", "samplers") == "samplers":
         unit = (
-            "Samplers are compared: data and training seeds are the random unit, then items "
-            "(two-level variance, t tables; fewer than 3 data seeds an arm: no verdict)."
+            "Samplers are compared: seeds are the random unit, then items (two-level variance, t tables; of fewer "
+            f"than {FEWEST_SEEDS} data seeds an arm, or {FEWEST_ITEMS} items, no verdict). Clusters and scorers are "
+            "as they were fitted once: no interval holds their noise."
         )
+        trainings = {row["training_seeds"] for row in rows}
+        if trainings == {1}:
+            unit += " All models share one training seed, and the intervals hold for it."
     else:
         unit = "Models are compared, one run each, paired over items (McNemar's exact test, or sign flips)."
     family = (
         f"p is adjusted over all {tests} tests of the table (Holm). Smallest gap: the true effect found with "
-        "80 % power by one such test alone; in brackets, at the strictest level of the family."
+        "about 80 % power by one such test alone; in brackets, at the strictest level of the family."
         if tests
         else "No test was made."
     )
     return [
         f"All arms against {baseline}. Effect: arm minus baseline, of perplexity the log of the ratio. {unit}",
-        f"Intervals: {confidence:.0%}. {family}",
+        f"Intervals: {100 * confidence:g}%, each for itself; verdicts are those of the adjusted p. {family}",
         f"{MARKS[BETTER]} better, {MARKS[WORSE]} worse, {MARKS[SAME]} not distinguishable, "
-        f"{MARKS[LITTLE]} too little data. ↑ higher is better, ↓ lower is better. All figures were measured by this workflow.",
+        f"{MARKS[LITTLE]} too little data. ↑ higher is better, ↓ lower is better. "
+        "Perplexities are geometric means over runs, their spread is that of the logarithm. "
+        "All figures were measured by this workflow.",
     ]
 
 
@@ -163,7 +176,8 @@ def seeds_table(rows: Rows) -> Table | None:
     head += ["SD, data seed", "SD, training seed", "SD, rest"] if crossed else []
     body = []
     for row in shown:
-        line = [row["benchmark"], row["metric"], label_of(row, rows), str(row["seeds"]), str(row["runs"]), number(row["sd_seeds"])]  # fmt: skip
+        metric = row["metric"] + (" (log)" if row["scale"] == "log ratio" else "")
+        line = [row["benchmark"], metric, label_of(row, rows), str(row["seeds"]), str(row["runs"]), number(row["sd_seeds"])]  # fmt: skip
         if crossed:
             line += [number(row[name]) for name in ("sd_data", "sd_training", "sd_residual")]
         body.append(line)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -50,9 +52,14 @@ def read_spec(text: str, *names: str) -> dict[str, Any]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; moved onto it, synced, when the block ends well, removed otherwise."""
+    """A temporary path beside `path`; moved onto it, synced, when the block ends well, removed otherwise.
+
+    What a killed run left of the same file is removed first.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * 8}{glob.escape(path.suffix)}"):
+        stale.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     partial = Path(name)
@@ -65,6 +72,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder `.name-*` inside `parent` that goes when the block ends, and with it what a killed run left."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for stale in parent.glob(f".{name}-*"):
+        shutil.rmtree(stale)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=parent) as folder:
+        yield Path(folder)
 
 
 _UMASK = os.umask(0)

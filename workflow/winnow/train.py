@@ -35,6 +35,7 @@ from winnow.stage import (
     read_spec,
     run,
     say,
+    scratch_folder,
     write_json,
 )
 
@@ -273,7 +274,9 @@ def make_optimiser(model: Any, recipe: dict[str, Any]) -> Any:
     return torch.optim.AdamW(groups, lr=0.0, betas=tuple(recipe["betas"]), eps=recipe["epsilon"], fused=True)
 
 
-def train(task: Task, recipe: dict[str, Any], seed: int, state: State, what: str) -> list[list[float]]:
+def train(
+    task: Task, recipe: dict[str, Any], seed: int, state: State, what: str, checkpoint_minutes: float
+) -> list[list[float]]:
     """Trains `task.model` in place. Returns the history: [loss in nats a target, learning rate, gradient
     norm] of each step. Raises InputError if the loss is not finite. SIGTERM checkpoints and exits 143."""
     import torch
@@ -309,7 +312,7 @@ def train(task: Task, recipe: dict[str, Any], seed: int, state: State, what: str
         optimiser.zero_grad(set_to_none=True)
         history.append([total / wanted, rate, norm])
         progress.add(1, f"loss {total / wanted:.3f}")
-        due = time.monotonic() - saved > 60 * recipe["checkpoint_minutes"]
+        due = time.monotonic() - saved > 60 * checkpoint_minutes
         if (due or stop) and step + 1 < recipe["steps"]:
             state.save(step + 1, model, optimiser, history)
             saved = time.monotonic()
@@ -324,11 +327,7 @@ def train(task: Task, recipe: dict[str, Any], seed: int, state: State, what: str
 
 def save_model(task: Task, tokenizer: Path, folder: Path) -> Iterator[Path]:
     """Writes config, weights and tokenizer to temporary names, then moves each into `folder`."""
-    import tempfile
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".model.", dir=folder) as name:
-        partial = Path(name)
+    with scratch_folder(folder, "model") as partial:
         task.model.save_pretrained(partial)
         for file in ("tokenizer.json", "tokenizer_config.json"):
             (partial / file).write_bytes((tokenizer / file).read_bytes())
@@ -349,6 +348,7 @@ def main(
     tokenizer: list[Path] = [],
     name: str = "",
     threads: int = 0,
+    checkpoint_minutes: float = 10,
 ) -> None:
     """Train one model.
 
@@ -363,6 +363,7 @@ def main(
         tokenizer: tokenizer.json (language models).
         name: what progress lines call the model.
         threads: processor threads; 0 leaves torch's choice.
+        checkpoint_minutes: minutes between checkpoints.
     """
     import torch
 
@@ -398,7 +399,7 @@ def main(
     identity = canonical([settings, inputs, STAGE_VERSION])
     state = State(out.parent / "state", hashlib.sha256(identity.encode()).hexdigest())
     began = time.monotonic()
-    history = train(task, recipe, seed, state, name)
+    history = train(task, recipe, seed, state, name, checkpoint_minutes)
     seconds = time.monotonic() - began
     targets = recipe["steps"] * task.targets(np.zeros(recipe["batch"], dtype=np.int64))
     metrics: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Model folders from a pinned source: a Python package of the lock, or a Hub repository at a commit."""
+"""Model folders from a pinned source: a Python package of the lock, a local folder, or a Hub repository at a commit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from winnow.paths import expand_environment
 from winnow.stage import InputError
 
 
 def weights_folder(source: dict[str, Any]) -> Path:
     """The local folder of a `weights` source (schema: $defs/weights), in Hugging Face layout.
 
-    A package is found without importing it, and its model.safetensors must have the digest given.
+    A package is found without importing it; its model.safetensors, or the folder's, must have the digest given.
     A Hub repository must already be in the cache: compute nodes have no internet (rule download_model).
 
     Raises InputError if it is absent or differs.
@@ -28,11 +29,13 @@ def weights_folder(source: dict[str, Any]) -> Path:
         files = sorted(Path(found.submodule_search_locations[0]).rglob("model.safetensors"))
         if not files:
             raise InputError(f"package {source['package']!r} holds no model.safetensors")
-        with open(files[0], "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != source["sha256"]:
-            raise InputError(f"{files[0]}: sha256 is {digest}, the config wants {source['sha256']}")
-        return files[0].parent
+        return _checked(files[0], source["sha256"])
+    if "folder" in source:
+        folder = Path(expand_environment(source["folder"]))
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            raise InputError(f"{folder}: has no model.safetensors; wanted: a folder in Hugging Face layout")
+        return _checked(weights, source["sha256"])
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -43,3 +46,11 @@ def weights_folder(source: dict[str, Any]) -> Path:
             f"{source['hub']} at {source['revision']} is not in the Hub cache; "
             "run the workflow where there is internet (rule download_model fetches it)"
         ) from None
+
+
+def _checked(weights: Path, wanted: str) -> Path:
+    with open(weights, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != wanted:
+        raise InputError(f"{weights}: sha256 is {digest}, the config wants {wanted}")
+    return weights.parent
