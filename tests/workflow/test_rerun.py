@@ -37,9 +37,53 @@ TOY: Config = {
             "label": "label",
             "heldout": {"documents": 4},
         },
+        "tales": {
+            "source": {"files": ["data/tales.jsonl"]},
+            "text": "text",
+            "meta": ["set"],
+            "heldout": {"documents": 4},
+        },
     },
-    "clusterings": {"toy-k3": {"encoder": "minilm", "k": 3}},
-    "tokenizers": {"toy": {"vocabulary": 300}},
+    "clusterings": {
+        "toy-k3": {"encoder": "minilm", "k": 3},
+        "toy-h": {"encoder": "minilm", "method": "hdbscan", "hdbscan": {"min_cluster_size": 5}},
+    },
+    "scorers": {
+        "toy-loss": {"kind": "proxy-loss", "proxy": {"model": "toy-tales-lm", "budget": "toy-proxy"}},
+        "toy-words": {
+            "kind": "likelihood-difference",
+            "in_domain": {"model": "toy-tales-lm", "budget": "toy-proxy", "sampler": "toy-train-a"},
+            "general": {"model": "toy-tales-lm", "budget": "toy-proxy"},
+        },
+        "toy-ngrams": {"kind": "dsir", "target": {"where": {"column": "set", "values": ["a"]}}},
+        "toy-planes": {"kind": "lsh", "planes": 2},
+        "toy-near": {"kind": "semdedup", "keep": "hard"},
+    },
+    "samplers": {
+        "toy-loss": {"allocation": {"weight": "loss", "loss": "toy-loss"}},
+        "toy-words": {
+            "allocation": {"weight": "none"},
+            "ranking": {"by": "score", "scorer": "toy-words", "order": "ascending"},
+        },
+        "toy-ngrams": {
+            "allocation": {"weight": "none"},
+            "ranking": {"by": "weighted", "scorer": "toy-ngrams", "scale": "log"},
+        },
+        "toy-planes": {
+            "allocation": {"weight": "size"},
+            "ranking": {"by": "lsh", "scorer": "toy-planes", "shares": {"random": 0.5, "diverse": 0.5}},
+        },
+        "toy-near": {
+            "allocation": {"weight": "size"},
+            "filters": {"semdedup": {"scorer": "toy-near", "eps": 0.1}},
+        },
+        "toy-train-a": {
+            "allocation": {"weight": "none"},
+            "ranking": {"purpose": "proxy-train"},
+            "filters": {"where": {"column": "set", "values": ["a"]}},
+        },
+    },
+    "tokenizers": {"toy": {"vocabulary": 300}, "toy-tales": {"vocabulary": 300}},
     "models": {
         "toy-lm": {
             "kind": "language-model",
@@ -50,20 +94,40 @@ TOY: Config = {
             "tokenizer": "toy",
             "recipe": "toy",
         },
+        "toy-tales-lm": {
+            "kind": "language-model",
+            "layers": 1,
+            "width": 16,
+            "heads": 2,
+            "sequence": 16,
+            "tokenizer": "toy-tales",
+            "recipe": "toy-tales",
+        },
         "toy-classifier": {"kind": "classifier", "encoder": "minilm", "max_tokens": 8, "recipe": "toy-tune"},
     },
     "recipes": {
         "toy": {"steps": 3, "batch": 2, "learning_rate": 0.001},
+        "toy-tales": {"steps": 3, "batch": 2, "learning_rate": 0.001},
         "toy-tune": {"steps": 3, "batch": 2, "learning_rate": 0.001},
     },
-    "budgets": {"toy": {"train": 10}, "toy-labels": {"train": 6}},
+    "budgets": {
+        "toy": {"train": 10},
+        "toy-labels": {"train": 6},
+        "toy-proxy": {"train": 5},
+        "toy-tales": {"train": 8},
+    },
     "benchmarks": {
         "toy-bpb": {"heldout": "bits-per-byte", "items": 5},
         "toy-task": {"task": "arc_challenge", "data": {"files": {"test": "data/arc.jsonl"}}},
         "toy-pairs": {"grammar": "minimal-pairs", "items": 4},
         "toy-labels": {"heldout": "labels", "items": 4},
+        "toy-tales": {"heldout": "cloze", "items": 4},
     },
-    "suites": {"toy": ["toy-bpb", "toy-task", "toy-pairs"], "toy-labels": ["toy-labels"]},
+    "suites": {
+        "toy": ["toy-bpb", "toy-task", "toy-pairs"],
+        "toy-labels": ["toy-labels"],
+        "toy-tales": ["toy-tales"],
+    },
     "experiments": [
         {
             "name": "notes",
@@ -85,12 +149,23 @@ TOY: Config = {
             "data_seeds": [0],
             "suites": ["toy-labels"],
         },
+        {
+            "name": "tales",
+            "corpus": "tales",
+            "clustering": "toy-h",
+            "samplers": ["random", "toy-loss", "toy-words", "toy-ngrams", "toy-planes", "toy-near"],
+            "budget": "toy-tales",
+            "model": "toy-tales-lm",
+            "data_seeds": [0],
+            "suites": ["toy-tales"],
+        },
     ],
     "tables": {
         "notes": {"title": "Notes", "experiments": ["notes"], "baseline": "random"},
         "films": {"title": "Films", "experiments": ["films"], "baseline": "random"},
+        "tales": {"title": "Tales", "experiments": ["tales"], "baseline": "random"},
     },
-    "targets": ["notes", "films"],
+    "targets": ["notes", "films", "tales"],
 }
 
 # Jobs by rule. Of three arms of notes, two draw from clusters; of two of films, one.
@@ -127,6 +202,28 @@ FILMS_HELDOUT = (
     + Counter(summarise_clusters=1, exclude_clusters=1)
 )
 FILMS_ALL = FILMS_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
+
+
+def arms(count: int, proxies: int = 0) -> Counter[str]:
+    """Language models of one table, and proxies that are trained but not evaluated."""
+    both = dict.fromkeys(("draw_sample", "write_subset", "tokenize_subset", "train_model"), count + proxies)
+    return Counter(both, evaluate_model=count, compare_arms=1, compare_samplers=1)
+
+
+# Tales have every kind of scorer, HDBSCAN, six arms (three of them on clusters) and two proxies.
+BY_PROXIES = Counter(score_probe=1, mean_losses=1, score_documents=1)
+TALES_EXCLUSIONS = arms(3) + Counter(exclude_clusters=1)
+TALES_CLUSTERS = TALES_EXCLUSIONS + Counter(
+    fit_hdbscan=1, assign_hdbscan=1, summarise_clusters=1, find_near_duplicates=1, score_vectors=1,
+    choose_probe=1, score_probe=1, mean_losses=1,
+)  # fmt: skip
+TALES_DRAWS = arms(6, 2) + BY_PROXIES + Counter(choose_probe=1)
+TALES_HELDOUT = (
+    TALES_CLUSTERS
+    + Counter(draw_sample=5, write_subset=5, tokenize_subset=5, train_model=5, evaluate_model=3)
+    + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1, fit_ratios=1, score_documents=2)
+)
+TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
 MIRROR = Counter(mirror_benchmark=1)
 NOTHING: Counter[str] = Counter()
 
@@ -171,7 +268,8 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         put(128, "encoders", "minilm", "max_tokens"),
         NOTES_CLUSTERS
         + FILMS_CLUSTERS
-        + Counter(embed_documents=3)
+        + TALES_CLUSTERS
+        + Counter(embed_documents=4)
         + Counter(train_model=1, evaluate_model=1),  # the other classifier starts from the encoder, too
     ),
     "k": (put(4, "clusterings", "toy-k3", "k"), NOTES_CLUSTERS + FILMS_CLUSTERS),
@@ -266,11 +364,11 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     "one more table": (
         several(
             put({"title": "T", "experiments": ["films"], "baseline": "uniform"}, "tables", "more"),
-            put(["notes", "films", "more"], "targets"),
+            put([*TOY["targets"], "more"], "targets"),
         ),
         Counter(compare_arms=1),
     ),
-    "one table fewer": (put(["films"], "targets"), NOTHING),
+    "one table fewer": (put(["films", "tales"], "targets"), NOTHING),
     # Corpora and experiments as a whole
     "one more corpus": (
         several(
@@ -280,7 +378,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
                 "experiments",
             ),
             put({"title": "T", "experiments": ["more"], "baseline": "random"}, "tables", "more"),
-            put(["notes", "films", "more"], "targets"),
+            put([*TOY["targets"], "more"], "targets"),
         ),
         FILMS_ALL,
     ),
@@ -305,29 +403,41 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
 }
 
 # Jobs that a new STAGE_VERSION reruns, all that follows included.
-EVALUATE = Counter(evaluate_model=5, compare_arms=2)
+DRAWN = NOTES_DRAWS + FILMS_DRAWS
+EVALUATE = Counter(evaluate_model=11, compare_arms=3)
 STAGES: dict[str, Counter[str]] = {
-    "documents": NOTES_ALL + FILMS_ALL,
-    "heldout": NOTES_HELDOUT + FILMS_HELDOUT,
-    "embed": NOTES_CLUSTERS + FILMS_CLUSTERS + Counter(embed_documents=3),
-    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS,
-    "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS,
-    "sample": NOTES_DRAWS + FILMS_DRAWS,
-    "allocate": NOTES_DRAWS + FILMS_DRAWS,
-    "subset": NOTES_DRAWS + FILMS_DRAWS - Counter(draw_sample=5, compare_samplers=1),
-    "tokens": NOTES_TOKENIZER,
-    "train": NOTES_MODELS + FILMS_MODELS,
-    "benchmarks": EVALUATE + MIRROR + Counter(build_heldout_benchmark=2, build_grammar_benchmark=1),
+    "documents": NOTES_ALL + FILMS_ALL + TALES_ALL,
+    "heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
+    "embed": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
+    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_EXCLUSIONS + Counter(summarise_clusters=1),
+    "hdbscan": TALES_CLUSTERS,
+    "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
+    "score": arms(4) + BY_PROXIES + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),
+    "semdedup": arms(1) + Counter(find_near_duplicates=1),
+    "sample": DRAWN + TALES_DRAWS,
+    "allocate": DRAWN + TALES_DRAWS,
+    # Two arms of tales draw anew: their scores come of models that train anew.
+    "subset": DRAWN
+    - Counter(draw_sample=5, compare_samplers=1)
+    + arms(6, 2)
+    - Counter(draw_sample=6)
+    + BY_PROXIES,
+    "tokens": NOTES_TOKENIZER
+    + (arms(6, 2) - Counter(draw_sample=6, write_subset=6))
+    + BY_PROXIES
+    + Counter(train_tokenizer=1),
+    "train": NOTES_MODELS
+    + FILMS_MODELS
+    + (arms(6, 2) - Counter(draw_sample=6, write_subset=6, tokenize_subset=6))
+    + BY_PROXIES,
+    "benchmarks": EVALUATE + MIRROR + Counter(build_heldout_benchmark=3, build_grammar_benchmark=1),
     "evaluate": EVALUATE,
-    "compare": Counter(compare_arms=2),
-    "compare_samplers": Counter(compare_samplers=2),
+    "compare": Counter(compare_arms=3),
+    "compare_samplers": Counter(compare_samplers=3),
+    "inspection": NOTHING,
     "generate": NOTHING,
     "download": NOTHING,
 }
-
-
-# Stages of rules that no arm of the toy asks for.
-NOT_IN_THE_TOY = {"score", "semdedup", "hdbscan", "inspection"}
 
 
 class Toy:
@@ -344,6 +454,8 @@ class Toy:
             ]
             (data / f"notes-{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         films = "".join(f"A film like no {i} other,{i % 2},{i % 2}\n" for i in range(40))
+        tales = [{"text": f"Tale {i} of old.", "set": "ab"[i % 2]} for i in range(40)]
+        (data / "tales.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tales))
         (data / "films.csv").write_text("sentence,label,mark\n" + films)
         (data / "arc.jsonl").write_text(json.dumps({"id": "1", "question": "Why?"}) + "\n")
         exclusions = folder / "config" / "exclusions"
@@ -353,7 +465,15 @@ class Toy:
         for path in self.outputs():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(f"{path}\n")
-        done = snakemake("--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
+        pages = [
+            f"results/{page}/inspection.html"
+            for page in ("notes/clusterings/toy-k3", "tales/clusterings/toy-h")
+        ]
+        for page in pages:
+            for name in ("inspection.html", "proposals.tsv", "criteria.csv"):
+                (folder / page).with_name(name).write_text(name)
+        everything = ("all", *pages)
+        done = snakemake(*everything, "--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
         assert done.code == 0, done.text
 
     def write(self, config: Config) -> None:
@@ -366,7 +486,7 @@ class Toy:
         return [path for line in lines for path in line.split(", ")]
 
     def jobs(self, *arguments: str) -> Counter[str]:
-        done = self.snakemake("--dry-run", "--quiet", "rules", *arguments, cwd=self.folder)
+        done = self.snakemake(*arguments, "--dry-run", "--quiet", "rules", cwd=self.folder)
         return Counter(done.jobs())
 
     @contextmanager
@@ -434,7 +554,7 @@ def test_every_stage_has_its_case() -> None:
         if "\nSTAGE_VERSION = " in file.read_text()
     }
     assert used == versioned
-    assert used - NOT_IN_THE_TOY == set(STAGES)
+    assert used == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", fast_and_slow(STAGES, {"documents", "sample", "train", "benchmarks"}))
@@ -524,3 +644,17 @@ def test_exclusions_that_a_person_removes_rerun_the_draws_from_that_clustering(t
 def test_a_lost_output_is_made_again(toy: Toy) -> None:
     with toy.changed("results/tables/notes.md", None):
         assert toy.jobs() == Counter(compare_arms=1)
+
+
+def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy) -> None:
+    page = "results/tales/clusterings/toy-h/inspection.html"
+    assert toy.jobs(page) == NOTHING
+    path = "workflow/winnow/inspection.py"
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 999", text, flags=re.MULTILINE)):
+        assert toy.jobs(page) == Counter(inspect_clusters=1)
+    config = copy.deepcopy(TOY)
+    config["proposals"] = {"documents": 7}
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(page) == Counter(inspect_clusters=1)
+        assert toy.jobs() == NOTHING
