@@ -77,7 +77,7 @@ BAD = [
     (
         "key",
         "budgets: {mine: {train: 5, trian: 3}}",
-        "1: budgets.mine: unknown key 'trian'; did you mean 'train'? known: test, train, unit, validation",
+        "1: budgets.mine: unknown key 'trian'; did you mean 'train'? known: test, tokenizer, train, unit, validation",
     ),
     ("key in list", run(more="seed: 3"), "10: experiments[mine]: unknown key 'seed'; known: "),
     ("missing", "budgets: {mine: {test: 5}}", "1: budgets.mine: missing key 'train'; wanted: a whole number from 1"),
@@ -150,6 +150,9 @@ BAD = [
     ("table's experiment", run(table="other"), "11: tables.mine.experiments[0]: unknown experiment 'other'; this run lists: mine"),
     ("baseline", run(baseline="best"), "11: tables.mine.baseline: 'best' is not among the arms mine/random, mine/uniform"),
     ("one arm", run(samplers="random"), "11: tables.mine.experiments: one arm (mine/random) leaves nothing to compare; add another"),
+    ("tokens of none", "budgets:\n  mini: {unit: tokens}", "2: budgets.mini: unit: tokens wants the key tokenizer: the one that counts them"),
+    ("tokens of nothing", "budgets:\n  mini: {unit: tokens, tokenizer: bpe}", "2: budgets.mini.tokenizer: unknown tokenizer 'bpe'; did you mean 'bpe-8k'? known: "),
+    ("tokenizer of documents", "budgets:\n  mini: {tokenizer: bpe-2k}", "2: budgets.mini.tokenizer: is for unit: tokens; leave it out, or set the unit"),
     ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; wanted: text: owner/name'),
     ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: 'Snakefile' must be one file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"),
     ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),

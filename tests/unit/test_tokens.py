@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 from winnow.stage import InputError, canonical
-from winnow.tokens import END, pack, pool_texts, train
+from winnow.tokens import END, count, pack, pool_texts, train
 
 TEXTS = [
     "The cat sat.",
@@ -87,6 +87,18 @@ def test_the_tokenizer_opens_in_transformers(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.eos_token == END
     assert tokenizer.decode(tokenizer("The cat sat. é 語")["input_ids"]) == "The cat sat. é 語"
+
+
+def test_counted_lengths_are_those_of_the_stream(tmp_path: Path) -> None:
+    tokenizer = make(tmp_path / "t")
+    texts = [t for t in TEXTS if END not in t]
+    stream, _ = packed(tmp_path, tokenizer, texts)
+    pq.write_table(pa.table({"doc": range(len(texts)), "text": texts}), tmp_path / "d.parquet")
+    count(documents=tmp_path / "d.parquet", tokenizer=tokenizer, out=tmp_path / "lengths.parquet")
+    lengths = pq.read_table(tmp_path / "lengths.parquet")
+    assert lengths["doc"].to_pylist() == list(range(len(texts)))
+    ends = np.flatnonzero(stream == stream[-1])
+    assert lengths["tokens"].to_pylist() == np.diff(ends, prepend=-1).tolist()
 
 
 def test_a_split_without_documents_is_an_empty_stream(tmp_path: Path) -> None:

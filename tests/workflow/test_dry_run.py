@@ -130,6 +130,42 @@ def test_a_run_has_exactly_its_jobs(
     assert time.monotonic() - started < 30
 
 
+SHIPPED = yaml.safe_load((ROOT / "config" / "samplers.yaml").read_text())["samplers"]
+UNCERTAIN = [name for name in SHIPPED if "entropy" in name]  # they rank labelled documents
+PROXIES = [name for name in SHIPPED if name.startswith("proxy-train")]
+
+
+@pytest.mark.parametrize("clustering", ["minilm-k22", "minilm-hdbscan"])
+@pytest.mark.parametrize("budget", ["{train: 600}", "{unit: tokens, tokenizer: bpe-2k, train: 50000}"])
+def test_every_shipped_sampler_runs_from_config_alone(
+    clone: Path, snakemake: Snakemake, tmp_path: Path, clustering: str, budget: str
+) -> None:
+    in_tokens = "tokens" in budget
+    names = [name for name in SHIPPED if name not in (*UNCERTAIN, *PROXIES)]
+    if in_tokens:
+        names = [
+            n
+            for n in names
+            if not n.endswith("-published")
+            and SHIPPED[n].get("ranking", {}).get("by") not in ("lsh", "weighted")
+        ]
+    run = f"""
+budgets: {{all: {budget}, all-labels: {{train: 100}}}}
+experiments:
+  - {{name: texts, corpus: pile-mini, clustering: {clustering}, samplers: {names}, budget: all, model: neox-nano, data_seeds: [0], suites: [mini]}}
+  - {{name: labels, corpus: sst2-mini, clustering: {clustering}, samplers: {["random", *UNCERTAIN]}, budget: all-labels, model: minilm-classifier, data_seeds: [0], suites: [labels]}}
+targets: []
+"""
+    (tmp_path / "run.yaml").write_text(run)
+    jobs = snakemake(
+        "subsets", "--dry-run", "--quiet", "rules", "--configfile", str(tmp_path / "run.yaml"), cwd=clone
+    ).jobs()
+    proxies = jobs["train_model"]
+    assert jobs["write_subset"] == len(names) + 1 + len(UNCERTAIN) + proxies
+    assert jobs.get("count_tokens", 0) == in_tokens
+    assert jobs.get("fit_hdbscan", 0) == (clustering == "minilm-hdbscan")
+
+
 @pytest.mark.parametrize("target", ["subsets", "models"])
 def test_a_run_can_stop_at_subsets_or_models(clone: Path, snakemake: Snakemake, target: str) -> None:
     jobs = snakemake(target, "--dry-run", "--quiet", "rules", cwd=clone).jobs()

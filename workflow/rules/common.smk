@@ -453,6 +453,16 @@ def draw_scores(wildcards):
     return score_files(wildcards, ranking["scorer"]) if "scorer" in ranking else []
 
 
+def draw_lengths(wildcards):
+    """Lengths of documents, where the budget counts tokens."""
+    tokenizer = CONFIG["budgets"][wildcards.budget]["tokenizer"]
+    if tokenizer is None:
+        return []
+    return expand(
+        f"{R}/{wildcards.corpus}/lengths/{tokenizer}/{{shard}}.parquet", shard=shards(wildcards.corpus)
+    )
+
+
 def draw_losses(wildcards):
     allocation = CONFIG["samplers"][wildcards.sampler]["allocation"]
     if allocation["weight"] != "loss":

@@ -8,6 +8,7 @@ rule draw_sample:
         assignments=draw_assignments,
         clusters=draw_clusters,
         scores=draw_scores,
+        lengths=draw_lengths,
         losses=draw_losses,
         used=draw_used,
         near=draw_near,
@@ -35,6 +36,7 @@ rule draw_sample:
             --assignments {input.assignments} \
             --clusters {input.clusters} \
             --scores {input.scores} \
+            --lengths {input.lengths} \
             --losses {input.losses} \
             --used {input.used} \
             --near {input.near} \

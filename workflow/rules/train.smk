@@ -35,6 +35,36 @@ rule train_tokenizer:
         """
 
 
+rule count_tokens:
+    """Tokens of each document of a shard, for budgets in tokens."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+    output:
+        f"{R}/{{corpus}}/lengths/{{tokenizer}}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/count_tokens/{{corpus}}/{{tokenizer}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/count_tokens/{{corpus}}/{{tokenizer}}/{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        version=version("tokens"),
+    shell:
+        """
+        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.tokens count \
+            --documents {input.documents} \
+            --tokenizer {input.tokenizer} \
+            --name {wildcards.corpus}/{wildcards.shard} \
+            --out {output} \
+            &>{log}
+        """
+
+
 rule tokenize_subset:
     """The train split of a subset as one stream of tokens."""
     input:

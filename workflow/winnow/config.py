@@ -682,6 +682,13 @@ def _check_experiment(
     corpus = _known(config, "corpora", experiment["corpus"], (*path, "corpus"))
     budget = _known(config, "budgets", experiment["budget"], (*path, "budget"))
     model = _known(config, "models", experiment["model"], (*path, "model"))
+    counts = ("budgets", experiment["budget"], "tokenizer")
+    if budget["unit"] == "tokens":
+        if budget["tokenizer"] is None:
+            raise ConfigError(counts[:2], "unit: tokens wants the key tokenizer: the one that counts them")
+        _known(config, "tokenizers", budget["tokenizer"], counts)
+    elif budget["tokenizer"] is not None:
+        raise ConfigError(counts, "is for unit: tokens; leave it out, or set the unit")
     pool = None
     if documents := corpus["source"].get("documents"):
         pool = documents - corpus["heldout"]["documents"]

@@ -2,15 +2,17 @@
 
 `train`: a byte-level BPE (Radford et al. 2019) trained on documents of the pool, or a copy of a pinned
 Hub tokenizer. `pack`: a split of a subset as one stream of token ids, an end-of-text token after each
-document, memory-mappable.
+document, memory-mappable. `count`: tokens of each document, for budgets in tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +101,40 @@ def train(*, documents: list[Path], heldout: Path, spec: str, out: Path, name: s
     write_text(out, tokenizer.to_str(pretty=False))
 
 
+def load(tokenizer: Path) -> tuple[Any, int]:
+    """(tokenizer, id of its end-of-text token) of a tokenizer.json. Raises InputError if it has none."""
+    from tokenizers import Tokenizer
+
+    encoder = Tokenizer.from_file(str(tokenizer))
+    encoder.no_truncation()
+    end = encoder.token_to_id(END)
+    if end is None:
+        raise InputError(f"{tokenizer}: has no {END} token to put between documents")
+    return encoder, end
+
+
+def count(*, documents: Path, tokenizer: Path, out: Path, name: str = "") -> None:
+    """Count the tokens of each document of a shard, its end-of-text token included.
+
+    Args:
+        documents: shard of documents (parquet: doc, text).
+        tokenizer: tokenizer.json.
+        out: parquet to write: doc int64, tokens int32.
+        name: what progress lines call the shard.
+    """
+    encoder, _ = load(tokenizer)
+    schema = pa.schema([("doc", pa.int64()), ("tokens", pa.int32())])
+    file = pq.ParquetFile(documents)
+    progress = Progress(f"count tokens {name}", total=file.metadata.num_rows, unit="documents")
+    with atomic_path(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for batch in file.iter_batches(batch_size=1024, columns=["doc", "text"]):
+            found = encoder.encode_batch_fast(batch.column("text").to_pylist(), add_special_tokens=False)
+            lengths = pa.array([len(one.ids) + 1 for one in found], pa.int32())
+            writer.write_batch(pa.record_batch([batch.column("doc"), lengths], schema=schema))
+            progress.add(len(batch))
+    progress.line()
+
+
 def pack(*, split: Path, tokenizer: Path, out: Path, meta: Path, name: str = "") -> None:
     """Tokenise a split into one stream.
 
@@ -110,42 +146,32 @@ def pack(*, split: Path, tokenizer: Path, out: Path, meta: Path, name: str = "")
         meta: JSON to write: documents, bytes, tokens, vocabulary, sha256 of the ids.
         name: what progress lines call it.
     """
-    from tokenizers import Tokenizer
-
-    encoder = Tokenizer.from_file(str(tokenizer))
-    encoder.no_truncation()
-    end = encoder.token_to_id(END)
-    if end is None:
-        raise InputError(f"{tokenizer}: has no {END} token to put between documents")
+    encoder, end = load(tokenizer)
     vocabulary = encoder.get_vocab_size()
     kind = np.uint16 if vocabulary <= 65536 else np.uint32
     file = pq.ParquetFile(split)
     progress = Progress(f"tokenize {name}", total=file.metadata.num_rows, unit="documents")
     digest = hashlib.sha256()
     tokens = size = 0
-    with atomic_path(out) as partial:
-        stream_path = partial.with_suffix(".stream")
-        try:
-            with open(stream_path, "wb") as stream:
-                for batch in file.iter_batches(batch_size=1024, columns=["text"]):
-                    texts = batch.column(0).to_pylist()
-                    for encoded in encoder.encode_batch_fast(texts, add_special_tokens=False):
-                        ids = np.array([*encoded.ids, end], dtype=kind)
-                        stream.write(ids.tobytes())
-                        digest.update(ids.tobytes())
-                        tokens += len(ids)
-                    size += int(pc.sum(pc.binary_length(batch.column(0))).as_py() or 0)
-                    progress.add(len(batch))
-            with open(partial, "wb") as final, open(stream_path, "rb") as stream:
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(np.dtype(kind)),
-                    "fortran_order": False,
-                    "shape": (tokens,),
-                }
-                np.lib.format.write_array_header_1_0(final, header)
-                shutil.copyfileobj(stream, final, 1 << 20)
-        finally:
-            stream_path.unlink(missing_ok=True)
+    with atomic_path(out) as partial, tempfile.TemporaryFile(dir=out.parent) as stream:
+        for batch in file.iter_batches(batch_size=1024, columns=["text"]):
+            texts = batch.column(0).to_pylist()
+            for encoded in encoder.encode_batch_fast(texts, add_special_tokens=False):
+                ids = np.array([*encoded.ids, end], dtype=kind)
+                stream.write(ids.tobytes())
+                digest.update(ids.tobytes())
+                tokens += len(ids)
+            size += int(pc.sum(pc.binary_length(batch.column(0))).as_py() or 0)
+            progress.add(len(batch))
+        stream.seek(0)
+        with open(partial, "wb") as final:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(kind)),
+                "fortran_order": False,
+                "shape": (tokens,),
+            }
+            np.lib.format.write_array_header_1_0(final, header)
+            shutil.copyfileobj(stream, final, 1 << 20)
     progress.line(f"{tokens:,} tokens")
     write_json(
         meta,
@@ -155,4 +181,4 @@ def pack(*, split: Path, tokenizer: Path, out: Path, meta: Path, name: str = "")
 
 
 if __name__ == "__main__":
-    run(train, pack)
+    run(train, count, pack)
