@@ -81,9 +81,15 @@ def half_width(a: Interval, b: Interval) -> Interval:
 
 
 def winner(difference: Interval, up: bool) -> str | None:
-    """The better of `a` and `b`, "" if they are equal, None if rounding hides it."""
-    if difference.low > 0 or difference.high < 0:
-        return "b" if (difference.low > 0) == up else "a"
+    """The better of `a` and `b`, "" if they are equal, None if rounding hides it.
+
+    Rounding keeps the order, so figures that print next to each other still differ.
+    """
+    tiny = 1e-9 * (difference.high - difference.low)
+    if difference.low >= -tiny and difference.high > tiny:
+        return "b" if up else "a"
+    if difference.high <= tiny and difference.low < -tiny:
+        return "a" if up else "b"
     return "" if difference.low == difference.high == 0 else None
 
 
@@ -92,7 +98,7 @@ def named_side(text: str, a: str, b: str) -> str | None:
     if text.strip() in ("", "-"):
         return None
     words = set(_words(text))
-    if "not" in words and "significant" in words:
+    if "insignificant" in words or ("not" in words and words & {"significant", "better", "worse"}):
         return ""
     if "better" not in words and "worse" not in words:
         return None
@@ -127,6 +133,9 @@ def audit(
     notes: list[str] = []
     for number, row in enumerate(comparisons, start=1):
         found = _audit_inputs(row, raw, notes, number)
+        text = row["interpretation"]
+        if text not in ("", "-") and named_side(text, row["a"], row["b"]) is None:
+            notes.append(f"row {number}: the verdict {text!r} names neither side better or worse")
         own = _audit_own(row)
         known = {field for field, *_ in own}
         against_raw = [finding for finding in _audit_raw(row, raw) if finding[0] not in known]

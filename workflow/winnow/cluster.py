@@ -130,13 +130,31 @@ def _working_type(device: str) -> Any:
     return torch.bfloat16 if native_bfloat16(device) else torch.float32
 
 
-def sample_rows(documents: list[Path], removed: np.ndarray, size: int, seed: int) -> list[np.ndarray]:
-    """Rows, shard by shard, of the `size` pool documents with the smallest keys.
+def open_shard(documents: Path, embeddings: Path) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """(doc, vectors float16 [n, d], memory-mapped) of a shard. Raises InputError if they are not of one length."""
+    doc = pq.read_table(documents, columns=["doc"])["doc"]
+    vectors = np.load(embeddings, mmap_mode="r")
+    if len(doc) != len(vectors):
+        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
+    return doc, vectors
+
+
+def write_assignments(out: Path, doc: pa.ChunkedArray, cluster: np.ndarray, distance: np.ndarray) -> None:
+    """Writes the assignments of a shard: doc, cluster int32 [n], distance float32 [n], at least 0."""
+    table = pa.table({"doc": doc, "cluster": cluster, "distance": np.maximum(distance, 0)})
+    with atomic_path(out) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def sample_rows(
+    documents: list[Path], removed: np.ndarray, size: int, seed: int, purpose: str = "kmeans-sample"
+) -> list[np.ndarray]:
+    """Rows, shard by shard, of the `size` pool documents with the smallest keys of `purpose`.
 
     `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows a shard.
     """
     docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
-    order_keys = [keys("kmeans-sample", seed, doc) for doc in docs]
+    order_keys = [keys(purpose, seed, doc) for doc in docs]
     for doc, key in zip(docs, order_keys, strict=True):
         key[np.isin(doc, removed, assume_unique=True)] = np.uint64(2**64 - 1)
     everything = np.concatenate(order_keys)
@@ -211,10 +229,7 @@ def assign(
 
     if threads:
         torch.set_num_threads(threads)
-    doc = pq.read_table(documents, columns=["doc"])["doc"]
-    vectors = np.load(embeddings, mmap_mode="r")
-    if len(doc) != len(vectors):
-        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
+    doc, vectors = open_shard(documents, embeddings)
     device = pick_device()
     exact = torch.from_numpy(np.load(centroids)).to(device)
     cluster = np.empty(len(vectors), dtype=np.int32)
@@ -228,9 +243,7 @@ def assign(
         distance[part] = 1 - (points.float() * exact[own]).sum(1).cpu().numpy()
         progress.add(len(points))
     progress.line()
-    table = pa.table({"doc": doc, "cluster": cluster, "distance": np.maximum(distance, 0)})
-    with atomic_path(out) as partial:
-        pq.write_table(table, partial, compression="zstd")
+    write_assignments(out, doc, cluster, distance)
 
 
 def fingerprint(centroids: np.ndarray) -> str:

@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from winnow.cluster import fingerprint
+from winnow.cluster import fingerprint, open_shard, sample_rows, write_assignments
 from winnow.embed import pick_device
-from winnow.keys import keys
 from winnow.parquet import batches
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json, write_text
 
@@ -137,17 +134,13 @@ def fit(
     clustering = read_spec(spec, "clustering")["clustering"]
     settings, seed = clustering["hdbscan"], clustering["seed"]
     removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
-    key = [keys("hdbscan-sample", seed, doc) for doc in docs]
-    inside = [~np.isin(doc, removed, assume_unique=True) for doc in docs]
-    pool = np.sort(np.concatenate([k[i] for k, i in zip(key, inside, strict=True)]))
-    if len(pool) < settings["min_cluster_size"]:
+    rows = sample_rows(documents, removed, settings["sample"], seed, "hdbscan-sample")
+    count = sum(map(len, rows))
+    if count < settings["min_cluster_size"]:
         raise InputError(
-            f"clustering {name}: min_cluster_size {settings['min_cluster_size']} is more than the {len(pool)} "
-            "documents of the pool"
+            f"clustering {name}: min_cluster_size {settings['min_cluster_size']} is more than the {count} "
+            "documents sampled from the pool"
         )
-    limit = pool[min(settings["sample"], len(pool)) - 1]
-    rows = [np.flatnonzero(i & (k <= limit)) for k, i in zip(key, inside, strict=True)]
     vectors = np.concatenate(
         [np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)]
     ).astype(np.float32)
@@ -190,10 +183,7 @@ def assign(
         out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine to the own centroid).
         name: what progress lines call the shard.
     """
-    doc = pq.read_table(documents, columns=["doc"])["doc"]
-    vectors = np.load(embeddings, mmap_mode="r")
-    if len(doc) != len(vectors):
-        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
+    doc, vectors = open_shard(documents, embeddings)
     with np.load(model) as file:
         points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
     exact = np.load(centroids)
@@ -214,13 +204,10 @@ def assign(
         elif noise.any():
             own[noise] = (whole[noise] @ exact.T).argmax(1)
         cluster[part] = own
-        distance[part] = np.maximum(1 - (whole * exact[own]).sum(1), 0)
+        distance[part] = 1 - (whole * exact[own]).sum(1)
         progress.add(len(whole))
     progress.line()
-    with atomic_path(out) as partial:
-        pq.write_table(
-            pa.table({"doc": doc, "cluster": cluster, "distance": distance}), partial, compression="zstd"
-        )
+    write_assignments(out, doc, cluster, distance)
 
 
 if __name__ == "__main__":
