@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import yaml
+
 RUN_BY = {
     "make demo": ".ci/run",
     "make test": ".ci/run",
@@ -27,10 +29,16 @@ def test_every_command_is_run_somewhere(root: Path):
 
 
 def test_pages_that_the_readme_links_are_there(root: Path):
-    for page in ("README.md", "config/README.md", "results/README.md"):
+    for page in ("README.md", "config/README.md", "config/SAMPLERS.md", "results/README.md"):
         text = (root / page).read_text()
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_every_shipped_sampler_is_explained(root: Path):
+    text = (root / "config" / "SAMPLERS.md").read_text()
+    samplers = yaml.safe_load((root / "config" / "samplers.yaml").read_text())["samplers"]
+    assert [name for name in samplers if f"`{name}`" not in text] == []
 
 
 def test_environment_files_pin_what_the_lock_pins(root: Path):
