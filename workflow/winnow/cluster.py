@@ -9,6 +9,7 @@ The same code runs on a processor and on a GPU.
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from winnow.embed import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 ROWS = 8192  # of a block: its vectors and products stay in the cache
-START = 32  # points a centroid on which starts are tried
+START = 128  # points a centroid on which starts are tried
 GROWTH = 4
 TOLERANCE = 1e-4  # gain in mean cosine below which an iteration is the last
 
@@ -32,8 +33,8 @@ def spherical_kmeans(
 ) -> tuple[Any, float]:
     """Centroids by spherical k-means.
 
-    `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is k-means++
-    on cosine distance (Arthur and Vassilvitskii 2007) and Lloyd iterations on 32 points a centroid, drawn
+    `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is greedy
+    k-means++ on cosine distance and Lloyd iterations on 128 points a centroid, drawn
     from `points`; the start of the best mean cosine goes on over four times as many (GROWTH), and so on to all.
     An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
     Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
@@ -96,17 +97,22 @@ def _sums(points: Any, own: Any, k: int) -> tuple[Any, Any]:
 
 
 def _plus_plus(points: Any, k: int, generator: Any) -> Any:
-    """k rows of `points`: the first at random, each next one drawn by its distance to those before."""
+    """k rows of `points`: the first at random; each next one the best of 2 + log k that are drawn by their
+    distance to those before (greedy k-means++: Arthur and Vassilvitskii 2007, section 5)."""
     import torch
 
+    last, candidates = len(points) - 1, 2 + int(math.log(k))
     chosen = torch.empty(k, dtype=torch.long)
     chosen[0] = torch.randint(len(points), (1,), generator=generator)
-    distance = torch.full((len(points),), 2.0, dtype=torch.float32, device=points.device)
+    distance = (1 - points @ points[chosen[0]]).clamp_(min=0)
     for i in range(1, k):
-        distance = torch.minimum(distance, 1 - points @ points[chosen[i - 1]]).clamp_(min=0)
         mass = torch.cumsum(distance.double(), 0)
-        at = torch.rand(1, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
-        chosen[i] = torch.searchsorted(mass, at, right=True).clamp_(max=len(points) - 1).cpu()
+        at = torch.rand(candidates, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
+        drawn = torch.searchsorted(mass, at, right=True).clamp_(max=last)
+        left = torch.minimum(distance[:, None], 1 - points @ points[drawn].T).clamp_(min=0)
+        best = int(left.sum(0, dtype=torch.float64).argmin())
+        chosen[i] = drawn[best].cpu()
+        distance = left[:, best].contiguous()
     return points[chosen.to(points.device)]
 
 
