@@ -15,8 +15,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow import documents
+from winnow import readers
 from winnow.documents import BLOCK, digests, index, index_files, shard_range, write, write_shard
+from winnow.paths import expand
 from winnow.stage import InputError
 
 DATA = Path(os.environ.get("WINNOW_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -29,7 +30,7 @@ def corpus(*files, text="text", **more):
 
 def read(folder, config, shards=1, paths=None):
     """Index, then all shards; the tables of the shards."""
-    source = index_files(paths or documents.expand(config["source"]["files"]), config)
+    source = index_files(paths or expand(config["source"]["files"]), config)
     tables = []
     for shard in range(shards):
         out = folder / f"out-{shards}-{shard}.parquet"
@@ -104,7 +105,7 @@ def several(tmp_path_factory):
 def test_shards_change_no_document_and_no_row_group(several, tmp_path, shards, monkeypatch):
     config = corpus(several / "*", text="body", label="y", meta=["meta.set", "meta.tags", "meta.n"])
     one = read(tmp_path, config)
-    monkeypatch.setattr(documents, "CHUNK", 10_000)
+    monkeypatch.setattr(readers, "CHUNK", 10_000)
     many = read(tmp_path, config, shards)
     assert one.equals(many)
     assert len(one) == 20_000 - len(range(0, 20_000, 97))
@@ -123,9 +124,9 @@ def test_shards_change_no_document_and_no_row_group(several, tmp_path, shards, m
 
 def test_threads_and_chunks_change_no_byte(several, tmp_path, monkeypatch):
     config = corpus(several / "*", text="body", meta=["meta"])
-    source = index_files(documents.expand([str(several / "*")]), config, threads=1)
+    source = index_files(expand([str(several / "*")]), config, threads=1)
     write_shard(source, config, 0, 1, tmp_path / "a.parquet", threads=1)
-    monkeypatch.setattr(documents, "CHUNK", 3_000)
+    monkeypatch.setattr(readers, "CHUNK", 3_000)
     write_shard(source, config, 0, 1, tmp_path / "b.parquet", threads=4)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
@@ -152,7 +153,7 @@ def test_any_text_survives_jsonl(tmp_path_factory, texts, chunk):
     folder = tmp_path_factory.mktemp("any")
     path = lines(folder / "a.jsonl", [{"text": "start"}, *({"text": text} for text in texts)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(documents, "CHUNK", chunk)
+        patch.setattr(readers, "CHUNK", chunk)
         table = read(folder, corpus(path))
     wanted = {i: text.replace("\x00", "") for i, text in enumerate(["start", *texts]) if text}
     wanted = {i: text for i, text in wanted.items() if not (not text or text.isspace())}
@@ -265,7 +266,7 @@ def test_bad_rows_are_named(tmp_path, name):
 
 
 def test_a_bad_row_far_into_a_file_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, "CHUNK", 500)
+    monkeypatch.setattr(readers, "CHUNK", 500)
     good = "".join(f'{{"text":"t{i}","n":{i},"y":{i % 2}}}\n' for i in range(300)).encode()
     for bad, message in (
         (b'{"text":5,"n":0,"y":1}\n', r"row 301: column 'text' is a number where text is wanted"),
@@ -319,7 +320,7 @@ def test_what_the_config_names_must_be_there(tmp_path, monkeypatch):
     fails(tmp_path, r"none\*\.jsonl: no file there", corpus(tmp_path / "none*.jsonl"))
     monkeypatch.delenv("WINNOW_NOT_SET", raising=False)
     fails(tmp_path, r"WINNOW_NOT_SET is not set; set it, or write", corpus("${WINNOW_NOT_SET}/a.jsonl"))
-    assert documents.expand([f"${{WINNOW_NOT_SET:-{tmp_path}}}/*.jsonl", str(path)]) == [str(path)]
+    assert expand([f"${{WINNOW_NOT_SET:-{tmp_path}}}/*.jsonl", str(path)]) == [str(path)]
 
 
 def test_a_file_that_changed_since_the_index_is_named(tmp_path):
