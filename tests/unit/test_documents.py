@@ -15,7 +15,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow import readers
+from winnow import documents, readers
 from winnow.documents import BLOCK, digests, index, index_files, shard_range, write, write_shard
 from winnow.paths import expand
 from winnow.stage import InputError
