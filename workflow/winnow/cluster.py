@@ -23,9 +23,9 @@ from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say,
 
 STAGE_VERSION = 3
 ROWS = 8192  # of a block: its vectors and products stay in the cache
-START = 128  # points a centroid on which starts are tried
+START = 32  # points a centroid on which starts are tried
 GROWTH = 4
-TOLERANCE = 1e-4  # gain in mean cosine below which an iteration is the last
+TOLERANCE = 3e-4  # gain in mean cosine below which an iteration is the last
 
 
 def spherical_kmeans(
@@ -34,7 +34,7 @@ def spherical_kmeans(
     """Centroids by spherical k-means.
 
     `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is greedy
-    k-means++ on cosine distance and Lloyd iterations on 128 points a centroid, drawn
+    k-means++ on cosine distance and Lloyd iterations on 32 points a centroid, drawn
     from `points`; the start of the best mean cosine goes on over four times as many (GROWTH), and so on to all.
     An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
     Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
