@@ -321,7 +321,6 @@ def test_rankings_take_what_their_names_say(corpus):
 
 def test_the_mixture_takes_the_ends_of_a_random_draw_of_half_as_many_again(corpus):
     table = corpus.draw(MIXTURE, {"train": 200})
-    assert table["probability"].null_count == 200
     wider = corpus.draw(UNIFORM, {"train": 200})
     quota = Counter(wider["cluster"].to_pylist())
     assert Counter(table["cluster"].to_pylist()) == quota
@@ -333,6 +332,23 @@ def test_the_mixture_takes_the_ends_of_a_random_draw_of_half_as_many_again(corpu
         high = round(0.8 * n)
         expected = set(ranked[:high]) | set(ranked[len(ranked) - (n - high) :])
         assert set(table["doc"].to_numpy()[table["cluster"].to_numpy() == c]) == expected
+
+
+def test_the_probability_of_a_mixture_is_how_often_it_takes_a_document(corpus):
+    seeds = 150
+    taken, stated = Counter(), {}
+    for seed in range(seeds):
+        table = corpus.draw(MIXTURE, {"train": 200}, seed=seed)
+        taken.update(table["doc"].to_pylist())
+        stated.update(zip(table["doc"].to_pylist(), table["probability"].to_pylist(), strict=True))
+    doc = sorted(stated)
+    p = np.array([stated[d] for d in doc])
+    often = np.array([taken[d] for d in doc]) / seeds
+    assert p.sum() == pytest.approx(200, rel=0.03)
+    often_enough = np.argsort(p)[(p < 0.05).sum() :]  # of rarer ones only the lucky are seen
+    assert len(often_enough) > 500
+    for part in np.array_split(often_enough, 8):
+        assert often[part].mean() == pytest.approx(p[part].mean(), rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["random", "uniform", "density", "nearest", "highest"])

@@ -34,7 +34,7 @@ from winnow.keys import keys, uniform
 from winnow.parquet import Lookup, Where, batches
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 SPLITS = ("train", "validation", "test")
 BUFFER = 1 << 20  # documents that wait for a merge, at least
 
@@ -249,7 +249,7 @@ def choose_mixture(
 
     A quota that rounding cannot fill because the cluster is small is filled as far as it goes.
     """
-    size = np.minimum(np.ceil(np.round(oversample * given, 6)).astype(np.int64), candidates.pool)
+    size = mixture_sizes(candidates, given, oversample)
     sample = np.flatnonzero(candidates.rank() < size[candidates.cluster])
     c = candidates.cluster[sample]
     by_doc = np.argsort(candidates.doc[sample])
@@ -260,6 +260,52 @@ def choose_mixture(
     high = np.rint(top * given).astype(np.int64)
     take = (rank < high[c]) | (rank >= (size - (given - high))[c])
     return np.sort(sample[order[take]])
+
+
+def mixture_sizes(candidates: Candidates, given: np.ndarray, oversample: float) -> np.ndarray:
+    """Documents of each cluster among which a mixture chooses: int64 [k]."""
+    return np.minimum(np.ceil(np.round(oversample * given, 6)).astype(np.int64), candidates.pool)
+
+
+def mixture_probability(
+    candidates: Candidates, chosen: np.ndarray, given: np.ndarray, scores: Lookup, oversample: float, top: float,
+    pool: Iterable[Rows],
+) -> np.ndarray:  # fmt: skip
+    """Inclusion probability of the documents that `choose_mixture` chose, float64 [n]; one more pass over the pool.
+
+    A document is in the random draw of m of the cluster's N with probability m / N; then the higher ones drawn
+    with it, of r in the cluster, are hypergeometric (m - 1 of N - 1, r among them), and it is chosen if fewer than the
+    top's places, or at least all but the bottom's. Equal scores count half as higher.
+    """
+    from scipy.stats import hypergeom
+
+    doc, cluster = candidates.doc[chosen], candidates.cluster[chosen]
+    by_doc = np.argsort(doc)
+    score = np.empty(len(doc))
+    score[by_doc] = scores(doc[by_doc])
+    order = np.lexsort((score, cluster))
+    mine = np.split(score[order], np.searchsorted(cluster[order], np.arange(1, len(given))))
+    below = [np.zeros(2 * len(part) + 1, dtype=np.int64) for part in mine]  # rows up to, and at, each score
+    for rows in pool:
+        value = scores(rows.doc)
+        for c in np.unique(rows.cluster):
+            here = value[rows.cluster == c]
+            place = np.searchsorted(mine[c], here) + np.searchsorted(mine[c], here, "right")
+            below[c] += np.bincount(place, minlength=len(below[c]))
+    size, high = mixture_sizes(candidates, given, oversample), np.rint(top * given).astype(np.int64)
+    found = np.empty(len(doc))
+    start = 0
+    for c, part in enumerate(mine):
+        left, right = np.searchsorted(part, part), np.searchsorted(part, part, "right")
+        at_most = np.cumsum(below[c])
+        equal = at_most[left + right] - np.where(left + right > 0, at_most[left + right - 1], 0)
+        above = at_most[-1] - at_most[left + right] + (equal - 1) // 2
+        total, m = int(at_most[-1]), int(size[c])
+        drawn = hypergeom(total - 1, np.maximum(above, 0), m - 1)
+        share = drawn.cdf(high[c] - 1) + drawn.sf(m - (given[c] - high[c]) - 1)
+        found[order[start : start + len(part)]] = np.minimum(1.0, share * m / total)
+        start += len(part)
+    return found
 
 
 def choose_tokens(
@@ -525,8 +571,8 @@ def draw(
     scores: Lookup | None = None,
     drop: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> pa.Table:
-    """The draw: columns doc int64 (ascending), cluster int32, split string, probability float64 (null for
-    the order `mixture`, and after `drop`, where it has no simple form).
+    """The draw: columns doc int64 (ascending), cluster int32, split string, probability float64 (null after a
+    filter `after` the draw, where it has no simple form).
 
     `scores` are for the order `mixture` and the ranking lsh; a plain ranking by score finds its own in the
     pool. `drop` tells which of the drawn documents (int64 [n], ascending) go, as bool [n].
@@ -599,7 +645,8 @@ def _draw_documents(
         given = allocate(clusters, sampler, size, candidates.smallest_key())
     if mixture:
         assert scores is not None
-        chosen, probability = choose_mixture(candidates, given, scores, factor, sampler.top), None
+        chosen = choose_mixture(candidates, given, scores, factor, sampler.top)
+        probability = mixture_probability(candidates, chosen, given, scores, factor, sampler.top, pool)
     else:
         chosen, probability = choose_documents(candidates, given)
     if sampler.by == "weighted":
