@@ -153,6 +153,14 @@ BAD = [
     ("tokens of none", "budgets:\n  mini: {unit: tokens}", "2: budgets.mini: unit: tokens wants the key tokenizer: the one that counts them"),
     ("tokens of nothing", "budgets:\n  mini: {unit: tokens, tokenizer: bpe}", "2: budgets.mini.tokenizer: unknown tokenizer 'bpe'; did you mean 'bpe-8k'? known: "),
     ("tokenizer of documents", "budgets:\n  mini: {tokenizer: bpe-2k}", "2: budgets.mini.tokenizer: is for unit: tokens; leave it out, or set the unit"),
+    ("own subset", "samplers: {random: {filters: {used: [{sampler: random, budget: mini}]}}}", "1: samplers.random: waits for its own draw: random -> random"),
+    ("circle of samplers", "samplers: {random: {filters: {used: [{sampler: uniform, budget: mini}]}}, uniform: {filters: {used: [{sampler: random, budget: mini}]}}}", "1: samplers.random: waits for its own draw: random -> uniform -> random"),
+    (
+        "circle of a proxy",
+        run(samplers="random, own", more="\nsamplers: {own: {allocation: {weight: none}, ranking: {by: score, scorer: mine}}}"
+            "\nscorers: {mine: {kind: proxy-loss, proxy: {model: neox-nano, budget: proxy, sampler: own}}}"),
+        "11: samplers.own: waits for its own draw: own -> own",
+    ),
     ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; wanted: text: owner/name'),
     ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: 'Snakefile' must be one file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"),
     ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),

@@ -592,8 +592,25 @@ def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
     for index, earlier in enumerate(filters.get("used", [])):
         _known(config, "samplers", earlier["sampler"], (*path, "filters", "used", index, "sampler"))
         _known(config, "budgets", earlier["budget"], (*path, "filters", "used", index, "budget"))
-        if earlier["sampler"] == name:
-            raise ConfigError((*path, "filters", "used", index), "a sampler cannot leave out its own subset")
+    _check_circles(config, name)
+
+
+def _check_circles(config: dict[str, Any], name: str, way: tuple[str, ...] = ()) -> None:
+    """No sampler may wait, by documents it leaves out or by the proxies of its scorers, for its own draw."""
+    if name in way:
+        circle = " -> ".join([*way[way.index(name) :], name])
+        raise ConfigError(("samplers", name), f"waits for its own draw: {circle}")
+    sampler = config["samplers"][name]
+    ranking, filters = sampler["ranking"], sampler["filters"]
+    scorers = [ranking["scorer"]] if "scorer" in ranking else []
+    if sampler["allocation"]["weight"] == "loss":
+        scorers.append(sampler["allocation"]["loss"])
+    before = [earlier["sampler"] for earlier in filters.get("used", [])]
+    for scorer in scorers:
+        before += [p["sampler"] for p in proxies_of(config["scorers"][scorer]).values() if "hub" not in p]
+    for earlier in before:
+        if earlier in config["samplers"]:
+            _check_circles(config, earlier, (*way, name))
 
 
 def _cross_check(config: dict[str, Any]) -> None:
