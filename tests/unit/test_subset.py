@@ -92,6 +92,24 @@ def test_load_dataset_opens_a_subset(made, tmp_path, monkeypatch):
     assert loaded["train"][0]["text"].startswith("text ")
 
 
+def test_subsets_in_folders_of_one_name_do_not_share_a_cache(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    for place, step in (("one", 2), ("two", 4)):
+        (tmp_path / place).mkdir()
+        draw = write_draw(
+            tmp_path / place / "draw.parquet", clustered=False, test=0, doc=np.arange(0, 200, step)
+        )
+        main(
+            draw=draw,
+            documents=documents(tmp_path / place, 2),
+            spec=json.dumps(SPEC),
+            out_dir=tmp_path / place / "seed0",
+        )
+        loaded = datasets.load_dataset(str(tmp_path / place / "seed0"), cache_dir=str(tmp_path / "cache"))
+        found = sorted(doc for split in loaded.values() for doc in split["doc"])
+        assert found == list(range(0, 200, step))
+
+
 def test_load_dataset_opens_a_subset_that_has_no_test_split(tmp_path):
     datasets = pytest.importorskip("datasets")
     draw = write_draw(tmp_path / "draw.parquet", clustered=False, test=0)

@@ -35,15 +35,17 @@ from winnow.stage import (
     InputError,
     atomic_path,
     canonical,
+    content_digest,
     read_json,
     read_spec,
     run,
     say,
+    sha256,
     write_json,
     write_text,
 )
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 TEXT_CHARACTERS = 4_000
 """Longest text of a bits-per-byte or label item, in characters: a few long documents must not be the figure."""
@@ -463,14 +465,16 @@ def write_dataset(
     card = ["---", "configs:"]
     rows: dict[str, dict[str, int]] = {}
     for config, splits in sorted(tables.items()):
-        card += [f"- config_name: {json.dumps(config)}", "  data_files:"]
-        rows[config] = {}
+        card.append(f"- config_name: {json.dumps(config)}")
+        rows[config], digests, files = {}, {}, ["  data_files:"]
         for split, table in splits.items():
             path = f"{config}/{split}.parquet"
             with atomic_path(folder / path) as partial:
                 pq.write_table(table, partial, compression="zstd")
-            card += [f"  - split: {split}", f"    path: {json.dumps(path)}"]
+            files += [f"  - split: {split}", f"    path: {json.dumps(path)}"]
+            digests[path] = sha256(folder / path)
             rows[config][split] = table.num_rows
+        card += [f"  description: {content_digest(digests)}", *files]
     write_text(folder / "README.md", "\n".join([*card, "---", "", f"# {title}", "",
                                                 "A local mirror for evaluation at the tasks' own number of shots; not for distribution.", ""]))  # fmt: skip
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -86,6 +87,16 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(digests: dict[str, str]) -> str:
+    """One digest of the files of a data set, from those of each."""
+    return "sha256 " + hashlib.sha256(canonical(digests).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,7 +4,6 @@ set card and a manifest out. `datasets.load_dataset(folder)` opens it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,9 +18,19 @@ import pyarrow.parquet as pq
 
 from winnow.parquet import doc_range, open_parquet
 from winnow.sample import SPLITS
-from winnow.stage import InputError, Progress, atomic_path, read_spec, run, write_json, write_text
+from winnow.stage import (
+    InputError,
+    Progress,
+    atomic_path,
+    content_digest,
+    read_spec,
+    run,
+    sha256,
+    write_json,
+    write_text,
+)
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 ROW_GROUP = 4096
 INTERNAL = ("bytes", "digest")  # columns of the shards that a subset leaves out
 
@@ -182,10 +191,22 @@ def count(draw: pa.Table, split: np.ndarray, size: np.ndarray) -> dict[str, Any]
     return counts
 
 
-def card(spec: dict[str, Any], counts: dict[str, Any], columns: Sequence[str]) -> str:
-    """The data set card: YAML that names the non-empty splits, then what a reader wants to know."""
+def card(
+    spec: dict[str, Any], counts: dict[str, Any], columns: Sequence[str], digests: dict[str, str]
+) -> str:
+    """The data set card: YAML that names the non-empty splits, then what a reader wants to know.
+
+    `datasets` keeps what it opened by the folder's name and the configuration in the card: the digest there
+    keeps subsets apart whose folders have one name.
+    """
     ids = spec["ids"]
-    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
+    lines = [
+        "---",
+        "configs:",
+        "- config_name: default",
+        f"  description: {content_digest(digests)}",
+        "  data_files:",
+    ]
     filled = [name for name in SPLITS if counts["splits"][name]["documents"]]
     for name in filled:
         lines += [f"  - split: {name}", f"    path: {name}.parquet"]
@@ -204,11 +225,6 @@ def card(spec: dict[str, Any], counts: dict[str, Any], columns: Sequence[str]) -
     return "\n".join(lines)
 
 
-def sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def main(*, draw: Path, documents: list[Path], spec: str, out_dir: Path) -> None:
     """Writes train.parquet, validation.parquet, test.parquet, README.md and, last, manifest.json.
 
@@ -223,13 +239,14 @@ def main(*, draw: Path, documents: list[Path], spec: str, out_dir: Path) -> None
     files = [f"{name}.parquet" for name in SPLITS]
     with open_parquet(out_dir / files[0], []) as file:
         columns = file.schema_arrow.names
-    write_text(out_dir / "README.md", card(settings, counts, columns))
+    digests = {name: sha256(out_dir / name) for name in files}
+    write_text(out_dir / "README.md", card(settings, counts, columns, digests))
     manifest = {
         "ids": settings["ids"],
         "spec": settings,
         "stage_version": STAGE_VERSION,
         "counts": counts,
-        "sha256": {name: sha256(out_dir / name) for name in files},
+        "sha256": digests,
     }
     write_json(out_dir / "manifest.json", manifest)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 from winnow.paths import expand_environment
-from winnow.stage import InputError
+from winnow.stage import InputError, sha256
 
 
 def weights_folder(source: dict[str, Any]) -> Path:
@@ -49,8 +48,7 @@ def weights_folder(source: dict[str, Any]) -> Path:
 
 
 def _checked(weights: Path, wanted: str) -> Path:
-    with open(weights, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256(weights)
     if digest != wanted:
         raise InputError(f"{weights}: sha256 is {digest}, the config wants {wanted}")
     return weights.parent
