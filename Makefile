@@ -44,7 +44,7 @@ lock: ## resolve lock.txt anew (needs uv)
 
 $(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt envs/torch-cpu.txt
 	@echo "Making .venv from lock.txt (two minutes or more, once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r envs/pip.txt
 	@test -e /dev/nvidiactl || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> /dev/null || true
 	@$(PIP) --require-hashes -c lock.txt -r requirements.txt

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from winnow.paths import expand
-from winnow.stage import InputError, canonical, run, write_text
+from winnow.stage import InputError, canonical, run, say, write_text
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -423,6 +423,14 @@ def _place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | i
 
 def _check_files(config: dict[str, Any]) -> None:
     """Local files that the run reads must be there before any job starts."""
+    known = {f"{corpus}.{clustering}" for corpus in config["corpora"] for clustering in config["clusterings"]}
+    used = {f"{e['corpus']}.{e['clustering']}" for e in config["experiments"]}
+    for path in sorted(Path("config/exclusions").glob("*.tsv")):
+        near = difflib.get_close_matches(path.stem, used, 1, 0.8)
+        if path.stem not in known and near and not path.with_name(f"{near[0]}.tsv").exists():
+            say(
+                f"warning: {path} is of no clustering of this run, which reads none; did you mean {near[0]}.tsv?"
+            )
     for experiment in config["experiments"]:
         source = config["corpora"][experiment["corpus"]]["source"]
         if "files" in source and "hub" not in source:
