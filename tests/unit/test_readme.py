@@ -36,6 +36,15 @@ def test_pages_that_the_readme_links_are_there(root: Path):
             assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
 
 
+def test_the_demo_trains_for_as_long_as_the_readme_says(root: Path):
+    found = yaml.safe_load((root / "config" / "models.yaml").read_text())
+    recipe, model = found["recipes"]["nano"], found["models"]["neox-nano"]
+    text = (root / "README.md").read_text()
+    tokens = f"{recipe['steps'] * recipe['batch'] * model['sequence']:,}"
+    assert f"reads {tokens} tokens" in text
+    assert f"| {tokens} |" in text.split("<!-- demo table -->")[1]
+
+
 def test_every_shipped_sampler_is_explained(root: Path):
     text = (root / "config" / "SAMPLERS.md").read_text()
     samplers = yaml.safe_load((root / "config" / "samplers.yaml").read_text())["samplers"]

@@ -25,7 +25,12 @@ rule compare_arms:
             labels={"table": "{table}"},
         ),
         f"{R}/tables/{{table}}.png",
-        f"{R}/tables/{{table}}.claims.csv",
+        report(
+            f"{R}/tables/{{table}}.claims.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "{table}"},
+        ),
     log:
         f"{R}/logs/compare_arms/{{table}}.log",
     benchmark:

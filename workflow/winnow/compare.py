@@ -27,7 +27,7 @@ from winnow import statistics
 from winnow.stage import InputError, atomic_path, canonical, read_json, read_spec, run, say
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 GROUPS = 20
 TOKEN_TOLERANCE = 0.01
 POWER = 0.8
@@ -73,6 +73,7 @@ class Arm:
     runs: set[Run] = field(default_factory=set)
     tokens: dict[Run, int] = field(default_factory=dict)
     examples: dict[Run, int] = field(default_factory=dict)
+    epochs: dict[Run, float] = field(default_factory=dict)
     documents: dict[int, int] = field(default_factory=dict)
     train_split: dict[int, str] = field(default_factory=dict)
     higher: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -242,6 +243,8 @@ def collect(
         for arm in arms.values():
             if _belongs(ids, arm.ids):
                 arm.sources.append(str(path))
+                if "epochs" in manifest:
+                    arm.epochs[_run_of(ids)] = float(manifest["epochs"])
                 for name, store in (("training_tokens", arm.tokens), ("training_examples", arm.examples)):
                     if name in manifest:
                         store[_run_of(ids)] = int(manifest[name])
@@ -399,6 +402,7 @@ def _describe(
         "items": len(selected),
         "training_tokens": arm.amount if arm.tokens else None,
         "training_examples": arm.amount if not arm.tokens else None,
+        "epochs": sum(arm.epochs.values()) / len(arm.epochs) if arm.epochs else None,
         "train_documents": sum(arm.documents.values()) / len(arm.documents) if arm.documents else None,
         "sd_seeds": float(np.std(means, ddof=1)) if finite and len(means) > 1 else None,
         "sd_data": math.sqrt(crossed["data"]) if crossed else None,
@@ -489,7 +493,7 @@ def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
 COLUMNS = (
     "table", "arm", "experiment", "corpus", "clustering", "sampler", "budget", "model", "benchmark", "metric",
     "better", "group", "figure", "seeds", "training_seeds", "runs", "items", "training_tokens", "training_examples",
-    "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", "is_baseline", "baseline", "scale",
+    "epochs", "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", "is_baseline", "baseline", "scale",
     *TESTED, "notes",
 )  # fmt: skip
 CLAIM_COLUMNS = (

@@ -128,14 +128,15 @@ def figures_table(rows: Rows, marks: Mapping[str, str], group_of: str | None = N
         amount = first["training_tokens"] or first["training_examples"]
         line = [label_of(first, rows) + (" (baseline)" if first["is_baseline"] else "")]
         if group_of is None:
-            line += [str(first["runs"]), "" if amount is None else f"{amount:,.0f}"]
+            epochs = "" if first["epochs"] is None else f"{first['epochs']:.2f}"
+            line += [str(first["runs"]), "" if amount is None else f"{amount:,.0f}", epochs]
         for column in columns:
             cell = cells.get((name, *column))
             mark = "" if cell is None or cell["is_baseline"] else f" {marks[cell['verdict']]}"
             line.append("" if cell is None else number(cell["figure"]) + mark)
         body.append(line)
     trained = "training examples" if any(row["training_examples"] for row in shown) else "training tokens"
-    head = ["arm", *(["runs", trained] if group_of is None else []), *columns.values()]
+    head = ["arm", *(["runs", trained, "epochs"] if group_of is None else []), *columns.values()]
     return head, body
 
 
@@ -152,7 +153,9 @@ def tests_table(rows: Rows) -> Table:
         interval = ""
         if row["ci_low"] is not None:
             interval = f"[{number(row['ci_low'], True)}, {number(row['ci_high'], True)}]"
-            if row["interval"] == "items" and row["verdict"] == LITTLE:
+            if row["ci_low"] == row["ci_high"]:
+                interval = ""
+            elif row["interval"] == "items" and row["verdict"] == LITTLE:
                 interval += " items only"
         gap = "" if row["smallest_gap"] is None else number(row["smallest_gap"])
         if row["smallest_gap_family"] is not None:
