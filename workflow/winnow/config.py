@@ -931,9 +931,18 @@ def check(files: list[Path], /) -> None:
         for ids in arms(config, e).values()
         for d, t in runs_of(e)
     }
-    print(
-        f"{len(config['experiments'])} experiments, {len(models)} models, {len(config['targets'])} tables: all right"
-    )
+    seeds = {e["name"]: len(e["data_seeds"]) for e in config["experiments"]}
+    for name in config["targets"]:
+        table = config["tables"][name]
+        few = min(seeds[e] for e in table["experiments"])
+        if table["unit"] == "samplers" and few < 3:
+            print(f"note: table {name} will give no verdict: 3 data seeds an arm are needed, it has {few}")
+    amounts = {
+        "experiment": len(config["experiments"]),
+        "model": len(models),
+        "table": len(config["targets"]),
+    }
+    print(", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in amounts.items()) + ": all right")
 
 
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
