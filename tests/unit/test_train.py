@@ -154,11 +154,13 @@ def test_fewer_tokens_than_a_sequence_are_an_error(tmp_path: Path) -> None:
         main(**run.arguments("x"))
 
 
-def test_a_classifier_learns_labels_and_opens(tmp_path: Path) -> None:
+def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
+    import torch
     import yaml
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from winnow.score import Entropy
 
     root = Path(__file__).parents[2]
     base = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]["minilm"]
@@ -175,3 +177,17 @@ def test_a_classifier_learns_labels_and_opens(tmp_path: Path) -> None:
     assert model.config.num_labels == 2
     history = json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]
     assert history[-1][0] < history[0][0]
+
+    clear = [f"a good fine film {i}" for i in range(70, 78)] + [
+        f"a bad awful film {i}" for i in range(70, 78)
+    ]
+    torn = [f"a good awful bad fine film {i}" for i in range(70, 78)]
+    entropy, label = Entropy(tmp_path / "out", 16).entropies(clear + torn)
+    assert label[:16].tolist() == [1] * 8 + [0] * 8
+    assert ((entropy >= 0) & (entropy <= np.log(2))).all()
+    assert entropy[:16].mean() < entropy[16:].mean()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    for text, found in zip(clear + torn, entropy, strict=True):  # alone, without padding
+        inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=16)
+        share = torch.softmax(model(**inputs).logits[0].double(), 0).detach().numpy()
+        assert found == pytest.approx(-(share * np.log(share)).sum(), abs=1e-4)
