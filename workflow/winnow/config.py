@@ -615,7 +615,9 @@ def _check_circles(config: dict[str, Any], name: str, way: tuple[str, ...] = ())
         scorers.append(sampler["allocation"]["loss"])
     before = [earlier["sampler"] for earlier in filters.get("used", [])]
     for scorer in scorers:
-        before += [p["sampler"] for p in proxies_of(config["scorers"][scorer]).values() if "hub" not in p]
+        before += [
+            p["sampler"] for p in proxies_of(config["scorers"].get(scorer, {})).values() if "hub" not in p
+        ]
     for earlier in before:
         if earlier in config["samplers"]:
             _check_circles(config, earlier, (*way, name))
