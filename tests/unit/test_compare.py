@@ -182,6 +182,8 @@ def test_a_benchmark_shows_the_metrics_that_the_config_names(better):
     assert {row["metric"] for row in rows if row["benchmark"] == "cloze"} == {"acc"}
     with pytest.raises(InputError, match="benchmark cloze has no metric 'acc_norm'; it has: acc"):
         rows_of(better, {**SPEC, "metrics": {"cloze": ["acc", "acc_norm"]}})
+    with pytest.raises(InputError, match="benchmark cloze has no metric 'accuracy'; it has: acc"):
+        rows_of(better, {**SPEC, "metrics": {"cloze": ["accuracy"]}})
 
 
 def test_a_run_that_lacks_a_figure_is_an_error_and_not_left_out(tmp_path):

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from winnow.stage import InputError, sha256
+from winnow.weights import weights_folder
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -78,3 +80,17 @@ def test_what_is_absent_offline_is_one_line(cache, tmp_path, source, message):
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
     assert not (tmp_path / "d.json").exists()
+
+
+def test_weights_of_a_local_folder_must_have_their_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    with pytest.raises(InputError, match=r"mine: has no model\.safetensors"):
+        weights_folder({"folder": "${MODELS}/mine", "sha256": "0" * 64})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.safetensors").write_bytes(b"weights")
+    digest = sha256(tmp_path / "mine" / "model.safetensors")
+    assert weights_folder({"folder": "${MODELS}/mine", "sha256": digest}) == tmp_path / "mine"
+    with pytest.raises(InputError, match=f"sha256 is {digest}, the config wants 000"):
+        weights_folder({"folder": "${MODELS}/mine", "sha256": "0" * 64})

@@ -192,25 +192,21 @@ def collect(
                 f"{path}: belongs to no arm and suite of this table "
                 f"({', '.join(f'{key} {value}' for key, value in sorted(ids.items()))})"
             )
-        items = {
-            (benchmark, metric): found
-            for (benchmark, metric), found in read_items(
-                path.with_name("items.parquet"), _is_classifier(results)
-            ).items()
-            if metric in shown.get(benchmark, [metric])
-        }
+        whole = read_items(path.with_name("items.parquet"), _is_classifier(results))
         for benchmark, wanted_metrics in sorted(shown.items()):
-            found_metrics = sorted(metric for name, metric in items if name == benchmark)
+            found_metrics = sorted(metric for name, metric in whole if name == benchmark)
             if found_metrics and (lacking := sorted(set(wanted_metrics) - set(found_metrics))):
                 raise InputError(
                     f"{path}: benchmark {benchmark} has no metric {lacking[0]!r}; it has: {', '.join(found_metrics)}"
                 )
+        items = {pair: found for pair, found in whole.items() if pair[1] in shown.get(pair[0], [pair[1]])}
         key = _run_of(ids)
         of_suite.setdefault(ids["suite"], set()).update(items)
         higher = {
             (benchmark, metric): bool(up)
             for benchmark, metrics in results.get("higher_is_better", {}).items()
             for metric, up in metrics.items()
+            if up is not None
         }
         for arm in wanted:
             if (arm.name, key, ids["suite"]) in seen:
