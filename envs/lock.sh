@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 torch_cpu_cp311_linux_x86_64=$(grep -o '[0-9a-f]\{64\}' envs/torch-cpu.txt)
 tmp=$(mktemp)
+cp lock.txt "$tmp" # what need not change stays
 uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-emit-index-url -o "$tmp" requirements-dev.txt
 sed -i "s/^torch==[^ ]* \\\\$/&\n    --hash=sha256:$torch_cpu_cp311_linux_x86_64 \\\\/" "$tmp"

@@ -225,12 +225,14 @@ def train_inputs(wildcards):
         "tokens_meta": [],
         "tokenizer": [],
         "labels": [],
+        "start": [],
     }
     model = CONFIG["models"][wildcards.model]
     if language_model(wildcards.model):
         inputs["tokens"] = f"{subset}/tokens/{model['tokenizer']}.npy"
         inputs["tokens_meta"] = f"{subset}/tokens/{model['tokenizer']}.json"
         inputs["tokenizer"] = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}/tokenizer.json"
+        inputs["start"] = model_downloads(model.get("start", {}))
     else:
         inputs["split"] = f"{subset}/train.parquet"
         inputs["labels"] = document_shards(wildcards)

@@ -98,7 +98,7 @@ rule tokenize_subset:
 
 
 rule train_model:
-    """A model trained on a subset with one training seed. Its checkpoints lie in state/, undeclared."""
+    """A model trained on a subset with one training seed. Checkpoints lie in state/, curves in tensorboard/, undeclared."""
     input:
         unpack(train_inputs),
     output:
@@ -132,6 +132,7 @@ rule train_model:
             --spec {params.spec:q} \
             --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed}/{wildcards.model} \
             --threads {threads} \
+            --processes {resources.gpu} \
             --checkpoint-minutes {resources.checkpoint_minutes} \
             --out {output.manifest} \
             &>{log}

@@ -523,6 +523,19 @@ def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def check_recipe(recipe: Mapping[str, Any], kind: str) -> str | None:
+    """What a schema cannot state of a recipe for a model of `kind`: why it is wrong, or None."""
+    lengths = [key for key in ("steps", "tokens", "epochs") if recipe.get(key) is not None]
+    if len(lengths) != 1:
+        return f"wanted: one of steps, tokens and epochs; got {' and '.join(lengths) or 'none'}"
+    documents = recipe.get("sequences") == "documents"
+    if lengths == ["tokens"] and (documents or kind != "language-model"):
+        return "tokens goes with packed sequences of a language model only; take steps or epochs"
+    if documents and kind != "language-model":
+        return "sequences: documents goes with language models only"
+    return None
+
+
 PROXIES = ("proxy", "in_domain", "general", "classifier")
 
 
@@ -641,7 +654,9 @@ def _cross_check(config: dict[str, Any]) -> None:
         if problem := check_sampler(sampler):
             raise ConfigError(("samplers", name, *problem[0].split(".")), problem[1])
     for name, model in config["models"].items():
-        _known(config, "recipes", model["recipe"], ("models", name, "recipe"))
+        recipe = _known(config, "recipes", model["recipe"], ("models", name, "recipe"))
+        if problem := check_recipe(recipe, model["kind"]):
+            raise ConfigError(("recipes", model["recipe"]), problem)
         if model["kind"] == "language-model":
             _known(config, "tokenizers", model["tokenizer"], ("models", name, "tokenizer"))
             if model["width"] % (8 * model["heads"]):

@@ -2,9 +2,9 @@
 
 In: packed tokens (language models) or labelled documents (classifiers). Out: a model in Hugging Face
 format. The loop is one for both: seeded order, accumulation to a batch, AdamW with decoupled decay
-(Loshchilov and Hutter 2019), linear warm-up and cosine, clipping. Its state is checkpointed beside the
-outputs under a fingerprint of settings and inputs; a stopped run goes on from there and, on a
-processor, ends with the same bits.
+(Loshchilov and Hutter 2019), linear warm-up and cosine, clipping; on a processor, a GPU, or one process
+for each of several GPUs of a node. Its state is checkpointed beside the outputs under a fingerprint of
+settings and inputs; a stopped run goes on from there and, on a processor, ends with the same bits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -24,8 +25,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow.parquet as pq
 
-from winnow.config import check_definition
+from winnow.config import check_definition, check_recipe
 from winnow.embed import pick_device
+from winnow.machine import peak
+from winnow.ranks import Ranks, relaunch
 from winnow.stage import (
     InputError,
     Progress,
@@ -39,7 +42,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def rate_at(step: int, recipe: dict[str, Any]) -> float:
@@ -64,10 +67,23 @@ def rows_of_step(step: int, batch: int, rows: int, seed: int) -> np.ndarray:
     return out
 
 
+def steps_of(recipe: dict[str, Any], rows: int, tokens: int) -> int:
+    """Optimiser steps of a recipe: as it says, or those that read at least its tokens, or its epochs of `rows`.
+
+    `tokens`: of a row (1 for documents of a classifier).
+    """
+    if recipe.get("tokens"):
+        return math.ceil(recipe["tokens"] / (recipe["batch"] * tokens))
+    if recipe.get("epochs"):
+        return max(1, round(recipe["epochs"] * rows / recipe["batch"]))
+    return recipe["steps"]
+
+
 class Task(Protocol):
     """What the loop needs to know of a kind of model."""
 
     rows: int
+    sequence: int
     model: Any
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
@@ -78,58 +94,78 @@ class Task(Protocol):
 
 
 class LanguageModel:
-    """GPT-NeoX on windows of `sequence` tokens of a packed stream."""
+    """GPT-NeoX on windows of `sequence` tokens of a packed stream, or on its documents one by one.
+
+    Rows of `documents` are documents without their end token, cut at `sequence` tokens and padded to the longest of a
+    micro-batch; padding is no target.
+    """
 
     def __init__(
-        self, model: dict[str, Any], tokens: Path, vocabulary: int, end: int, device: str, autocast: bool
+        self,
+        model: dict[str, Any],
+        tokens: Path,
+        vocabulary: int,
+        end: int,
+        device: str,
+        autocast: bool,
+        documents: bool = False,
     ):
-        from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
         self.sequence, self.device, self.autocast = model["sequence"], device, autocast
         self.tokens = np.load(tokens, mmap_mode="r")
-        self.rows = (len(self.tokens) - 1) // self.sequence
+        self.starts = self.lengths = None
+        if documents:
+            ends = np.flatnonzero(np.asarray(self.tokens) == end)
+            starts = np.concatenate([[0], ends[:-1] + 1])
+            lengths = np.minimum(ends - starts, self.sequence)
+            self.starts, self.lengths = starts[lengths > 1], lengths[lengths > 1]
+            self.rows = len(self.starts)
+        else:
+            self.rows = (len(self.tokens) - 1) // self.sequence
         if self.rows < 1:
             raise InputError(
                 f"{tokens}: {len(self.tokens)} tokens are fewer than one sequence of {self.sequence} and its last target"
             )
-        config = GPTNeoXConfig(
-            vocab_size=-(-vocabulary // 64) * 64,
-            hidden_size=model["width"],
-            num_hidden_layers=model["layers"],
-            num_attention_heads=model["heads"],
-            intermediate_size=4 * model["width"],
-            max_position_embeddings=model["sequence"],
-            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
-            use_parallel_residual=True,
-            tie_word_embeddings=False,
-            bos_token_id=end,
-            eos_token_id=end,
-            use_cache=False,
-        )
-        network: Any = GPTNeoXForCausalLM(config)
-        self.model = network.to(device)
+        self.model = make_network(model, vocabulary, end).to(device)
+        self.body = self.model.gpt_neox
+        if device == "cuda":
+            import torch
+
+            torch.set_float32_matmul_precision("high")
+            if not documents:
+                torch._dynamo.config.suppress_errors = True  # no C compiler: slower, not dead
+                self.body = torch.compile(self.model.gpt_neox)
 
     def targets(self, rows: np.ndarray) -> int:
+        if self.lengths is not None:
+            return int((self.lengths[rows] - 1).sum())
         return len(rows) * self.sequence
 
     def windows(self, rows: np.ndarray) -> tuple[Any, Any]:
-        """Inputs and targets of windows: two int64 tensors [rows, sequence], targets one token later."""
+        """Inputs and targets: two int64 tensors [rows, length], targets one token later, -1 where there is none."""
         import torch
 
-        at = rows[:, None] * self.sequence + np.arange(self.sequence + 1)
-        window = torch.from_numpy(self.tokens[at].astype(np.int64)).to(self.device)
-        return window[:, :-1], window[:, 1:]
+        if self.lengths is None or self.starts is None:
+            at = rows[:, None] * self.sequence + np.arange(self.sequence + 1)
+            window = torch.from_numpy(self.tokens[at].astype(np.int64)).to(self.device)
+            return window[:, :-1], window[:, 1:]
+        lengths = self.lengths[rows, None]
+        places = np.arange(lengths.max())
+        at = np.minimum(self.starts[rows, None] + places, len(self.tokens) - 1)
+        window = np.where(places < lengths, self.tokens[at].astype(np.int64), -1)
+        inputs, targets = np.maximum(window[:, :-1], 0), window[:, 1:]
+        return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
 
+        from winnow.cross_entropy import linear_cross_entropy
+
         inputs, targets = self.windows(rows)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
-            logits = self.model(input_ids=inputs, use_cache=False).logits
-        total = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), reduction="sum"
-        )
-        return total, targets.numel()
+            # Padding stands behind the text: under the causal mask no target sees it.
+            hidden = self.body(input_ids=inputs, use_cache=False).last_hidden_state
+            total = linear_cross_entropy(hidden, self.model.get_output_embeddings().weight, targets)
+        return total, self.targets(rows)
 
     def flops(self) -> float:
         """Model FLOPs of a trained token: 6 for each weight of a matrix, 12 x layers x width x sequence for
@@ -139,6 +175,56 @@ class LanguageModel:
         )
         config = self.model.config
         return 6.0 * weights + 6.0 * config.num_hidden_layers * config.hidden_size * self.sequence
+
+
+def make_network(model: dict[str, Any], vocabulary: int, end: int) -> Any:
+    """A GPT-NeoX in float32: freshly initialised from torch's seed, or the checkpoint that `start` names.
+
+    Raises InputError if the checkpoint has another shape, fewer tokens than the tokenizer, or lacks weights.
+    """
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+    from transformers.utils import logging
+
+    config = GPTNeoXConfig(
+        vocab_size=-(-vocabulary // 64) * 64,
+        hidden_size=model["width"],
+        num_hidden_layers=model["layers"],
+        num_attention_heads=model["heads"],
+        intermediate_size=4 * model["width"],
+        max_position_embeddings=model["sequence"],
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
+        use_parallel_residual=True,
+        tie_word_embeddings=False,
+        bos_token_id=end,
+        eos_token_id=end,
+        use_cache=False,
+    )
+    if not model.get("start"):
+        return GPTNeoXForCausalLM(config)
+    from winnow.weights import weights_folder
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    folder = weights_folder(model["start"])
+    found = GPTNeoXConfig.from_pretrained(folder)
+    for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        if getattr(found, key, None) != getattr(config, key):
+            raise InputError(
+                f"{folder}: {key} is {getattr(found, key, None)}, the model's is {getattr(config, key)}; "
+                "a model starts from a checkpoint of its own shape"
+            )
+    if found.vocab_size < vocabulary:
+        raise InputError(
+            f"{folder}: knows {found.vocab_size} tokens, the tokenizer has {vocabulary}; take the checkpoint's tokenizer"
+        )
+    network, info = GPTNeoXForCausalLM.from_pretrained(
+        folder, use_safetensors=True, dtype="float32", output_loading_info=True, local_files_only=True
+    )
+    if info["missing_keys"]:
+        raise InputError(
+            f"{folder}: lacks weights of the model ({', '.join(sorted(info['missing_keys'])[:3])})"
+        )
+    return network
 
 
 class Classifier:
@@ -165,7 +251,7 @@ class Classifier:
         table = pq.read_table(split)
         if "label" not in table.column_names:
             raise InputError(f"{split}: has no label column; a classifier needs a labelled corpus")
-        self.device, self.autocast, self.folder = device, autocast, folder
+        self.device, self.autocast, self.folder, self.sequence = device, autocast, folder, 1
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.enable_truncation(model["max_tokens"])
         tokenizer.no_padding()
@@ -215,17 +301,18 @@ class State:
         self.folder, self.fingerprint = folder, fingerprint
         self.path = folder / "checkpoint.safetensors"
 
-    def load(self, model: Any, optimiser: Any) -> tuple[int, list[list[float]]]:
-        """Step to go on from and the history so far; (0, []) without a checkpoint of this fingerprint."""
+    def load(self, model: Any, optimiser: Any) -> tuple[int, list[list[float]], float]:
+        """Step to go on from, the history so far, and its seconds; (0, [], 0) without a checkpoint of this
+        fingerprint."""
         from safetensors import safe_open
 
         if not self.path.exists():
-            return 0, []
+            return 0, [], 0.0
         with safe_open(self.path, "pt") as file:
             meta = file.metadata()
             if meta.get("fingerprint") != self.fingerprint:
                 say(f"[train] {self.path} is of other settings or inputs: starting clean")
-                return 0, []
+                return 0, [], 0.0
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
         state = {
@@ -233,16 +320,17 @@ class State:
             for i, n in enumerate(optimiser_names(model))
         }
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        return int(meta["step"]), json.loads(meta["history"])
+        return int(meta["step"]), json.loads(meta["history"]), float(meta["seconds"])
 
-    def save(self, step: int, model: Any, optimiser: Any, history: list[list[float]]) -> None:
+    def save(self, step: int, model: Any, optimiser: Any, history: list[list[float]], seconds: float) -> None:
         from safetensors.torch import save_file
 
         tensors = {f"model.{n}": t.detach().contiguous().clone() for n, t in model.state_dict().items()}
         for i, n in enumerate(optimiser_names(model)):
             for key, value in optimiser.state_dict()["state"][i].items():
                 tensors[f"optimiser.{key}.{n}"] = value.detach().contiguous()
-        meta = {"fingerprint": self.fingerprint, "step": str(step), "history": canonical(history)}
+        meta = {"fingerprint": self.fingerprint, "step": str(step), "history": canonical(history),
+                "seconds": str(seconds)}  # fmt: skip
         with atomic_path(self.path) as partial:
             save_file(tensors, partial, metadata=meta)
 
@@ -259,50 +347,87 @@ def optimiser_names(model: Any) -> list[str]:
 
 
 def make_optimiser(model: Any, recipe: dict[str, Any]) -> Any:
-    """AdamW, fused, with decay of matrices only."""
+    """AdamW with decay of matrices only; or Adam with L2 on all, coupled to the gradient, as the study had it. Fused."""
     import torch
 
     parameters = dict(model.named_parameters())
     names = optimiser_names(model)
+    coupled = recipe.get("optimizer", "adamw") == "adam"
     groups = [
         {
             "params": [parameters[n] for n in names if parameters[n].ndim >= 2],
             "weight_decay": recipe["weight_decay"],
         },
-        {"params": [parameters[n] for n in names if parameters[n].ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [parameters[n] for n in names if parameters[n].ndim < 2],
+            "weight_decay": recipe["weight_decay"] if coupled else 0.0,
+        },
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=tuple(recipe["betas"]), eps=recipe["epsilon"], fused=True)
+    kind = torch.optim.Adam if coupled else torch.optim.AdamW
+    return kind(groups, lr=0.0, betas=tuple(recipe["betas"]), eps=recipe["epsilon"], fused=True)
+
+
+class Board:
+    """Live curves for TensorBoard beside the model; written anew from the history when a run goes on."""
+
+    def __init__(self, folder: Path, history: list[list[float]]):
+        from tensorboardX import SummaryWriter
+
+        shutil.rmtree(folder, ignore_errors=True)
+        self.writer = SummaryWriter(str(folder), flush_secs=30)
+        for step, (loss, rate, norm) in enumerate(history):
+            self.add(step, loss, rate, norm)
+
+    def add(self, step: int, loss: float, rate: float, norm: float, speed: float | None = None) -> None:
+        values = {"loss": loss, "learning_rate": rate, "gradient_norm": norm, "targets_per_second": speed}
+        for name, value in values.items():
+            if value is not None:
+                self.writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 def train(
-    task: Task, recipe: dict[str, Any], seed: int, state: State, what: str, checkpoint_minutes: float
-) -> list[list[float]]:
-    """Trains `task.model` in place. Returns the history: [loss in nats a target, learning rate, gradient
-    norm] of each step. Raises InputError if the loss is not finite. SIGTERM checkpoints and exits 143."""
+    task: Task,
+    recipe: dict[str, Any],
+    seed: int,
+    state: State,
+    what: str,
+    checkpoint_minutes: float,
+    ranks: Ranks,
+) -> tuple[list[list[float]], float]:
+    """Trains `task.model` in place. Returns the history ([loss in nats a target, learning rate, gradient
+    norm] of each step) and the seconds of all steps, those before a stop too. Raises InputError if the loss is not
+    finite. SIGTERM checkpoints and exits 143."""
     import torch
 
     model = task.model
     model.train()
     optimiser = make_optimiser(model, recipe)
-    start, history = state.load(model, optimiser)
-    if start:
+    start, history, before = state.load(model, optimiser)
+    if start and ranks.first:
         say(f"[train {what}] going on from step {start}")
     progress = Progress(f"train {what}", total=recipe["steps"], unit="steps")
     progress.done = start
+    board = Board(state.folder.parent / "tensorboard", history) if ranks.first else None
     stop: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
-    saved = time.monotonic()
+    began = saved = time.monotonic()
     for step in range(start, recipe["steps"]):
+        tick = time.monotonic()
         rate = rate_at(step, recipe)
         for group in optimiser.param_groups:
             group["lr"] = rate
         rows = rows_of_step(step, recipe["batch"], task.rows, seed)
         torch.manual_seed(step * 4294967296 + seed)
-        wanted, total = task.targets(rows), 0.0
-        for micro in np.split(rows, range(recipe["micro_batch"], len(rows), recipe["micro_batch"])):
+        wanted, losses = task.targets(rows), []
+        mine = rows[ranks.rank :: ranks.count]
+        for micro in np.split(mine, range(recipe["micro_batch"], len(mine), recipe["micro_batch"])):
             loss, _ = task.loss(micro)
             (loss / wanted).backward()
-            total += float(loss.detach())
+            losses.append(loss.detach())
+        total, stopped = ranks.sum_up(model, float(torch.stack(losses).double().sum()), bool(stop))
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"]))
         if not math.isfinite(total) or not math.isfinite(norm):
             raise InputError(
@@ -311,22 +436,34 @@ def train(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         history.append([total / wanted, rate, norm])
-        progress.add(1, f"loss {total / wanted:.3f}")
+        if board:
+            board.add(step, total / wanted, rate, norm, wanted / (time.monotonic() - tick))
+            progress.add(1, f"loss {total / wanted:.3f}")
         due = time.monotonic() - saved > 60 * checkpoint_minutes
-        if (due or stop) and step + 1 < recipe["steps"]:
-            state.save(step + 1, model, optimiser, history)
+        if (due or stopped) and ranks.first and step + 1 < recipe["steps"]:
+            state.save(step + 1, model, optimiser, history, before + time.monotonic() - began)
             saved = time.monotonic()
-        if stop:
-            say(f"[train {what}] stopped by signal {stop[0]} after step {step + 1}; the checkpoint is kept")
+        if stopped:
+            if board:
+                board.close()
+                say(
+                    f"[train {what}] stopped by signal {int(signal.SIGTERM)} after step {step + 1}; the checkpoint is kept"
+                )
+            ranks.wait()
             sys.exit(143)
     signal.signal(signal.SIGTERM, previous)
-    progress.line(f"loss {history[-1][0]:.3f}")
+    if board:
+        board.close()
+        progress.line(f"loss {history[-1][0]:.3f}")
     model.eval()
-    return history
+    return history, before + time.monotonic() - began
 
 
 def save_model(task: Task, tokenizer: Path, folder: Path) -> Iterator[Path]:
     """Writes config, weights and tokenizer to temporary names, then moves each into `folder`."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     with scratch_folder(folder, "model") as partial:
         task.model.save_pretrained(partial)
         for file in ("tokenizer.json", "tokenizer_config.json"):
@@ -348,6 +485,7 @@ def main(
     tokenizer: list[Path] = [],
     name: str = "",
     threads: int = 0,
+    processes: int = 0,
     checkpoint_minutes: float = 10,
 ) -> None:
     """Train one model.
@@ -363,15 +501,24 @@ def main(
         tokenizer: tokenizer.json (language models).
         name: what progress lines call the model.
         threads: processor threads; 0 leaves torch's choice.
+        processes: GPUs of this node, one process each, started by torchrun; 0 or 1: this process alone.
         checkpoint_minutes: minutes between checkpoints.
     """
+    settings = read_spec(spec, "model", "recipe", "training_seed", "names", "base")
+    model, recipe, seed = settings["model"], dict(settings["recipe"]), settings["training_seed"]
+    if problem := check_recipe(recipe, model["kind"]):
+        raise InputError(f"--spec recipe: {problem}")
+    relaunch(processes)
     import torch
 
-    settings = read_spec(spec, "model", "recipe", "training_seed", "names", "base")
-    model, recipe, seed = settings["model"], settings["recipe"], settings["training_seed"]
     if threads:
         torch.set_num_threads(threads)
     device = pick_device()
+    ranks = Ranks(device)
+    if recipe["batch"] % ranks.count:
+        raise InputError(
+            f"--spec recipe.batch: {recipe['batch']} does not go evenly to {ranks.count} processes; take a multiple"
+        )
     autocast = recipe["precision"] == "bfloat16" or (recipe["precision"] == "auto" and device == "cuda")
     torch.manual_seed(seed)
     below = read_json(subset)
@@ -387,7 +534,8 @@ def main(
         end = Tokenizer.from_file(str(tokenizer[0])).token_to_id(END)
         if end is None:
             raise InputError(f"{tokenizer[0]}: has no {END} token")
-        task = LanguageModel(model, tokens[0], packed["vocabulary"], end, device, autocast)
+        task = LanguageModel(model, tokens[0], packed["vocabulary"], end, device, autocast,
+                             recipe.get("sequences") == "documents")  # fmt: skip
         folder, inputs = tokenizer[0].parent, packed["sha256"]
     else:
         if not documents:
@@ -397,23 +545,40 @@ def main(
         task = Classifier(model, settings["base"], split, count_labels(documents), device, autocast)
         folder, inputs = task.folder, canonical(below)
     identity = canonical([settings, inputs, STAGE_VERSION])
+    recipe["steps"] = steps_of(recipe, task.rows, task.sequence)
     state = State(out.parent / "state", hashlib.sha256(identity.encode()).hexdigest())
-    began = time.monotonic()
-    history = train(task, recipe, seed, state, name, checkpoint_minutes)
-    seconds = time.monotonic() - began
-    targets = recipe["steps"] * task.targets(np.zeros(recipe["batch"], dtype=np.int64))
+    history, seconds = train(task, recipe, seed, state, name, checkpoint_minutes, ranks)
+    ranks.wait()
+    if not ranks.first:
+        return
+    targets = sum(
+        task.targets(rows_of_step(step, recipe["batch"], task.rows, seed)) for step in range(recipe["steps"])
+    )
+    limit = peak(device, autocast, torch.get_num_threads())
+    hours = seconds / 3600 * (ranks.count if device == "cuda" else 1)
     metrics: dict[str, Any] = {
         "seconds": seconds,
         "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "processes": ranks.count,
         "threads": torch.get_num_threads(),
         "targets_per_second": targets / seconds,
         "peak_memory_mb": torch.cuda.max_memory_allocated() / 2**20
         if device == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "gpu_hours" if device == "cuda" else "cpu_hours": hours,
+        "kwh_estimate": hours * limit["watts"] / 1000,
+        "watts_assumed": limit["watts"],
         "history": history,
     }
     if isinstance(task, LanguageModel):
-        metrics["gflops_per_second"] = targets * task.flops() / seconds / 1e9
+        speed = targets * task.flops() / seconds
+        metrics |= {
+            "model_flops": targets * task.flops(),
+            "gflops_per_second": speed / 1e9,
+            "peak_gflops_per_second": limit["flops"] * ranks.count / 1e9,
+            "peak_source": limit["source"],
+            "model_flops_utilisation": speed / (limit["flops"] * ranks.count),
+        }
     files = list(save_model(task, folder, out.parent))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_json(out.parent / "metrics.json", metrics)
@@ -425,6 +590,9 @@ def main(
         "epochs": recipe["steps"] * recipe["batch"] / task.rows,
         "training_" + ("tokens" if isinstance(task, LanguageModel) else "examples"): targets,
         "final_loss": float(np.mean([h[0] for h in history[-max(1, len(history) // 20) :]])),
+        "weight_norm": math.sqrt(
+            sum(float(p.detach().double().square().sum()) for p in task.model.parameters())
+        ),
         "files": digests,
         "subset": below["ids"],
         "precision": "bfloat16" if autocast else "float32",

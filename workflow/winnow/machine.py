@@ -1,0 +1,48 @@
+"""What a device can do at most, and what it draws: for model-FLOPs utilisation and energy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+GPUS = {
+    "H200": (989e12, 700.0),
+    "H100": (989e12, 700.0),
+    "A100": (312e12, 400.0),
+    "A6000": (155e12, 300.0),
+    "L40S": (362e12, 350.0),
+    "L40": (181e12, 300.0),
+    "L4": (121e12, 72.0),
+    "A40": (150e12, 300.0),
+    "4090": (165e12, 450.0),
+    "3090": (71e12, 350.0),
+}
+"""Dense bfloat16 FLOP/s with float32 sums, and board power in watts, by a part of the device's name (makers' data
+sheets)."""
+WATTS_A_THREAD = 8.0
+"""Assumed of a processor: 250 W for 32 threads."""
+
+
+def peak(device: str, bfloat16: bool, threads: int) -> dict[str, Any]:
+    """`flops` a second at most, `watts`, and where the first is from: a data sheet, or a matrix product here."""
+    import torch
+
+    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    for part, (flops, watts) in GPUS.items():
+        if device == "cuda" and part in name and bfloat16:
+            return {"flops": flops, "watts": watts, "source": f"data sheet of {part}, dense bfloat16"}
+    size = 8192 if device == "cuda" else 1024
+    kind = torch.bfloat16 if bfloat16 else torch.float32
+    left, right = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    best = 0.0
+    for _ in range(4):
+        began = time.perf_counter()
+        product = left @ right
+        float(product[0, 0])
+        best = max(best, 2 * size**3 / (time.perf_counter() - began))
+    watts = 300.0 if device == "cuda" else WATTS_A_THREAD * threads
+    return {
+        "flops": best,
+        "watts": watts,
+        "source": f"product of two {size} x {size} matrices in {str(kind).removeprefix('torch.')}",
+    }
