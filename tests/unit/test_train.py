@@ -1,5 +1,6 @@
 """Training: a stopped run ends with the bits of one that was not; what it writes opens in transformers."""
 
+import hashlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_tokens import TEXTS, make, packed
 from winnow.stage import InputError, canonical
-from winnow.train import main, rate_at, rows_of_step
+from winnow.train import LanguageModel, main, make_optimiser, rate_at, rows_of_step, steps_of
 
 RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
           "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
@@ -191,3 +192,92 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
         inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=16)
         share = torch.softmax(model(**inputs).logits[0].double(), 0).detach().numpy()
         assert found == pytest.approx(-(share * np.log(share)).sum(), abs=1e-4)
+
+
+def history(run: Run, out: str) -> np.ndarray:
+    return np.array(json.loads((run.folder / out / "metrics.json").read_text())["history"])
+
+
+def test_two_processes_train_as_one(undisturbed: Run) -> None:
+    arguments = undisturbed.arguments("pair", steps=6, batch=4, micro_batch=4)
+    line = [sys.executable, "-m", "winnow.train", "--processes", "2"]
+    for key, value in arguments.items():
+        line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
+    subprocess.run(line, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    main(**undisturbed.arguments("single", steps=6, batch=4, micro_batch=4))
+    np.testing.assert_allclose(history(undisturbed, "pair"), history(undisturbed, "single"), rtol=1e-4)
+    assert json.loads((undisturbed.folder / "pair" / "metrics.json").read_text())["processes"] == 2
+
+
+def test_metrics_and_curves_are_there(undisturbed: Run) -> None:
+    folder = undisturbed.folder / "whole"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert 0 < metrics["model_flops_utilisation"] < 1
+    assert metrics["kwh_estimate"] == pytest.approx(metrics["cpu_hours"] * metrics["watts_assumed"] / 1000)
+    assert metrics["targets_per_second"] == pytest.approx(60 * 4 * 16 / metrics["seconds"])
+    (events,) = (folder / "tensorboard").iterdir()
+    for name in (b"loss", b"learning_rate", b"gradient_norm", b"targets_per_second"):
+        assert name in events.read_bytes()
+
+
+def test_documents_stand_alone_without_end_of_text(undisturbed: Run) -> None:
+    task = LanguageModel(MODEL, undisturbed.folder / "t.npy", 400, 0, "cpu", False, documents=True)
+    stream = np.load(undisturbed.folder / "t.npy")
+    texts = [part for part in np.split(stream, np.flatnonzero(stream == 0) + 1) if len(part)]
+    rows = [part[:-1][:16].astype(np.int64) for part in texts if len(part) > 2]
+    assert task.rows == len(rows)
+    inputs, targets = task.windows(np.arange(task.rows))
+    for row, wanted in enumerate(rows):
+        n = len(wanted) - 1
+        assert inputs[row, :n].tolist() == wanted[:-1].tolist()
+        assert targets[row, :n].tolist() == wanted[1:].tolist()
+        assert (targets[row, n:] == -1).all()
+    assert task.targets(np.arange(task.rows)) == int((targets >= 0).sum())
+
+
+def test_padding_changes_no_loss(undisturbed: Run) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    task = LanguageModel(MODEL, undisturbed.folder / "t.npy", 400, 0, "cpu", False, documents=True)
+    rows = np.arange(8)
+    alone = sum(float(task.loss(rows[i : i + 1])[0].detach()) for i in rows)
+    assert float(task.loss(rows)[0].detach()) == pytest.approx(alone, rel=1e-4)
+
+
+def test_the_studys_optimiser_decays_through_the_gradient(undisturbed: Run) -> None:
+    """Coupled L2 is divided by the root of the second moment: weights without a gradient shrink at the full rate."""
+    import torch
+
+    for kind, shrunk in (("adam", 0.1), ("adamw", 0.001)):
+        layer = torch.nn.Linear(2, 2)
+        before = layer.weight.detach().clone()
+        optimiser = make_optimiser(layer, {**RECIPE, "optimizer": kind, "weight_decay": 0.01})
+        optimiser.param_groups[0]["lr"] = 0.1
+        layer.weight.grad, layer.bias.grad = torch.zeros(2, 2), torch.zeros(2)
+        optimiser.step()
+        moved = (before - layer.weight.detach()).abs()
+        wanted = shrunk if kind == "adam" else shrunk * before.abs()
+        torch.testing.assert_close(moved, torch.as_tensor(wanted).expand(2, 2), rtol=1e-3, atol=1e-6)
+
+
+def test_lengths_of_a_recipe() -> None:
+    assert steps_of({"steps": 5, "batch": 4}, 100, 16) == 5
+    assert steps_of({"tokens": 129, "batch": 4}, 100, 16) == 3
+    assert steps_of({"epochs": 2, "batch": 4}, 100, 16) == 50
+
+
+def test_a_run_goes_on_from_a_checkpoint_of_its_shape(undisturbed: Run) -> None:
+    folder = undisturbed.folder / "whole"
+    start = {
+        "folder": str(folder),
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+    }
+    arguments = undisturbed.arguments("more", steps=1)
+    spec = json.loads(arguments["spec"])
+    spec["model"]["start"] = start
+    main(**{**arguments, "spec": canonical(spec)})
+    assert history(undisturbed, "more")[0, 0] < history(undisturbed, "whole")[0, 0] - 0.5
+    spec["model"]["layers"] = 2
+    with pytest.raises(InputError, match=r"num_hidden_layers is 1, the model's is 2"):
+        main(**{**arguments, "spec": canonical(spec), "out": undisturbed.folder / "other" / "manifest.json"})

@@ -655,8 +655,8 @@ def _cross_check(config: dict[str, Any]) -> None:
             raise ConfigError(("samplers", name, *problem[0].split(".")), problem[1])
     for name, model in config["models"].items():
         recipe = _known(config, "recipes", model["recipe"], ("models", name, "recipe"))
-        if problem := check_recipe(recipe, model["kind"]):
-            raise ConfigError(("recipes", model["recipe"]), problem)
+        if wrong := check_recipe(recipe, model["kind"]):
+            raise ConfigError(("recipes", model["recipe"]), wrong)
         if model["kind"] == "language-model":
             _known(config, "tokenizers", model["tokenizer"], ("models", name, "tokenizer"))
             if model["width"] % (8 * model["heads"]):

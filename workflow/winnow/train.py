@@ -146,14 +146,14 @@ class LanguageModel:
 
         if self.lengths is None or self.starts is None:
             at = rows[:, None] * self.sequence + np.arange(self.sequence + 1)
-            window = torch.from_numpy(self.tokens[at].astype(np.int64)).to(self.device)
-            return window[:, :-1], window[:, 1:]
+            packed = torch.from_numpy(self.tokens[at].astype(np.int64)).to(self.device)
+            return packed[:, :-1], packed[:, 1:]
         lengths = self.lengths[rows, None]
         places = np.arange(lengths.max())
         at = np.minimum(self.starts[rows, None] + places, len(self.tokens) - 1)
         window = np.where(places < lengths, self.tokens[at].astype(np.int64), -1)
-        inputs, targets = np.maximum(window[:, :-1], 0), window[:, 1:]
-        return torch.from_numpy(inputs).to(self.device), torch.from_numpy(targets).to(self.device)
+        padded = torch.from_numpy(window).to(self.device)
+        return padded[:, :-1].clamp(min=0), padded[:, 1:]
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
@@ -217,9 +217,10 @@ def make_network(model: dict[str, Any], vocabulary: int, end: int) -> Any:
         raise InputError(
             f"{folder}: knows {found.vocab_size} tokens, the tokenizer has {vocabulary}; take the checkpoint's tokenizer"
         )
-    network, info = GPTNeoXForCausalLM.from_pretrained(
+    loaded: Any = GPTNeoXForCausalLM.from_pretrained(
         folder, use_safetensors=True, dtype="float32", output_loading_info=True, local_files_only=True
     )
+    network, info = loaded
     if info["missing_keys"]:
         raise InputError(
             f"{folder}: lacks weights of the model ({', '.join(sorted(info['missing_keys'])[:3])})"
