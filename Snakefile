@@ -15,6 +15,7 @@ configfile: "config/budgets.yaml"
 configfile: "config/models.yaml"
 configfile: "config/benchmarks.yaml"
 configfile: "config/tables.yaml"
+configfile: "config/minipile.yaml"
 configfile: "config/config.yaml"
 
 
@@ -38,13 +39,15 @@ localrules:
     subsets,
     samplers,
     models,
+    paper_tables,
+    published_tables,
 
 
 rule all:
     """Every table that the run names, and how different its samplers are."""
     input:
-        tables(),
-        sampler_gates(),
+        tables(CONFIG["targets"]),
+        sampler_gates(CONFIG["experiments"]),
 
 
 rule clusters:
@@ -62,10 +65,26 @@ rule subsets:
 rule samplers:
     """How different the samplers of the run are, without training."""
     input:
-        sampler_gates(),
+        sampler_gates(CONFIG["experiments"]),
 
 
 rule models:
     """Every model of the run's experiments, without evaluation."""
     input:
         model_manifests(),
+
+
+rule paper_tables:
+    """Every table of the paper, published figures beside measured ones, and one ledger of all its claims."""
+    input:
+        tables(CONFIG["paper"]["tables"]),
+        sampler_gates(CONFIG["paper"]["experiments"]),
+        f"{R}/tables/paper.claims.json",
+
+
+rule published_tables:
+    """The published figures alone, computed anew and audited: seconds, nothing is trained."""
+    input:
+        published_tables(CONFIG["paper"]["tables"], ["md", "csv", "tex", "html"]),
+        f"{R}/tables/published/paper.claims.json",
+        f"{R}/tables/published/audit.csv",

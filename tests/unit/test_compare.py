@@ -30,6 +30,7 @@ SPEC = {
     },
     "suites": ["suite"],
     "metrics": {},
+    "tasks": {},
 }  # fmt: skip
 
 
@@ -204,7 +205,8 @@ def test_unequal_training_tokens_are_said_loudly(tmp_path):
 
     rows = rows_of(write_runs(tmp_path, tokens=1020))
     assert "TRAINING TOKENS DIFFER from the baseline's by +2.0%" in row_of(rows, benchmark="cloze")["notes"]
-    for text in (render.markdown(rows, SPEC), render.latex(rows, SPEC), render.page(rows, SPEC, "<svg/>")):
+    page = render.page_of(rows, SPEC, plots=[("Effects", "<svg/>")])
+    for text in (render.markdown(page), render.latex(page), render.html_page(page)):
         assert "TRAINING TOKENS DIFFER" in text
     quiet = rows_of(write_runs(tmp_path / "equal", tokens=1005))
     assert not render.warnings_of(quiet)
@@ -310,7 +312,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
         outputs.append({path.name: path.read_bytes() for path in prefix.parent.iterdir()})
     assert outputs[0] == outputs[1]
     assert sorted(outputs[0]) == [
-        f"demo.{s}" for s in ("claims.csv", "csv", "html", "md", "png", "svg", "tex")
+        f"demo.{s}" for s in ("claims.csv", "claims.json", "csv", "html", "md", "png", "svg", "tex")
     ]
     claims = list(csv.DictReader(outputs[0]["demo.claims.csv"].decode().splitlines()))
     assert len(claims) == 6

@@ -107,9 +107,14 @@ BAD = [
     ("short hash", "corpora: {mine: {source: {hub: a/b, revision: 0123abc}, text: t}}", f'1: corpora.mine.source.revision: "0123abc" is not right; {COMMIT}'),
     ("repository", f"corpora: {{mine: {{source: {{hub: sst2, revision: {SHA}}}, text: t}}}}", '1: corpora.mine.source.hub: "sst2" is not right; wanted: text: owner/name'),
     ("weights", "encoders: {mine: {source: {hub: a/b, revision: v1}, dimension: 4}}", f'1: encoders.mine.source.revision: "v1" is not right; {COMMIT}'),
-    ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model'),
+    ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model, pretrained'),
     ("other kind's key", "models: {neox-nano: {encoder: minilm}}", "1: models.neox-nano: unknown key 'encoder'; known: heads, kind, layers, recipe, sequence, start, tokenizer, width"),
     ("heads", f"models: {{mine: {{kind: language-model, width: 100, heads: 4, {LM}}}}}", "1: models.mine.width: 100 is not right; wanted: a multiple of 32 (8 x heads"),
+    ("length", "recipes: {nano: {tokens: 5}}", "1: recipes.nano: wanted: one of steps, tokens and epochs; got steps and tokens"),
+    ("arm of a table", "tables: {pile-mini: {arms: [random, densty]}}", "1: tables.pile-mini.arms[1]: 'densty' is not among the arms "),
+    ("trained as pretrained", "tables: {pile-mini: {pretrained: [neox-nano]}}", "1: tables.pile-mini.pretrained[0]: 'neox-nano' is trained here, not pretrained"),
+    ("pretrained as trained", "models: {neox-nano: {kind: pretrained}}", "1: models.neox-nano: "),
+    ("contaminated suite", "samplers: {random: {filters: {contaminated: papr}}}", "1: samplers.random.filters.contaminated: unknown suite 'papr'; did you mean 'paper'? known: labels, mini, paper, paper-local, stories"),
     ("recipe", "models: {neox-nano: {recipe: nan0}}", "1: models.neox-nano.recipe: unknown recipe 'nan0'; did you mean 'nano'? known: "),
     ("tokenizer", "models: {neox-nano: {tokenizer: bpe}}", "1: models.neox-nano.tokenizer: unknown tokenizer 'bpe'; "),
     ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: e5-large, minilm, minilm-128"),
@@ -203,8 +208,10 @@ def test_arms_that_are_the_same_models_are_not_compared(shipped: dict[str, Any],
     twice = yaml.safe_load(run())
     twice["experiments"].append({**twice["experiments"][0], "name": "again"})
     twice["tables"]["mine"].update(experiments=["mine", "again"], baseline="mine/random")
-    with pytest.raises(InputError, match="arms mine/random and again/random are the same models"):
+    with pytest.raises(InputError, match="arms mine/random and again/random have the same models"):
         resolve(shipped, yaml.safe_dump(twice), tmp_path)
+    twice["experiments"][1]["data_seeds"] = [7, 8]  # the same sampler again, with other seeds: an A/A comparison
+    assert resolve(shipped, yaml.safe_dump(twice), tmp_path)["experiments"][1]["data_seeds"] == [7, 8]
     twice["experiments"][1]["name"] = "mine"
     with pytest.raises(InputError, match=r"experiments\[mine\]\.name: 'mine' stands twice"):
         resolve(shipped, yaml.safe_dump(twice), tmp_path)

@@ -22,6 +22,7 @@ CLUSTERS = f"{R}/{{corpus}}/clusterings/{{clustering}}"
 SUBSET = f"{R}/{{corpus}}/subsets/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}"
 MODEL = f"{R}/{{corpus}}/models/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}"
 EVALUATION = f"{MODEL}/evaluation/{{suite}}"
+PRETRAINED = f"{R}/{{corpus}}/pretrained/{{pretrained}}/evaluation/{{suite}}"
 
 # A stage runs with the interpreter that runs Snakemake unless a deployment method brings its own;
 # descriptor 3 is the terminal, for the stages' progress lines.
@@ -42,6 +43,10 @@ def names(section):
     return "|".join(map(re.escape, sorted(CONFIG[section]))) or "$^"
 
 
+def models_of(kind):
+    return "|".join(re.escape(n) for n, m in CONFIG["models"].items() if m["kind"] == kind) or "$^"
+
+
 wildcard_constraints:
     corpus=names("corpora"),
     encoder=names("encoders"),
@@ -54,6 +59,7 @@ wildcard_constraints:
     benchmark=names("benchmarks"),
     suite=names("suites"),
     table=names("tables"),
+    pretrained=models_of("pretrained"),
     shard=r"\d{4}",
     data_seed=r"\d+",
     training_seed=r"\d+",
@@ -158,7 +164,7 @@ def exclusions_file(wildcards):
     path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
     if os.path.exists(path):
         return [path]
-    if CONFIG["proposals"]["apply"]:
+    if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
         return [f"{CLUSTERS}/proposals.tsv".format(**wildcards)]
     return noise_exclusions(wildcards)
 
@@ -173,7 +179,7 @@ def inspection_spec(wildcards):
     corpus = CONFIG["corpora"][wildcards.corpus]
     return spec(
         name=f"{wildcards.corpus}/{wildcards.clustering}",
-        proposals={key: CONFIG["proposals"][key] for key in ("documents", "thresholds")},
+        proposals=CONFIG["proposals"],
         group=corpus["group"] or ("label" if corpus["label"] else None),
     )
 
@@ -271,6 +277,14 @@ def evaluated(benchmark):
     return {k: v for k, v in CONFIG["benchmarks"][benchmark].items() if k != "metrics"}
 
 
+def benchmarks_spec(suite):
+    return {b: evaluated(b) for b in CONFIG["suites"][suite]}
+
+
+def suite_folders(wildcards):
+    return [benchmark_folder(wildcards.corpus, b) for b in CONFIG["suites"][wildcards.suite]]
+
+
 def suite_manifests(wildcards):
     suite = CONFIG["suites"][wildcards.suite]
     return [f"{benchmark_folder(wildcards.corpus, b)}/manifest.json" for b in suite]
@@ -291,41 +305,99 @@ def benchmark_download(wildcards):
     return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
 
 
-FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv"]
+FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
+COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "front.svg"]
 
 
-def tables():
-    return expand(f"{R}/tables/{{table}}.{{format}}", table=CONFIG["targets"], format=FORMATS)
+def tables(names):
+    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS + COSTS)
 
 
 def table_arms(name):
-    """Ids of each arm of a table, by experiment/sampler."""
-    wanted = CONFIG["tables"][name]["experiments"]
-    experiments = [e for e in CONFIG["experiments"] if e["name"] in wanted]
-    return {key: ids for e in experiments for key, ids in winnow_config.arms(CONFIG, e).items()}
+    """Ids of each arm of a table, by experiment/sampler, with its data seeds and tokenizer; pretrained models behind."""
+    table = CONFIG["tables"][name]
+    arms, corpora = {}, set()
+    for arm, ids, experiment in winnow_config.table_arms(CONFIG, table):
+        tokenizer = CONFIG["models"][ids["model"]].get("tokenizer")
+        arms[arm] = dict(ids, data_seeds=experiment["data_seeds"], tokenizer=tokenizer)
+        corpora.add(ids["corpus"])
+    for model in table["pretrained"]:
+        arms[model] = dict(pretrained=model, corpus=min(corpora))
+    return arms
 
 
 def table_runs(name):
-    """Ids, seeds and suites of each model of a table."""
-    for experiment in CONFIG["experiments"]:
-        if experiment["name"] in CONFIG["tables"][name]["experiments"]:
-            for ids in winnow_config.arms(CONFIG, experiment).values():
-                for data_seed, training_seed in winnow_config.runs_of(experiment):
-                    yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
+    """Ids, seeds and suites of each model that a table has trained."""
+    for _, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][name]):
+        for data_seed, training_seed in winnow_config.runs_of(experiment):
+            yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
+
+
+def table_suites(name):
+    return sorted({suite for _, suites in table_runs(name) for suite in suites})
+
+
+def table_benchmarks(name):
+    return sorted({b for s in table_suites(name) for b in CONFIG["suites"][s]})
 
 
 def table_metrics(name):
     """Metrics that each benchmark of lm-eval's tasks shows; the others show all they have."""
-    benchmarks = {b for _, suites in table_runs(name) for s in suites for b in CONFIG["suites"][s]}
-    return {b: m for b in sorted(benchmarks) if (m := CONFIG["benchmarks"][b].get("metrics"))}
+    return {b: m for b in table_benchmarks(name) if (m := CONFIG["benchmarks"][b].get("metrics"))}
+
+
+def table_tasks(name):
+    """lm-eval's task of each benchmark that has one."""
+    return {b: t for b in table_benchmarks(name) if (t := CONFIG["benchmarks"][b].get("task"))}
 
 
 def table_evaluations(wildcards):
-    return [
+    trained = [
         f"{EVALUATION}/results.json".format(**ids, suite=suite)
         for ids, suites in table_runs(wildcards.table)
         for suite in suites
     ]
+    published = [
+        f"{PRETRAINED}/results.json".format(corpus=ids["corpus"], pretrained=ids["pretrained"], suite=suite)
+        for ids in table_arms(wildcards.table).values()
+        if "pretrained" in ids
+        for suite in table_suites(wildcards.table)
+    ]
+    return trained + published
+
+
+def table_ngrams(wildcards):
+    """What counting says of the held-out documents, for the language models whose suites measure them."""
+    found = set()
+    for ids, suites in table_runs(wildcards.table):
+        tokenizer = CONFIG["models"][ids["model"]].get("tokenizer")
+        for benchmark in {b for s in suites for b in CONFIG["suites"][s]}:
+            if tokenizer and CONFIG["benchmarks"][benchmark].get("heldout") == "bits-per-byte":
+                found.add(f"{SUBSET}/tokens/{tokenizer}.{benchmark}.json".format(**ids))
+    return sorted(found)
+
+
+def table_contamination(wildcards):
+    return sorted(
+        {
+            f"{SUBSET}/contamination/{suite}.json".format(**ids)
+            for ids, suites in table_runs(wildcards.table)
+            for suite in suites
+        }
+    )
+
+
+def table_published(wildcards):
+    published = CONFIG["tables"][wildcards.table].get("published")
+    return ["config/published/results.csv", "config/published/comparisons.csv"] if published else []
+
+
+def published_tables(names, formats):
+    return expand(
+        f"{R}/tables/published/{{table}}.{{format}}",
+        table=[name for name in names if "published" in CONFIG["tables"][name]],
+        format=formats,
+    )
 
 
 def table_items(wildcards):
@@ -488,6 +560,10 @@ def draw_used(wildcards):
         )
         for earlier in sampler["filters"].get("used", [])
     ]
+    if suite := sampler["filters"].get("contaminated"):
+        used += expand(
+            f"{R}/{wildcards.corpus}/contaminated/{suite}/{{shard}}.parquet", shard=shards(wildcards.corpus)
+        )
     if "scorer" in sampler["ranking"] and sampler["filters"]["trained"] == "drop":
         used += proxy_draws(wildcards.corpus, sampler["ranking"]["scorer"])
     return sorted(set(used))
@@ -518,30 +594,33 @@ def draw_spec(wildcards):
     )
 
 
-def compared_corpora():
-    return sorted({experiment["corpus"] for experiment in CONFIG["experiments"]})
+def of_corpus(corpus):
+    """Experiments of a corpus: the run's, or, if it has none, the paper's."""
+    own = [e for e in CONFIG["experiments"] if e["corpus"] == corpus]
+    return own or [e for e in CONFIG["paper"]["experiments"] if e["corpus"] == corpus]
 
 
-def sampler_gates():
+def sampler_gates(experiments):
     """How different the samplers of each corpus are."""
     return expand(
-        f"{R}/{{corpus}}/compare_samplers.{{format}}", corpus=compared_corpora(), format=["csv", "md", "html"]
+        f"{R}/{{corpus}}/compare_samplers.{{format}}",
+        corpus=sorted({experiment["corpus"] for experiment in experiments}),
+        format=["csv", "md", "html"],
     )
 
 
 def compared_draws(corpus):
     """Arms of a corpus with a data seed each, as the gate names them, and their ids."""
-    for experiment in CONFIG["experiments"]:
-        if experiment["corpus"] == corpus:
-            for ids in winnow_config.arms(CONFIG, experiment).values():
-                for data_seed in experiment["data_seeds"]:
-                    arm = dict(
-                        experiment=experiment["name"],
-                        sampler=ids["sampler"],
-                        seed=data_seed,
-                        clustering=experiment["clustering"],
-                    )
-                    yield arm, dict(ids, data_seed=data_seed)
+    for experiment in of_corpus(corpus):
+        for ids in winnow_config.arms(CONFIG, experiment).values():
+            for data_seed in experiment["data_seeds"]:
+                arm = dict(
+                    experiment=experiment["name"],
+                    sampler=ids["sampler"],
+                    seed=data_seed,
+                    clustering=experiment["clustering"],
+                )
+                yield arm, dict(ids, data_seed=data_seed)
 
 
 def gate_draws(wildcards):
@@ -559,9 +638,7 @@ def gate_tokens(wildcards):
 
 
 def gate_clusterings(corpus):
-    return sorted(
-        {e["clustering"] for e in CONFIG["experiments"] if e["corpus"] == corpus and e["clustering"]}
-    )
+    return sorted({e["clustering"] for e in of_corpus(corpus) if e["clustering"]})
 
 
 def gate_assignments(wildcards):
@@ -585,3 +662,67 @@ def gate_spec(wildcards):
         clusterings=[[name, corpus["shards"]] for name in gate_clusterings(wildcards.corpus)],
         group=corpus["group"] or ("label" if corpus["label"] else None),
     )
+
+
+def table_training_metrics(wildcards):
+    return sorted({f"{MODEL}/metrics.json".format(**ids) for ids, _ in table_runs(wildcards.table)})
+
+
+def selection_timings(table):
+    """The timings of the jobs that an arm's selection of documents takes, by arm: its first draw, and what that needs."""
+    return {
+        arm: sorted(arm_timings(dict(ids, data_seed=experiment["data_seeds"][0])))
+        for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table])
+    }
+
+
+def arm_timings(ids):
+    sampler, timings = CONFIG["samplers"][ids["sampler"]], f"{R}/timings"
+    found = {
+        f"{timings}/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv".format(
+            **ids
+        )
+    }
+    if ids["clustering"] != winnow_config.NO_CLUSTERS:
+        clustering = CONFIG["clusterings"][ids["clustering"]]
+        method = {"kmeans": "clusters", "hdbscan": "hdbscan"}[clustering["method"]]
+        found |= {
+            f"{timings}/{rule}/{{corpus}}/{{clustering}}.tsv".format(**ids)
+            for rule in (f"fit_{method}", "summarise_clusters")
+        }
+        for shard in shards(ids["corpus"]):
+            found.add(f"{timings}/embed_documents/{ids['corpus']}/{clustering['encoder']}/{shard}.tsv")
+            found.add(f"{timings}/assign_{method}/{ids['corpus']}/{ids['clustering']}/{shard}.tsv")
+    scorers = {("draws", sampler["ranking"]["scorer"])} if "scorer" in sampler["ranking"] else set()
+    if sampler["allocation"]["weight"] == "loss":
+        scorers.add(("losses", sampler["allocation"]["loss"]))
+    near = sampler["filters"].get("semdedup")
+    if near and near["when"] == "before":
+        scorers.add(("draws", near["scorer"]))
+    for use, scorer in scorers:
+        found |= scorer_timings(ids, use, scorer)
+    return found
+
+
+def scorer_timings(ids, use, scorer):
+    kind, timings = CONFIG["scorers"][scorer]["kind"], f"{R}/timings"
+    where = dict(corpus=ids["corpus"], clustering=ids["clustering"], scorer=scorer)
+    each = {"lsh": "score_vectors/{corpus}/{clustering}", "semdedup": None}.get(
+        kind, "score_documents/{corpus}"
+    )
+    if use == "losses":
+        each = "score_probe/{corpus}/{clustering}"
+    found = (
+        {f"{timings}/find_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where)}
+        if each is None
+        else set()
+    )
+    for shard in shards(ids["corpus"]) if each else []:
+        found.add(f"{timings}/{each}/{{scorer}}/{shard}.tsv".format(**where))
+    for proxy in trained_proxies(ids["corpus"], scorer):
+        found.add(
+            f"{timings}/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv".format(
+                **proxy
+            )
+        )
+    return found

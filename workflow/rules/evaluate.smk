@@ -203,11 +203,9 @@ rule evaluate_model:
                 training_seed=int(wildcards.training_seed),
             ),
             suite=wildcards.suite,
-            benchmarks={b: evaluated(b) for b in CONFIG["suites"][wildcards.suite]},
+            benchmarks=benchmarks_spec(wildcards.suite),
         ),
-        benchmarks=lambda wildcards: [
-            benchmark_folder(wildcards.corpus, b) for b in CONFIG["suites"][wildcards.suite]
-        ],
+        benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
         folder=lambda wildcards: EVALUATION.format(**wildcards),
         version=version("evaluate"),
@@ -218,5 +216,145 @@ rule evaluate_model:
             --benchmarks {params.benchmarks} \
             --spec {params.spec:q} \
             --out-dir {params.folder} \
+            &>{log}
+        """
+
+
+rule evaluate_pretrained:
+    """The same of a model as it was published."""
+    input:
+        download=lambda wildcards: model_downloads(CONFIG["models"][wildcards.pretrained]["weights"]),
+        benchmarks=suite_manifests,
+    output:
+        samples=f"{PRETRAINED}/items.parquet",
+        results=f"{PRETRAINED}/results.json",
+    log:
+        f"{R}/logs/evaluate_pretrained/{{corpus}}/{{pretrained}}/{{suite}}.log",
+    benchmark:
+        f"{R}/timings/evaluate_pretrained/{{corpus}}/{{pretrained}}/{{suite}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(32000),
+        runtime=480,
+        gpu=1,
+    params:
+        spec=lambda wildcards: spec(
+            ids=dict(corpus=wildcards.corpus, pretrained=wildcards.pretrained),
+            suite=wildcards.suite,
+            benchmarks=benchmarks_spec(wildcards.suite),
+            weights=CONFIG["models"][wildcards.pretrained]["weights"],
+        ),
+        benchmarks=suite_folders,
+        folder=lambda wildcards: PRETRAINED.format(**wildcards),
+        version=version("evaluate"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.evaluate \
+            --benchmarks {params.benchmarks} \
+            --spec {params.spec:q} \
+            --out-dir {params.folder} \
+            &>{log}
+        """
+
+
+rule count_ngrams:
+    """What a unigram and a bigram of a subset say of the held-out documents: the floor of its models."""
+    input:
+        subset=f"{SUBSET}/manifest.json",
+        tokens=f"{SUBSET}/tokens/{{tokenizer}}.npy",
+        tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        benchmark=f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
+    output:
+        f"{SUBSET}/tokens/{{tokenizer}}.{{benchmark}}.json",
+    log:
+        f"{R}/logs/count_ngrams/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.{{benchmark}}.log",
+    benchmark:
+        f"{R}/timings/count_ngrams/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.{{benchmark}}.tsv"
+    wildcard_constraints:
+        benchmark=benchmark_kind("heldout"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=60,
+    params:
+        folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
+        version=version("ngrams"),
+    shell:
+        """
+        python -m winnow.ngrams \
+            --subset {input.subset} \
+            --tokens {input.tokens} \
+            --tokenizer {input.tokenizer} \
+            --benchmark {params.folder} \
+            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule find_benchmark_items:
+    """How many items of each benchmark of a suite stand in the documents of a subset."""
+    input:
+        subset=f"{SUBSET}/manifest.json",
+        split=f"{SUBSET}/train.parquet",
+        benchmarks=suite_manifests,
+    output:
+        f"{SUBSET}/contamination/{{suite}}.json",
+    log:
+        f"{R}/logs/find_benchmark_items/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{suite}}.log",
+    benchmark:
+        f"{R}/timings/find_benchmark_items/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{suite}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=120,
+    params:
+        benchmarks=suite_folders,
+        version=version("contamination"),
+    shell:
+        """
+        python -m winnow.contamination subset \
+            --subset {input.subset} \
+            --split {input.split} \
+            --benchmarks {params.benchmarks} \
+            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
+            --out {output} \
+            &>{log}
+        """
+
+
+rule find_contaminated_documents:
+    """Documents of a shard that hold an item of a suite's benchmarks, for the filter `contaminated`."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        benchmarks=suite_manifests,
+    output:
+        f"{R}/{{corpus}}/contaminated/{{suite}}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/find_contaminated_documents/{{corpus}}/{{suite}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/find_contaminated_documents/{{corpus}}/{{suite}}/{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=240,
+    params:
+        benchmarks=suite_folders,
+        version=version("contamination"),
+    shell:
+        """
+        python -m winnow.contamination shard \
+            --documents {input.documents} \
+            --benchmarks {params.benchmarks} \
+            --name {wildcards.corpus}/{wildcards.shard} \
+            --out {output} \
             &>{log}
         """

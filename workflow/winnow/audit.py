@@ -22,6 +22,7 @@ from pathlib import Path
 
 from winnow.stage import InputError, atomic_path, run, say
 
+STAGE_VERSION = 1
 Z = 1.96
 FIELDS = ("row", "section", "benchmark", "field", "printed", "expected", "why")
 INPUTS = ("a_value", "a_stderr", "b_value", "b_stderr")
@@ -151,7 +152,7 @@ Finding = tuple[str, str, str]
 Raw = dict[tuple[str, str, str, str], list[dict[str, str]]]
 
 
-def _raw_of(row: dict[str, str], side: str, raw: Raw) -> list[dict[str, str]]:
+def raw_of(row: dict[str, str], side: str, raw: Raw) -> list[dict[str, str]]:
     """Raw figures of a side, superseded runs last."""
     size, _, variant = row[side].partition(" ")
     found = raw.get((size, variant.lower(), benchmark_id(row["benchmark"]), row["metric"]), [])
@@ -168,7 +169,7 @@ def _same(printed: str, recorded: str) -> bool:
 def _audit_inputs(row: dict[str, str], raw: Raw, notes: list[str], number: int) -> list[Finding]:
     found: list[Finding] = []
     for side in "ab":
-        recorded = _raw_of(row, side, raw)
+        recorded = raw_of(row, side, raw)
         if not recorded:
             notes.append(f"row {number}: no raw {row['metric']} of {row[side]} on {row['benchmark']}")
             continue
@@ -194,7 +195,7 @@ def _audit_inputs(row: dict[str, str], raw: Raw, notes: list[str], number: int) 
     return list(dict.fromkeys(found))
 
 
-def _results(
+def study_results(
     values: tuple[str, ...],
 ) -> tuple[Interval, Interval, Interval, Interval]:
     """Difference, percentage, upper and lower bound from printed a, se_a, b, se_b."""
@@ -203,13 +204,13 @@ def _results(
     return difference, percentage(a, b), difference + half, difference - half
 
 
-def _exact(values: tuple[str, ...]) -> tuple[float | None, float, float]:
+def exact_results(values: tuple[str, ...]) -> tuple[float | None, float, float]:
     a, se_a, b, se_b = map(float, values)
     half = Z * math.hypot(se_a, se_b)
     return 100 * (b - a) / a if a else None, b - a + half, b - a - half
 
 
-def _verdict(upper: Interval, lower: Interval, up: bool) -> str | None:
+def excludes_zero(upper: Interval, lower: Interval, up: bool) -> str | None:
     """ "a" or "b" if the bounds surely exclude 0, "" if they surely hold it, None if rounding hides it."""
     if lower.low > 0 or upper.high < 0:
         return "b" if (lower.low > 0) == up else "a"
@@ -223,8 +224,8 @@ def _say(side: str, row: dict[str, str]) -> str:
 def _audit_own(row: dict[str, str]) -> list[Finding]:
     """What does not follow from the printed inputs of the row itself."""
     values = tuple(row[field] for field in INPUTS)
-    difference, percent, upper, lower = _results(values)
-    exact = _exact(values)
+    difference, percent, upper, lower = study_results(values)
+    exact = exact_results(values)
     up = row["direction"] == "up"
     inputs = f"a {values[0]} ({values[1]}), b {values[2]} ({values[3]})"
     found: list[Finding] = []
@@ -249,10 +250,10 @@ def _audit_own(row: dict[str, str]) -> list[Finding]:
             ("bold", best, f"{inputs}: {row[best] if best else 'neither'} is better ({reason} is better)")
         )
     claimed = named_side(row["interpretation"], row["a"], row["b"])
-    right = _verdict(upper, lower, up)
+    right = excludes_zero(upper, lower, up)
     because = f"the bounds from the printed {inputs} are {exact[1]:.4f} and {exact[2]:.4f}"
     if right is None and printed_bounds_follow and row["ci_upper"] and row["ci_lower"]:
-        right = _verdict(printed_interval(row["ci_upper"]), printed_interval(row["ci_lower"]), up)
+        right = excludes_zero(printed_interval(row["ci_upper"]), printed_interval(row["ci_lower"]), up)
         because = f"the printed bounds are {row['ci_upper']} and {row['ci_lower']}"
     if claimed is not None and right is not None and claimed != right:
         found.append(("interpretation", _say(right, row), f"{because}: they {_exclude(right)} 0"))
@@ -265,22 +266,22 @@ def _exclude(side: str) -> str:
 
 def _audit_raw(row: dict[str, str], raw: Raw) -> list[Finding]:
     """Bold face and verdict that the raw figures of the last runs turn over."""
-    sides = [_raw_of(row, side, raw) for side in "ab"]
+    sides = [raw_of(row, side, raw) for side in "ab"]
     if not all(sides):
         return []
     (a, *_), (b, *_) = sides
     values = (a["value"], a["stderr"], b["value"], b["stderr"])
     if all(_same(row[field], value) for field, value in zip(INPUTS, values, strict=True)):
         return []
-    difference, _, upper, lower = _results(values)
+    difference, _, upper, lower = study_results(values)
     up = row["direction"] == "up"
-    exact = _exact(values)
+    exact = exact_results(values)
     raw_inputs = f"raw a {values[0]} ({values[1]}), b {values[2]} ({values[3]})"
     found: list[Finding] = []
     best = winner(difference, up)
     if best is not None and best != row["bold"]:
         found.append(("bold", best, f"{raw_inputs}: {row[best] if best else 'neither'} is better"))
-    claimed, right = named_side(row["interpretation"], row["a"], row["b"]), _verdict(upper, lower, up)
+    claimed, right = named_side(row["interpretation"], row["a"], row["b"]), excludes_zero(upper, lower, up)
     if claimed is not None and right is not None and claimed != right:
         why = f"{raw_inputs}: the bounds are {exact[1]:.4f} and {exact[2]:.4f}, which {_exclude(right)} 0"
         found.append(("interpretation", _say(right, row), why))
@@ -302,7 +303,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def _check_numbers(path: Path, rows: list[dict[str, str]], fields: tuple[str, ...], empty: bool) -> None:
+def check_numbers(path: Path, rows: list[dict[str, str]], fields: tuple[str, ...], empty: bool) -> None:
     for number, row in enumerate(rows, start=1):
         for field in fields:
             if empty and row[field] in ("", "-") and field not in INPUTS:
@@ -326,9 +327,9 @@ def command(comparisons: Path, results: Path, out: Path) -> None:
     """
     rows = read_rows(comparisons, COMPARISON)
     figures = read_rows(results, RESULT)
-    _check_numbers(comparisons, rows, NUMBERS, empty=True)
+    check_numbers(comparisons, rows, NUMBERS, empty=True)
     raw = [row for row in figures if row["kind"] == "raw"]
-    _check_numbers(results, raw, ("value", "stderr"), empty=False)
+    check_numbers(results, raw, ("value", "stderr"), empty=False)
     findings, notes = audit(rows, raw)
     with atomic_path(out) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

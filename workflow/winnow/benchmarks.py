@@ -45,7 +45,7 @@ from winnow.stage import (
     write_text,
 )
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 TEXT_CHARACTERS = 4_000
 """Longest text of a bits-per-byte or label item, in characters: a few long documents must not be the figure."""
@@ -607,6 +607,7 @@ def mirror(*, spec: str, out_dir: Path, download: list[Path] = []) -> None:
         "folder": folder,
         "dataset": paths[0],
         "leaves": [leaf.name for leaf in leaves],
+        "evaluated": sorted({(leaf.dataset_name or "default", leaf.used[0]) for leaf in leaves}),
         "rows": rows,
         "spec": {"name": name, "data": json.loads(canonical(data))},
         "stage_version": STAGE_VERSION,

@@ -3,7 +3,8 @@
 In: results.json files, each with its items.parquet beside it (one row an item and metric), and the
 manifests of the subsets and models they came from. Out, at a common prefix: `.csv` (everything, full
 precision), `.md`, `.tex` (booktabs), `.html` (self-contained), `.svg` and `.png` (forest plot of the
-effects), `.claims.csv` (one row a claim: its verdict and the files each number came from).
+effects), `.claims.csv` and `.claims.json` (one row a claim: its
+verdict and the files each number came from; of a table of the study also what was published).
 
 Which arm an evaluation belongs to follows from the ids inside its file, never from its path. The tests,
 and why they are what they are, are in `winnow.statistics`.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,26 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow import statistics
-from winnow.stage import InputError, atomic_path, canonical, read_json, read_spec, run, say
+from winnow.stage import (
+    InputError,
+    atomic_path,
+    canonical,
+    read_json,
+    read_spec,
+    run,
+    say,
+    write_json,
+    write_text,
+)
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 5
+STAGE_VERSION = 6
 GROUPS = 20
 TOKEN_TOLERANCE = 0.01
+BIGRAM_TOKENS = 20_000_000
+"""Training tokens from which a live model beats the interpolated bigram of its subset."""
+CONSTANT_ITEMS = 50
+"""Items with different right answers to which a live model does not always give the same one."""
 POWER = 0.8
 ALL = "all"
 ITEM_COLUMNS = ("benchmark", "task", "item", "group", "metric", "value", "weight", "label", "prediction")
@@ -79,6 +94,40 @@ class Arm:
     higher: dict[tuple[str, str], bool] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
+    seeds: list[int] | None = None
+    tokenizer: str | None = None
+    floors: dict[tuple[int, str], dict[str, float]] = field(default_factory=dict)
+    found: dict[str, list[dict[str, int]]] = field(default_factory=dict)
+
+    def has(self, ids: Mapping[str, Any]) -> bool:
+        """Whether a file with these ids is of a run of this arm."""
+        seed = ids.get("data_seed")
+        return _belongs(ids, self.ids) and (self.seeds is None or seed is None or seed in self.seeds)
+
+    def drew(self, ids: Mapping[str, Any]) -> bool:
+        """Whether a file with these ids is of a subset of this arm."""
+        below = {key: value for key, value in self.ids.items() if key != "model"}
+        return _belongs(ids, below) and (self.seeds is None or ids.get("data_seed") in self.seeds)
+
+    def dead(self) -> dict[Run, list[str]]:
+        """Why a run's model is dead, by run: no better than counting, or one answer to all items of a benchmark."""
+        why: dict[Run, list[str]] = {}
+        for (benchmark, metric), runs in sorted(self.items.items()):
+            for key, items in sorted(runs.items()):
+                floor = self.floors.get((key[0], benchmark))
+                if metric == "bits_per_byte" and floor:
+                    bits = items.figure(metric, np.arange(len(items.values)))
+                    for name in ("unigram", "bigram"):
+                        late = name == "unigram" or self.tokens.get(key, 0) >= BIGRAM_TOKENS
+                        if late and not bits < floor[name]:
+                            why.setdefault(key, []).append(
+                                f"no better than a {name} on {benchmark} ({bits:.3f} against {floor[name]:.3f} bits per byte)"
+                            )
+                if metric == "acc" and items.label is not None and items.prediction is not None:
+                    asked = len(items.label) >= CONSTANT_ITEMS and np.ptp(items.label) > 0
+                    if asked and np.ptp(items.prediction) == 0:
+                        why.setdefault(key, []).append(f"gives one answer to all items of {benchmark}")
+        return why
 
     @property
     def amount(self) -> float | None:
@@ -171,22 +220,36 @@ def _is_classifier(results: Mapping[str, Any]) -> bool:
     return any("f1" in task for task in results.get("tasks", {}).values() if isinstance(task, dict))
 
 
+def arms_of(wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, Arm]:
+    """Arms by name from their ids, data seeds and tokenizer."""
+    arms = {}
+    for name, ids in wanted.items():
+        own = {key: value for key, value in ids.items() if key not in ("data_seeds", "tokenizer")}
+        arms[name] = Arm(name, own, seeds=ids.get("data_seeds"), tokenizer=ids.get("tokenizer"))
+    return arms
+
+
 def collect(
-    evaluations: list[Path], subsets: list[Path], models: list[Path], spec: Mapping[str, Any]
+    evaluations: list[Path],
+    subsets: list[Path],
+    models: list[Path],
+    spec: Mapping[str, Any],
+    ngrams: Sequence[Path] = (),
+    contamination: Sequence[Path] = (),
 ) -> dict[str, Arm]:
     """The arms with all that belongs to them.
 
     Raises InputError for an arm without evaluations, a run with two evaluations of one suite, and an
     evaluation that no arm asked for.
     """
-    arms = {name: Arm(name, ids) for name, ids in spec["arms"].items()}
+    arms = arms_of(spec["arms"])
     shown = spec["metrics"]
     seen: dict[tuple[str, Run, str], Path] = {}
     of_suite: dict[str, set[tuple[str, str]]] = {}
     contents = {path: read_json(path) for path in sorted(set(evaluations))}
     for path, results in contents.items():
         ids = _ids(path, results)
-        wanted = [arm for arm in arms.values() if _belongs(ids, arm.ids)]
+        wanted = [arm for arm in arms.values() if arm.has(ids)]
         if not wanted or ids.get("suite") not in spec["suites"]:
             raise InputError(
                 f"{path}: belongs to no arm and suite of this table "
@@ -226,7 +289,7 @@ def collect(
         train = manifest.get("counts", {}).get("splits", {}).get("train", {})
         digest = manifest.get("sha256", {}).get("train.parquet")
         for arm in arms.values():
-            if _belongs(ids, {key: value for key, value in arm.ids.items() if key != "model"}):
+            if arm.drew(ids):
                 arm.sources.append(str(path))
                 data_seed = int(ids.get("data_seed") or 0)
                 if "documents" in train:
@@ -237,13 +300,25 @@ def collect(
         manifest = read_json(path)
         ids = _ids(path, manifest)
         for arm in arms.values():
-            if _belongs(ids, arm.ids):
+            if arm.has(ids):
                 arm.sources.append(str(path))
                 if "epochs" in manifest:
                     arm.epochs[_run_of(ids)] = float(manifest["epochs"])
                 for name, store in (("training_tokens", arm.tokens), ("training_examples", arm.examples)):
                     if name in manifest:
                         store[_run_of(ids)] = int(manifest[name])
+    for path in sorted(set(ngrams)):
+        floor = read_json(path)
+        for arm in arms.values():
+            ids = dict(_ids(path, floor))
+            if ids.pop("tokenizer", None) == arm.tokenizer and arm.drew(ids):
+                arm.floors[int(ids["data_seed"]), floor["benchmark"]] = floor
+    for path in sorted(set(contamination)):
+        report = read_json(path)
+        for arm in arms.values():
+            if arm.drew(_ids(path, report)):
+                for benchmark, counts in report["benchmarks"].items():
+                    arm.found.setdefault(benchmark, []).append(counts)
     for arm in arms.values():
         if not arm.items:
             raise InputError(f"--spec arms: {arm.name} has no evaluation among the {len(contents)} given")
@@ -323,6 +398,7 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
                     left, right = (a.different(parts[a.name]) for a in (arm, baseline))
                     comparison = _test(unit, arm, pair, selected, left, right, settings, name)
                     _add_test(row, comparison)
+                    row |= statistics.difference_variances(left, right) or {}
                     if comparison is None:
                         row["notes"].append("a figure of the arm or its baseline is not finite")
                 rows.append(row)
@@ -365,7 +441,11 @@ def _describe(
     notes = []
     if not finite:
         notes.append("a figure is not finite")
-    if arm.amount is None or baseline.amount is None:
+    for key, reasons in sorted(arm.dead().items()):
+        notes.append(f"DEAD MODEL (data seed {key[0]}, training seed {key[1]}): {'; '.join(reasons)}")
+    if "pretrained" in arm.ids or "pretrained" in baseline.ids:
+        notes.append("a model as it was published, not trained here")
+    elif arm.amount is None or baseline.amount is None:
         notes.append("training tokens unknown")
     elif abs(arm.amount / baseline.amount - 1) > TOKEN_TOLERANCE:
         notes.append(f"TRAINING TOKENS DIFFER from the baseline's by {arm.amount / baseline.amount - 1:+.1%}")
@@ -404,6 +484,7 @@ def _describe(
         "sd_data": math.sqrt(crossed["data"]) if crossed else None,
         "sd_training": math.sqrt(crossed["training"]) if crossed else None,
         "sd_residual": math.sqrt(crossed["residual"]) if crossed else None,
+        **dict.fromkeys(VARIANCES),
         "is_baseline": arm is baseline,
         "baseline": baseline.name,
         "scale": "log ratio" if log else "difference",
@@ -415,6 +496,7 @@ def _describe(
     }
 
 
+VARIANCES = ("var_seed", "var_item", "var_residual")
 TESTED = (
     "effect", "standard_error", "ci_low", "ci_high", "interval", "test", "p", "p_adjusted",
     "smallest_gap", "smallest_gap_family", "verdict",
@@ -489,13 +571,14 @@ def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
 COLUMNS = (
     "table", "arm", "experiment", "corpus", "clustering", "sampler", "budget", "model", "benchmark", "metric",
     "better", "group", "figure", "seeds", "training_seeds", "runs", "items", "training_tokens", "training_examples",
-    "epochs", "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", "is_baseline", "baseline", "scale",
+    "epochs", "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", *VARIANCES, "is_baseline", "baseline", "scale",
     *TESTED, "notes",
 )  # fmt: skip
 CLAIM_COLUMNS = (
     "table", "claim", "arm", "baseline", "benchmark", "metric", "group", "figure", "baseline_figure", "scale",
     "effect", "ci_low", "ci_high", "interval", "p", "p_adjusted", "verdict", "seeds", "baseline_seeds", "items",
-    "kind", "figure_files", "baseline_files", "source_files", "notes",
+    "kind", "published_verdict", "own_verdict", "raw_verdict", "measured_verdict", "figure_files", "baseline_files",
+    "source_files", "notes",
 )  # fmt: skip
 
 
@@ -541,6 +624,7 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "baseline_figure": other["figure"],
                 "baseline_seeds": other["seeds"],
                 "kind": "measured",
+                "measured_verdict": row["verdict"],
                 "figure_files": row["_files"],
                 "baseline_files": row["_baseline_files"],
                 "source_files": row["_sources"],
@@ -549,11 +633,40 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return ledger
 
 
+def contamination_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[str]]]:
+    """Share of the items of each benchmark that stand in an arm's training documents, mean over its subsets."""
+    names = sorted({name for arm in arms.values() for name in arm.found})
+    body = []
+    for arm in arms.values():
+        line = [arm.name]
+        for name in names:
+            counts = arm.found.get(name, [])
+            found = sum(c["found"] for c in counts) / len(counts) if counts else 0
+            checked = counts[0]["checked"] if counts else 0
+            line.append(f"{100 * found / checked:.2f} % of {checked:,}" if checked else "")
+        body.append(line)
+    return ["arm", *names], body
+
+
+def write_claims(out: Path, ledger: list[dict[str, Any]]) -> None:
+    """Writes `{out}.claims.csv` and `{out}.claims.json`: the same rows."""
+    whole = [{name: row.get(name) for name in CLAIM_COLUMNS} for row in ledger]
+    write_csv(Path(f"{out}.claims.csv"), whole, CLAIM_COLUMNS)
+    write_json(Path(f"{out}.claims.json"), [{k: _finite(v) for k, v in row.items()} for row in whole])
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def main(
     *,
     evaluations: list[Path],
     subsets: list[Path] = [],
     models: list[Path] = [],
+    ngrams: list[Path] = [],
+    contamination: list[Path] = [],
+    published: list[Path] = [],
     spec: str,
     out: Path,
 ) -> None:
@@ -563,21 +676,40 @@ def main(
         evaluations: results.json files, each with items.parquet beside it.
         subsets: manifest.json files of the subsets.
         models: manifest.json files of the models (training tokens).
-        spec: JSON with the keys `name`, `table`, `arms` (experiment/sampler -> ids), `suites`, `metrics`
-            (which a benchmark shows, by benchmark; all of those that are not named).
-        out: prefix of the files to write: .csv, .md, .tex, .html, .svg, .png, .claims.csv.
+        ngrams: what winnow.ngrams wrote of the subsets: which models are dead.
+        contamination: what winnow.contamination wrote of the subsets.
+        published: CSV of published figures and CSV of printed comparisons, for a table that names any.
+        spec: JSON with the keys `name`, `table`, `arms` (experiment/sampler -> ids, and which `data_seeds` and
+            `tokenizer` are the arm's), `suites`, `metrics` (which a benchmark shows, by benchmark; all of those that are
+            not named), `tasks` (lm-eval's task by benchmark).
+        out: prefix of the files to write: .csv, .md, .tex, .html, .svg, .png, .claims.csv, .claims.json.
     """
     from winnow import render
 
-    settings = read_spec(spec, "name", "table", "arms", "suites", "metrics")
-    arms = collect(evaluations, subsets, models, settings)
+    settings = read_spec(spec, "name", "table", "arms", "suites", "metrics", "tasks")
+    arms = collect(evaluations, subsets, models, settings, ngrams, contamination)
     rows = compare(arms, settings)
     tests = sum(row["p"] is not None for row in rows)
     say(f"[compare {settings['name']}] {len(arms)} arms, {len(rows)} rows, {tests} tests")
     for note in render.warnings_of(rows):
         say(f"[compare {settings['name']}] {note}")
-    render.write_all(out, rows, settings)
-    write_csv(Path(f"{out}.claims.csv"), claims(rows), CLAIM_COLUMNS)
+    more, ledger = [], claims(rows)
+    if any(arm.found for arm in arms.values()):
+        more.append(("Benchmark items found in the training documents", contamination_table(arms)))
+    wanted = settings["table"].get("published")
+    if wanted:
+        from winnow import published as study
+
+        known = study.Published(*published)
+        compared = study.compare_published(known, settings["name"], wanted, rows, settings["tasks"])
+        more += study.sections(known, wanted, compared)
+        ledger += study.claims_of(compared)
+    vector, raster = render.forest(rows, settings)
+    write_text(Path(f"{out}.svg"), vector)
+    with atomic_path(Path(f"{out}.png")) as partial:
+        partial.write_bytes(raster)
+    render.write_page(out, render.page_of(rows, settings, more, [("Effects", vector)]))
+    write_claims(out, ledger)
     write_csv(Path(f"{out}.csv"), rows, COLUMNS)
 
 

@@ -431,7 +431,7 @@ def _check_files(config: dict[str, Any]) -> None:
             say(
                 f"warning: {path} is of no clustering of this run, which reads none; did you mean {near[0]}.tsv?"
             )
-    for experiment in config["experiments"]:
+    for experiment in config["experiments"]:  # those of the paper may lie on another machine
         source = config["corpora"][experiment["corpus"]]["source"]
         if "files" in source and "hub" not in source:
             _check_paths(source["files"], ("corpora", experiment["corpus"], "source", "files"))
@@ -610,6 +610,8 @@ def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
             raise ConfigError(
                 path, f"{owner} goes by column {column!r}, which is not among corpora.{corpus}.meta"
             )
+    if "contaminated" in filters:
+        _known(config, "suites", filters["contaminated"], (*path, "filters", "contaminated"))
     for index, earlier in enumerate(filters.get("used", [])):
         _known(config, "samplers", earlier["sampler"], (*path, "filters", "used", index, "sampler"))
         _known(config, "budgets", earlier["budget"], (*path, "filters", "used", index, "budget"))
@@ -654,6 +656,8 @@ def _cross_check(config: dict[str, Any]) -> None:
         if problem := check_sampler(sampler):
             raise ConfigError(("samplers", name, *problem[0].split(".")), problem[1])
     for name, model in config["models"].items():
+        if model["kind"] == "pretrained":
+            continue
         recipe = _known(config, "recipes", model["recipe"], ("models", name, "recipe"))
         if wrong := check_recipe(recipe, model["kind"]):
             raise ConfigError(("recipes", model["recipe"]), wrong)
@@ -677,17 +681,23 @@ def _cross_check(config: dict[str, Any]) -> None:
             raise ConfigError(
                 ("tables", name), "the name collides with the claims of another table; take another"
             )
-    places: dict[str, int] = {}
-    for index, experiment in enumerate(config["experiments"]):
-        name = experiment["name"]
-        if name in places:
-            raise ConfigError(
-                ("experiments", index, "name"), f"{name!r} stands twice; names of experiments must differ"
-            )
-        places[name] = index
-        _check_experiment(config, experiment, ("experiments", index))
-    for index, name in enumerate(config["targets"]):
-        _check_table(config, _known(config, "tables", name, ("targets", index)), ("tables", name))
+    known: set[str] = set()
+    for section in (("experiments",), ("paper", "experiments")):
+        found = config[section[0]] if len(section) == 1 else config["paper"]["experiments"]
+        for index, experiment in enumerate(found):
+            name = experiment["name"]
+            if name in known:
+                raise ConfigError(
+                    (*section, index, "name"), f"{name!r} stands twice; names of experiments must differ"
+                )
+            known.add(name)
+            _check_experiment(config, experiment, (*section, index))
+    for section, names in (
+        (("targets",), config["targets"]),
+        (("paper", "tables"), config["paper"]["tables"]),
+    ):
+        for index, name in enumerate(names):
+            _check_table(config, _known(config, "tables", name, (*section, index)), ("tables", name))
 
 
 def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
@@ -724,6 +734,11 @@ def _check_experiment(
     corpus = _known(config, "corpora", experiment["corpus"], (*path, "corpus"))
     budget = _known(config, "budgets", experiment["budget"], (*path, "budget"))
     model = _known(config, "models", experiment["model"], (*path, "model"))
+    if model["kind"] == "pretrained":
+        raise ConfigError(
+            (*path, "model"),
+            f"{experiment['model']!r} is pretrained and not trained here; name it in a table's key pretrained",
+        )
     counts = ("budgets", experiment["budget"], "tokenizer")
     if budget["unit"] == "tokens":
         if budget["tokenizer"] is None:
@@ -784,24 +799,40 @@ def _check_experiment(
 
 
 def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str | int, ...]) -> None:
-    experiments = {e["name"]: e for e in config["experiments"]}
+    experiments = {e["name"]: e for e in all_experiments(config)}
     for index, name in enumerate(table["experiments"]):
         if name not in experiments:
             raise ConfigError(
                 (*path, "experiments", index),
-                f"unknown experiment {name!r}; this run lists: {', '.join(sorted(experiments))}",
+                f"unknown experiment {name!r}; this run lists: {', '.join(e['name'] for e in config['experiments'])}",
             )
-    ids = {arm: found for n in table["experiments"] for arm, found in arms(config, experiments[n]).items()}
+    every = {arm: i for n in table["experiments"] for arm, i in arms(config, experiments[n]).items()}
+    for index, wanted in enumerate(table.get("arms", [])):
+        if not any(wanted in (arm, arm.split("/")[1]) for arm in every):
+            raise ConfigError((*path, "arms", index), f"{wanted!r} is not among the arms {', '.join(every)}")
+    ids = {arm: i for arm, i, _ in table_arms(config, table)}
     found = [arm for arm in ids if table["baseline"] in (arm, arm.split("/")[1])]
     if len(found) != 1:
         what = "is not among" if not found else "is ambiguous among"
         raise ConfigError(
             (*path, "baseline"), f"{table['baseline']!r} {what} the arms {', '.join(found or ids)}"
         )
-    if len(ids) < 2:
+    if len(ids) + len(table["pretrained"]) < 2:
         raise ConfigError(
             (*path, "experiments"), f"one arm ({found[0]}) leaves nothing to compare; add another"
         )
+    for variant, arm in table.get("published", {}).get("arms", {}).items():
+        if arm not in ids:
+            raise ConfigError(
+                (*path, "published", "arms", variant), f"{arm!r} is not among the arms {', '.join(ids)}"
+            )
+    for index, name in enumerate(table["pretrained"]):
+        if _known(config, "models", name, (*path, "pretrained", index))["kind"] != "pretrained":
+            raise ConfigError((*path, "pretrained", index), f"{name!r} is trained here, not pretrained")
+        if config["models"][experiments[table["experiments"][0]]["model"]]["kind"] == "classifier":
+            raise ConfigError(
+                (*path, "pretrained", index), "a table of classifiers takes no pretrained language model"
+            )
     corpora = sorted({values["corpus"] for values in ids.values()})
     if len(corpora) > 1:
         for name in table["experiments"]:
@@ -813,14 +844,15 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
                             f"benchmark {benchmark!r} is made of each corpus's own held-out documents, so arms of "
                             f"{' and '.join(corpora)} have no item in common; make a table for each",
                         )
-    seen: dict[str, str] = {}
-    for arm, values in ids.items():
-        models: dict[str, Any] = {**values, "sampler": config["samplers"][values["sampler"]]}
-        same = seen.setdefault(canonical(models), arm)
+    seen: dict[tuple[str, int], str] = {}
+    for arm, values, experiment in table_arms(config, table):
+        models = canonical({**values, "sampler": config["samplers"][values["sampler"]]})
+        same = next((seen[models, seed] for seed in experiment["data_seeds"] if (models, seed) in seen), arm)
+        seen |= {(models, seed): arm for seed in experiment["data_seeds"]}
         if same != arm:
             raise ConfigError(
                 (*path, "experiments"),
-                f"arms {same} and {arm} are the same models; take one out of its experiment",
+                f"arms {same} and {arm} have the same models; take one out of its experiment, or give them other data seeds",
             )
 
 
@@ -835,6 +867,25 @@ def runs_of(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
         (data_seed, training_seed)
         for data_seed in experiment["data_seeds"]
         for training_seed in experiment["training_seeds"] or [data_seed]
+    ]
+
+
+def all_experiments(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of the run and those of the paper."""
+    return [*config["experiments"], *config["paper"]["experiments"]]
+
+
+def table_arms(
+    config: dict[str, Any], table: Mapping[str, Any]
+) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    """(experiment/sampler, ids, experiment) of each arm of a table."""
+    wanted = table.get("arms")
+    return [
+        (arm, ids, experiment)
+        for experiment in all_experiments(config)
+        if experiment["name"] in table["experiments"]
+        for arm, ids in arms(config, experiment).items()
+        if wanted is None or arm in wanted or arm.split("/")[1] in wanted
     ]
 
 
@@ -948,7 +999,7 @@ def check(files: list[Path], /) -> None:
         for ids in arms(config, e).values()
         for d, t in runs_of(e)
     }
-    seeds = {e["name"]: len(e["data_seeds"]) for e in config["experiments"]}
+    seeds = {e["name"]: len(e["data_seeds"]) for e in all_experiments(config)}
     for name in config["targets"]:
         table = config["tables"][name]
         few = min(seeds[e] for e in table["experiments"])

@@ -62,19 +62,22 @@ TOKENS_GPU, LOGITS_GPU = 131_072, 2**31
 # --- reading what is asked
 
 
-def read_suite(text: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """(ids with the suite's name, benchmark definitions by name) from the JSON of `--spec`."""
+def read_suite(text: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any] | None]:
+    """(ids with the suite's name, benchmark definitions by name, source of a pretrained model) from `--spec`."""
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"--spec: not JSON ({error.msg} at character {error.pos})") from None
     suite = raw.pop("suite", None) if isinstance(raw, dict) else None
+    weights = raw.pop("weights", None) if isinstance(raw, dict) else None
+    if weights is not None:
+        check_definition("weights", weights, where="--spec weights")
     if not isinstance(suite, str):
         raise InputError("--spec: missing key 'suite', the name of the suite")
     settings = read_spec(canonical(raw), "ids", "benchmarks")
     for name, definition in settings["benchmarks"].items():
         check_definition("benchmark", definition, where=f"--spec benchmarks.{name}")
-    return {**settings["ids"], "suite": suite}, settings["benchmarks"]
+    return {**settings["ids"], "suite": suite}, settings["benchmarks"], weights
 
 
 def read_manifests(folders: list[Path], wanted: dict[str, Any]) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -450,13 +453,16 @@ def evaluate_classifier(
 # --- the stage
 
 
-def evaluate(*, model: Path, benchmarks: list[Path], spec: str, out_dir: Path, batch_size: int = 0) -> None:
+def evaluate(
+    *, model: Path | None = None, benchmarks: list[Path], spec: str, out_dir: Path, batch_size: int = 0
+) -> None:
     """Evaluates a model on a suite; writes items.parquet, then results.json.
 
     Args:
-        model: model folder in Hugging Face format with safetensors.
+        model: model folder in Hugging Face format with safetensors; without it, the spec's `weights`.
         benchmarks: folders made by winnow.benchmarks, one for each benchmark of the suite, in any order.
-        spec: JSON: `ids` (what the model is), `suite` (its name), `benchmarks` (definitions by name).
+        spec: JSON: `ids` (what the model is), `suite` (its name), `benchmarks` (definitions by name), and, for a model
+            as it was published, `weights` (its source).
         out_dir: folder to write.
         batch_size: sequences a batch; 0 sizes batches by a token budget. Changes no result beyond rounding.
     """
@@ -465,7 +471,13 @@ def evaluate(*, model: Path, benchmarks: list[Path], spec: str, out_dir: Path, b
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    ids, definitions = read_suite(spec)
+    ids, definitions, weights = read_suite(spec)
+    if (model is None) == (weights is None):
+        raise InputError("wanted: --model, or the key 'weights' of --spec, and not both")
+    if model is None:
+        from winnow.weights import weights_folder
+
+        model = weights_folder(weights or {})
     found = read_manifests(benchmarks, definitions)
     if batch_size < 0:
         raise InputError(f"--batch-size: {batch_size} is below 0")

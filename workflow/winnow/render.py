@@ -6,10 +6,11 @@ import html
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from winnow.stage import atomic_path, write_text
+from winnow.stage import write_text
 from winnow.statistics import BETTER, FEWEST_ITEMS, FEWEST_SEEDS, LITTLE, SAME, WORSE
 
 Row = Mapping[str, Any]
@@ -45,7 +46,7 @@ def probability(value: float | None) -> str:
 
 def label_of(row: Row, rows: Rows) -> str:
     """The sampler, or experiment/sampler where the table has several experiments."""
-    return row["sampler"] if len({r["experiment"] for r in rows}) == 1 else row["arm"]
+    return row["sampler"] if len({r["experiment"] for r in rows if r["experiment"]}) <= 1 else row["arm"]
 
 
 def warnings_of(rows: Rows) -> list[str]:
@@ -57,7 +58,7 @@ def warnings_of(rows: Rows) -> list[str]:
                 found[f"{row['arm']}: {note}"] = None
             elif note == "a figure is not finite":
                 found[f"{row['arm']}: {note} on {row['benchmark']} ({row['metric']})"] = None
-            elif note.startswith("the same subset and training"):
+            elif note.startswith(("the same subset and training", "DEAD MODEL")):
                 found[f"{row['arm']}: {note}"] = None
     few = sorted({r["arm"] for r in rows if any(n.endswith("data seeds") for n in r["notes"])})
     if few:
@@ -102,9 +103,33 @@ def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
 
 
 Table = tuple[list[str], list[list[str]]]
+"""Head and lines of cells."""
 
 
-def figures_table(rows: Rows, marks: Mapping[str, str], group_of: str | None = None) -> Table:
+@dataclass(frozen=True)
+class Page:
+    """What all formats show: a title, what a reader must know first, sentences, tables, and plots (SVG) behind the
+    first table."""
+
+    title: str
+    warnings: list[str]
+    legend: list[str]
+    sections: list[tuple[str, Table]]
+    plots: list[tuple[str, str]] = field(default_factory=list)
+
+
+def page_of(
+    rows: Rows,
+    spec: Mapping[str, Any],
+    more: Sequence[tuple[str, Table]] = (),
+    plots: Sequence[tuple[str, str]] = (),
+) -> Page:
+    """The page of a table of measured rows, with `more` sections behind its own."""
+    title = spec["table"]["title"]
+    return Page(title, warnings_of(rows), legend(rows, spec), [*sections(rows), *more], list(plots))
+
+
+def figures_table(rows: Rows, group_of: str | None = None) -> Table:
     """Arms as rows, benchmarks as columns; or, for the benchmark `group_of`, its groups as columns."""
     if group_of is None:
         shown = [row for row in rows if row["group"] == ALL]
@@ -129,10 +154,15 @@ def figures_table(rows: Rows, marks: Mapping[str, str], group_of: str | None = N
         line = [label_of(first, rows) + (" (baseline)" if first["is_baseline"] else "")]
         if group_of is None:
             epochs = "" if first["epochs"] is None else f"{first['epochs']:.2f}"
-            line += [str(first["runs"]), "" if amount is None else f"{amount:,.0f}", epochs]
+            dead = sum(note.startswith("DEAD MODEL") for note in first["notes"])
+            line += [
+                f"{first['runs']}{f' ({dead} dead)' if dead else ''}",
+                "" if amount is None else f"{amount:,.0f}",
+                epochs,
+            ]
         for column in columns:
             cell = cells.get((name, *column))
-            mark = "" if cell is None or cell["is_baseline"] else f" {marks[cell['verdict']]}"
+            mark = "" if cell is None or cell["is_baseline"] else f" {MARKS[cell['verdict']]}"
             line.append("" if cell is None else number(cell["figure"]) + mark)
         body.append(line)
     trained = "training examples" if any(row["training_examples"] for row in shown) else "training tokens"
@@ -187,10 +217,10 @@ def seeds_table(rows: Rows) -> Table | None:
     return head, body
 
 
-def sections(rows: Rows, marks: Mapping[str, str]) -> list[tuple[str, Table]]:
-    found = [("Figures", figures_table(rows, marks))]
+def sections(rows: Rows) -> list[tuple[str, Table]]:
+    found = [("Figures", figures_table(rows))]
     for pair in dict.fromkeys(_pair(row) for row in rows if row["group"] != ALL):
-        found.append((f"Figures by group: {pair}", figures_table(rows, marks, pair)))
+        found.append((f"Figures by group: {pair}", figures_table(rows, pair)))
     whole = [row for row in rows if row["group"] == ALL]
     found.append(("Tests", tests_table(whole)))
     parts = [row for row in rows if row["group"] != ALL]
@@ -211,14 +241,14 @@ def to_right(head: list[str], body: list[list[str]]) -> list[bool]:
     return [name != "notes" and any(_numeric(line[i]) for line in body) for i, name in enumerate(head)]
 
 
-def markdown(rows: Rows, spec: Mapping[str, Any]) -> str:
+def markdown(page: Page) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-    out = [f"# {spec['table']['title']}", ""]
-    out += [f"> **{note}**" + "\n>" for note in warnings_of(rows)]
-    out += ["", *legend(rows, spec)] if len(out) > 2 else legend(rows, spec)
-    for title, (head, body) in sections(rows, MARKS):
+    out = [f"# {page.title}", ""]
+    out += [f"> **{note}**" + "\n>" for note in page.warnings]
+    out += ["", *page.legend] if len(out) > 2 else page.legend
+    for title, (head, body) in page.sections:
         right = to_right(head, body)
         out += ["", f"## {title}", "", line(head), line(["---:" if r else "---" for r in right])]
         out += [line(cells) for cells in body]
@@ -235,13 +265,13 @@ _LATEX = str.maketrans(
 )  # fmt: skip
 
 
-def latex(rows: Rows, spec: Mapping[str, Any]) -> str:
+def latex(page: Page) -> str:
     """Fragments for `\\input`: a caption and a booktabs table each."""
     out = ["% Needs \\usepackage{booktabs,amssymb,longtable}"]
-    notes = " ".join([*warnings_of(rows), *legend(rows, spec)]).translate(_LATEX)
-    for index, (title, (head, body)) in enumerate(sections(rows, MARKS)):
+    notes = " ".join([*page.warnings, *page.legend]).translate(_LATEX)
+    for index, (title, (head, body)) in enumerate(page.sections):
         right = to_right(head, body)
-        caption = f"{spec['table']['title']}: {title.lower()}.".translate(_LATEX)
+        caption = f"{page.title}: {title[:1].lower()}{title[1:]}.".translate(_LATEX)
         columns = " & ".join(cell.translate(_LATEX) for cell in head) + r" \\"
         out += [
             "",
@@ -278,16 +308,16 @@ svg{max-width:100%;height:auto}
 """
 
 
-def page(rows: Rows, spec: Mapping[str, Any], plot: str) -> str:
-    """One self-contained HTML page: no script, no link, the plot inside."""
+def html_page(page: Page) -> str:
+    """One self-contained HTML page: no script, no link, the plots inside."""
     classes = {BETTER: "better", WORSE: "worse", LITTLE: "little"}
-    title = html.escape(spec["table"]["title"])
+    title = html.escape(page.title)
     out = ['<!doctype html>\n<html lang="en">\n<meta charset="utf-8">']
     out.append('<meta name="viewport" content="width=device-width,initial-scale=1">')
     out.append(f"<title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>")
-    out += [f'<p class="warning">{html.escape(note)}</p>' for note in warnings_of(rows)]
-    out += [f"<p>{html.escape(sentence)}</p>" for sentence in legend(rows, spec)]
-    for title, (head, body) in sections(rows, MARKS):
+    out += [f'<p class="warning">{html.escape(note)}</p>' for note in page.warnings]
+    out += [f"<p>{html.escape(sentence)}</p>" for sentence in page.legend]
+    for index, (title, (head, body)) in enumerate(page.sections):
         right = to_right(head, body)
 
         def cell(tag: str, text: str, i: int, right: list[bool] = right, head: list[str] = head) -> str:
@@ -305,8 +335,8 @@ def page(rows: Rows, spec: Mapping[str, Any], plot: str) -> str:
             "<tr>" + "".join(cell("td", text, i) for i, text in enumerate(line)) + "</tr>" for line in body
         ]
         out.append("</tbody></table></div>")
-        if title == "Figures":
-            out.append(f"<h2>Effects</h2>\n<figure>{plot[plot.index('<svg') :]}</figure>")
+        for name, plot in page.plots if index == 0 else []:
+            out.append(f"<h2>{html.escape(name)}</h2>\n<figure>{plot[plot.index('<svg') :]}</figure>")
     return "\n".join(out) + "\n</html>\n"
 
 
@@ -370,12 +400,8 @@ def forest(rows: Rows, spec: Mapping[str, Any]) -> tuple[str, bytes]:
     return vector.getvalue(), raster.getvalue()
 
 
-def write_all(out: Path, rows: Rows, spec: Mapping[str, Any]) -> None:
-    """Writes `{out}.md`, `.tex`, `.html`, `.svg` and `.png`."""
-    vector, raster = forest(rows, spec)
-    write_text(Path(f"{out}.svg"), vector)
-    with atomic_path(Path(f"{out}.png")) as partial:
-        partial.write_bytes(raster)
-    write_text(Path(f"{out}.md"), markdown(rows, spec))
-    write_text(Path(f"{out}.tex"), latex(rows, spec))
-    write_text(Path(f"{out}.html"), page(rows, spec, vector))
+def write_page(out: Path, page: Page) -> None:
+    """Writes `{out}.md`, `.tex` and `.html`."""
+    write_text(Path(f"{out}.md"), markdown(page))
+    write_text(Path(f"{out}.tex"), latex(page))
+    write_text(Path(f"{out}.html"), html_page(page))

@@ -219,6 +219,42 @@ def _crossed(figures: Mapping[Run, float]) -> np.ndarray | None:
     return np.array([[figures[d, t] for t in training] for d in data])
 
 
+def difference_variances(
+    arm: Mapping[Run, np.ndarray], baseline: Mapping[Run, np.ndarray]
+) -> dict[str, float] | None:
+    """Variances of what an arm's figure on one item with one seed differs from its baseline's by: of the seed, of the
+    item, and the rest. Two-way random effects by the method of moments, negative estimates cut at 0; arms that do not
+    share their runs add up theirs. None for one seed or one item.
+    """
+    left, right = _by_data_seed(arm), _by_data_seed(baseline)
+    if (
+        min(len(left), len(right)) < 2
+        or left.shape[1] < 2
+        or not (np.isfinite(left).all() and np.isfinite(right).all())
+    ):
+        return None
+    blocks = [left - right] if set(arm) == set(baseline) else [left, right]
+    total = {"var_seed": 0.0, "var_item": 0.0, "var_residual": 0.0}
+    for block in blocks:
+        seeds, items = block.shape
+        noise = block - block.mean(1, keepdims=True) - block.mean(0) + block.mean()
+        residual = float((noise**2).sum() / ((seeds - 1) * (items - 1)))
+        total["var_residual"] += residual
+        total["var_seed"] += max(0.0, float(np.var(block.mean(1), ddof=1)) - residual / items)
+    # Items are the same in both arms: what their difficulty adds is that of the difference.
+    gap = left.mean(0) - right.mean(0)
+    noise_of_gap = sum(
+        float(
+            ((b - b.mean(1, keepdims=True) - b.mean(0) + b.mean()) ** 2).sum()
+            / ((b.shape[0] - 1) * (b.shape[1] - 1))
+            / b.shape[0]
+        )
+        for b in blocks
+    )
+    total["var_item"] = max(0.0, float(np.var(gap, ddof=1)) - noise_of_gap)
+    return total
+
+
 def seed_variances(figures: Mapping[Run, float]) -> dict[str, float] | None:
     """Variance of a figure by data seed, by training seed, and the rest, from a crossed design.
 

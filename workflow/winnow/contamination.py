@@ -1,0 +1,225 @@
+"""Contamination: which benchmark items stand in training documents.
+
+An item is found in a text if at least 70 % of its 8-grams of words are (PaLM's criterion: Chowdhery et al. 2022, section 8);
+words are runs of letters and digits in lower case. `subset`: how many items of each benchmark the train split of a subset
+holds, all documents together. `shard`: the documents of a corpus that hold an item by themselves, for the filter
+`contaminated` of a sampler.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
+
+STAGE_VERSION = 1
+WORDS = 8
+SHARE = 0.7
+BASE = np.uint64(0x9E3779B97F4A7C15)
+"""Odd multiplier of the rolling hash (2^64 over the golden ratio)."""
+EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Items:
+    """8-grams of benchmark items. `grams`: uint64, sorted, unique; `gram` and `item`: int64, one row for each
+    different 8-gram of each item (places in `grams` and among all items), sorted by gram; `size`: int64, 8-grams of an
+    item; `benchmark`: int64, place of an item's benchmark in `names`; `asked`: items of a benchmark, those too short too."""
+
+    words: dict[str, int]
+    grams: np.ndarray
+    gram: np.ndarray
+    item: np.ndarray
+    size: np.ndarray
+    benchmark: np.ndarray
+    place: np.ndarray
+    names: list[str]
+    asked: dict[str, int]
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def hashes(ids: np.ndarray) -> np.ndarray:
+    """Hash of each window of WORDS ids (int64 [n], -1: a word of no benchmark): uint64, windows with -1 left out."""
+    n = len(ids) - WORDS + 1
+    if n < 1:
+        return np.zeros(0, dtype=np.uint64)
+    known = np.concatenate([[0], np.cumsum(ids < 0)])
+    whole = known[WORDS:] == known[:-WORDS]
+    if not whole.any():
+        return np.zeros(0, dtype=np.uint64)
+    values = (ids + 1).astype(np.uint64)
+    total = np.zeros(n, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for offset in range(WORDS):
+            total = total * BASE + (
+                values[offset : offset + n] ^ (values[offset : offset + n] << np.uint64(31))
+            )
+        total ^= total >> np.uint64(29)
+    return total[whole]
+
+
+def strings(value: Any) -> Iterator[str]:
+    """All texts inside a row of a data set."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
+
+
+def rows_of(folder: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Name and item rows of a benchmark folder: of a mirror, the rows of the splits that its tasks evaluate."""
+    manifest = read_json(folder / "manifest.json")
+    if manifest["kind"] != "stock":
+        return manifest["name"], pq.read_table(folder / "data.parquet").to_pylist()
+    import datasets
+
+    datasets.disable_progress_bars()
+    rows: list[dict[str, Any]] = []
+    for config, split in manifest["evaluated"]:
+        path = folder / manifest["dataset"] / config / f"{split}.parquet"
+        if path.exists():
+            rows += pq.read_table(path).to_pylist()
+        else:
+            name = None if config == "default" else config
+            rows += datasets.load_dataset(
+                str((folder / manifest["dataset"]).resolve()), name, split=split
+            ).to_list()
+    return manifest["name"], rows
+
+
+def index(benchmarks: list[Path]) -> Items:
+    """The 8-grams of all items. Raises InputError for two benchmarks of one name."""
+    words: dict[str, int] = {}
+    found: list[np.ndarray] = []
+    benchmark, place, names, asked = [], [], [], {}
+    for folder in benchmarks:
+        name, rows = rows_of(folder)
+        if name in asked:
+            raise InputError(f"{folder}: a second benchmark named {name!r}")
+        names.append(name)
+        asked[name] = len(rows)
+        for number, row in enumerate(rows):
+            parts = []
+            for text in strings(row):
+                ids = np.array([words.setdefault(w, len(words)) for w in words_of(text)], dtype=np.int64)
+                parts.append(hashes(ids))
+            own = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *parts]))
+            if len(own):
+                found.append(own)
+                benchmark.append(len(names) - 1)
+                place.append(number)
+    size = np.array([len(own) for own in found], dtype=np.int64)
+    flat = np.concatenate([np.zeros(0, dtype=np.uint64), *found])
+    grams, gram = np.unique(flat, return_inverse=True)
+    item = np.repeat(np.arange(len(found)), size)
+    order = np.argsort(gram, kind="stable")
+    return Items(
+        words, grams, gram[order], item[order], size, np.array(benchmark, dtype=np.int64),
+        np.array(place, dtype=np.int64), names, asked,
+    )  # fmt: skip
+
+
+def matches(items: Items, text: str) -> np.ndarray:
+    """Places in `items.grams` of the 8-grams of a text, int64, sorted, each once."""
+    get = items.words.get
+    own = np.unique(hashes(np.array([get(word, -1) for word in words_of(text)], dtype=np.int64)))
+    if not len(own) or not len(items.grams):
+        return np.zeros(0, dtype=np.int64)
+    at = np.minimum(np.searchsorted(items.grams, own), len(items.grams) - 1)
+    return at[items.grams[at] == own]
+
+
+def held(items: Items, seen: np.ndarray) -> np.ndarray:
+    """Items of which at least SHARE of the 8-grams are among `seen` (places in `grams`): int64, ascending."""
+    starts, ends = np.searchsorted(items.gram, seen), np.searchsorted(items.gram, seen, side="right")
+    rows = np.concatenate(
+        [np.zeros(0, dtype=np.int64), *(np.arange(a, b) for a, b in zip(starts, ends, strict=True))]
+    )
+    hits = np.bincount(items.item[rows], minlength=len(items.size))
+    return np.flatnonzero((hits >= SHARE * items.size) & (hits > 0))
+
+
+def _texts(path: Path, column: str) -> Iterator[tuple[int, str]]:
+    for batch in pq.ParquetFile(path).iter_batches(columns=["doc", column], batch_size=1024):
+        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+
+
+def subset(*, subset: Path, split: Path, benchmarks: list[Path], out: Path, name: str = "") -> None:
+    """Count the benchmark items that a train split holds.
+
+    Args:
+        subset: manifest.json of the subset.
+        split: train split of a subset (parquet: doc, text).
+        benchmarks: folders made by winnow.benchmarks.
+        out: JSON to write: by benchmark, items, checked (long enough), found, and the first of them.
+        name: what progress lines call the subset.
+    """
+    items = index(benchmarks)
+    seen = np.zeros(len(items.grams), dtype=bool)
+    progress = Progress(f"contamination {name}", total=pq.read_metadata(split).num_rows, unit="documents")
+    for _, text in _texts(split, "text"):
+        seen[matches(items, text)] = True
+        progress.add(1)
+    found = held(items, np.flatnonzero(seen))
+    report = {}
+    for number, benchmark in enumerate(items.names):
+        own = items.place[found[items.benchmark[found] == number]]
+        report[benchmark] = {
+            "items": items.asked[benchmark],
+            "checked": int((items.benchmark == number).sum()),
+            "found": len(own),
+            "first": own[:EXAMPLES].tolist(),
+        }
+    progress.line(f"{len(found):,} of {len(items.size):,} items found")
+    ids = read_json(subset)["ids"]
+    write_json(out, {"ids": ids, "words": WORDS, "share": SHARE, "benchmarks": report})
+
+
+def shard(*, documents: Path, benchmarks: list[Path], out: Path, name: str = "") -> None:
+    """Find the documents of a shard that hold a benchmark item by themselves.
+
+    Args:
+        documents: shard of documents (parquet: doc, text).
+        benchmarks: folders made by winnow.benchmarks.
+        out: parquet to write: doc int64, items int32 (how many), benchmark (of the first).
+        name: what progress lines call the shard.
+    """
+    items = index(benchmarks)
+    docs, counts, first = [], [], []
+    progress = Progress(f"contamination {name}", total=pq.read_metadata(documents).num_rows, unit="documents")
+    for doc, text in _texts(documents, "text"):
+        found = held(items, matches(items, text))
+        if len(found):
+            docs.append(doc)
+            counts.append(len(found))
+            first.append(items.names[items.benchmark[found[0]]])
+        progress.add(1)
+    progress.line(f"{len(docs):,} hold an item")
+    table = pa.table(
+        {
+            "doc": pa.array(docs, pa.int64()),
+            "items": pa.array(counts, pa.int32()),
+            "benchmark": pa.array(first, pa.string()),
+        }
+    )
+    with atomic_path(out) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+if __name__ == "__main__":
+    run(subset, shard)

@@ -1,0 +1,339 @@
+"""What an arm costs, and what a clearer answer would: selection and training charged to the method, curves, a plan.
+
+In: a table of `winnow.compare`, the metrics of its trainings, and the timings of the jobs that selected each arm's documents.
+Out, at a common prefix: `.costs.csv`, `.costs.md`, `.costs.html` (what each arm costs; with the plots), `.power.csv` (seeds
+needed to see a gap), `.front.svg` (cost against quality) and `.losses.svg` (loss curves). They hold timings, so that they
+differ from machine to machine; the tables they stand beside do not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from winnow import statistics
+from winnow.compare import ALL, Arm, arms_of, write_csv
+from winnow.render import Page, Table, html_page, markdown, number
+from winnow.stage import InputError, read_json, read_spec, run, say, write_text
+
+STAGE_VERSION = 1
+GAPS = (0.005, 0.01, 0.02, 0.05, 0.1)
+POWER = 0.8
+MOST_SEEDS = 200
+SMOOTHING = 0.05
+"""Share of the steps over which a loss curve is averaged."""
+COST_COLUMNS = (
+    "arm", "runs", "selection_hours", "training_hours", "processes", "device", "kwh_a_run", "targets_per_second",
+    "model_flops_utilisation", "peak_memory_mb", "benchmark", "metric", "figure", "on_front",
+)  # fmt: skip
+POWER_COLUMNS = (
+    "benchmark", "metric", "scale", "gap", "items", "seeds", "hours", "seeds_at_4x_items", "hours_at_4x_items", "smallest_gap_of_items",
+)  # fmt: skip
+
+
+def seeds_needed(
+    variances: Mapping[str, float], items: int, gap: float, level: float = 0.05, power: float = POWER
+) -> int | None:
+    """Fewest data seeds an arm with which a true gap is found with `power` by one two-sided test at `level`; None if
+    MOST_SEEDS are not enough (then the items' own noise is too large, or nearly).
+
+    `variances`: those of `winnow.statistics.difference_variances`. The standard error is
+    sqrt(var_seed / S + var_item / I + var_residual / (S I)); the gap must be (t(level / 2) + t(1 - power)) of them, with
+    S - 1 degrees of freedom (Cohen 1988, section 2.4, with t for z).
+    """
+    from scipy import stats
+
+    for seeds in range(statistics.FEWEST_SEEDS, MOST_SEEDS + 1):
+        error = math.sqrt(
+            variances["var_seed"] / seeds
+            + variances["var_item"] / items
+            + variances["var_residual"] / (seeds * items)
+        )
+        if gap >= (stats.t.isf(level / 2, seeds - 1) + stats.t.isf(1 - power, seeds - 1)) * error:
+            return seeds
+    return None
+
+
+def plan(
+    rows: Iterable[Mapping[str, str]], hours: float | None, gaps: tuple[float, ...] = GAPS
+) -> list[dict[str, Any]]:
+    """Rows of POWER_COLUMNS: for each benchmark and metric of a table (as `csv.DictReader` reads it) and each gap, seeds
+    an arm and hours of both arms, given the `hours` of a run. Variances are means over the arms."""
+    from scipy import stats
+
+    found: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        if row["group"] == ALL and row["var_seed"]:
+            found.setdefault((row["benchmark"], row["metric"]), []).append(row)
+    out = []
+    for (benchmark, metric), tested in found.items():
+        names = ("var_seed", "var_item", "var_residual")
+        variances = {name: float(np.mean([float(row[name]) for row in tested])) for name in names}
+        items = int(tested[0]["items"])
+        floor = float(stats.norm.isf(0.025) + stats.norm.isf(1 - POWER)) * math.sqrt(
+            variances["var_item"] / items
+        )
+        for gap in gaps:
+            seeds, more = (seeds_needed(variances, n, gap) for n in (items, 4 * items))
+            out.append(
+                {
+                    "benchmark": benchmark,
+                    "metric": metric,
+                    "scale": tested[0]["scale"],
+                    "gap": gap,
+                    "items": items,
+                    "seeds": seeds,
+                    "hours": None if seeds is None or hours is None else 2 * seeds * hours,
+                    "seeds_at_4x_items": more,
+                    "hours_at_4x_items": None if more is None or hours is None else 2 * more * hours,
+                    "smallest_gap_of_items": floor,
+                }
+            )
+    return out
+
+
+def power_table(planned: list[dict[str, Any]]) -> Table:
+    head = ["benchmark", "metric", "gap", "items", "seeds an arm", "hours of both arms", "seeds with 4 x items", "smallest gap that more seeds can reach"]  # fmt: skip
+    body = []
+    for row in planned:
+        few = f"over {MOST_SEEDS}"
+        log = " (log)" if row["scale"] == "log ratio" else ""
+        body.append(
+            [row["benchmark"], row["metric"] + log, f"{row['gap']:g}", f"{row['items']:,}",
+             few if row["seeds"] is None else str(row["seeds"]), "" if row["hours"] is None else hours_text(row["hours"]),
+             few if row["seeds_at_4x_items"] is None else str(row["seeds_at_4x_items"]), number(row["smallest_gap_of_items"])]
+        )  # fmt: skip
+    return head, body
+
+
+def hours_text(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.3f}"
+
+
+def seconds_of(path: Path) -> float:
+    """Seconds of a job from Snakemake's benchmark file."""
+    with open(path, newline="") as file:
+        return sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+
+
+def collect(arms: Mapping[str, Arm], metrics: list[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Metrics of the trainings of each arm; `winnow.train` writes manifest.json beside them."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
+    for path in sorted(set(metrics)):
+        manifest = read_json(path.with_name("manifest.json"))
+        for name, arm in arms.items():
+            if arm.has(manifest["ids"]):
+                amount = manifest.get("training_tokens", manifest.get("training_examples", 0))
+                found[name].append({**read_json(path), "amount": amount})
+    return found
+
+
+def costs(
+    arms: Mapping[str, Arm],
+    trained: Mapping[str, list[dict[str, Any]]],
+    selection: Mapping[str, float],
+    rows: list[dict[str, str]],
+) -> list[dict[str, Any]]:
+    """Rows of COST_COLUMNS. Quality is the first held-out bits per byte of the table, else its first figure."""
+    whole = [row for row in rows if row["group"] == ALL]
+    chosen = next((r for r in whole if r["metric"] == "bits_per_byte"), whole[0])
+    quality = {
+        r["arm"]: float(r["figure"])
+        for r in whole
+        if (r["benchmark"], r["metric"]) == (chosen["benchmark"], chosen["metric"])
+    }
+    out = []
+    for name in arms:
+        runs = trained[name]
+        if not runs:
+            continue
+
+        def mean(key: str, runs: list[dict[str, Any]] = runs) -> float | None:
+            values = [r[key] for r in runs if r.get(key) is not None]
+            return float(np.mean(values)) if values else None
+
+        out.append(
+            {
+                "arm": name,
+                "runs": len(runs),
+                "selection_hours": selection.get(name, 0.0),
+                "training_hours": float(np.mean([r.get("gpu_hours", r.get("cpu_hours", 0.0)) for r in runs])),
+                "processes": runs[0]["processes"],
+                "device": runs[0]["device"],
+                "kwh_a_run": mean("kwh_estimate"),
+                "targets_per_second": mean("targets_per_second"),
+                "model_flops_utilisation": mean("model_flops_utilisation"),
+                "peak_memory_mb": mean("peak_memory_mb"),
+                "benchmark": chosen["benchmark"],
+                "metric": chosen["metric"],
+                "figure": quality.get(name),
+                "better": chosen["better"],
+            }
+        )
+    sign = -1 if chosen["better"] == "lower" else 1
+    for row in out:
+        row["on_front"] = row["figure"] is not None and not any(
+            other["figure"] is not None
+            and total(other) <= total(row)
+            and sign * other["figure"] >= sign * row["figure"]
+            and (total(other), other["figure"]) != (total(row), row["figure"])
+            for other in out
+        )
+    return out
+
+
+def total(row: Mapping[str, Any]) -> float:
+    """Hours of one run, the selection of its documents included."""
+    return row["selection_hours"] + row["training_hours"]
+
+
+def cost_table(rows: list[dict[str, Any]]) -> Table:
+    head = ["arm", "runs", "hours of selection", "hours of training (a run)", "kWh a run", "tokens/s", "model-FLOPs utilisation", "peak memory MB", "device", "figure", "on the front"]  # fmt: skip
+    body = []
+    for row in rows:
+        use = row["model_flops_utilisation"]
+        body.append(
+            [row["arm"], str(row["runs"]), hours_text(row["selection_hours"]), hours_text(row["training_hours"]),
+             number(row["kwh_a_run"]), f"{row['targets_per_second']:,.0f}", "" if use is None else f"{100 * use:.1f} %",
+             f"{row['peak_memory_mb']:,.0f}", f"{row['processes']} x {row['device']}", number(row["figure"]),
+             "yes" if row["on_front"] else ""]
+        )  # fmt: skip
+    return head, body
+
+
+def _figure(name: str) -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update({"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 9})
+    return pyplot
+
+
+def _svg(pyplot: Any, plot: Any) -> str:
+    text = io.StringIO()
+    plot.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    pyplot.close(plot)
+    return text.getvalue()
+
+
+def front_plot(rows: list[dict[str, Any]], name: str) -> str:
+    """Quality over hours of one run, its selection included; the front is a line."""
+    pyplot = _figure(name)
+    plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
+    shown = [row for row in rows if row["figure"] is not None]
+    for row in shown:
+        colour = "#1b7837" if row["on_front"] else "#999999"
+        axis.plot([total(row)], [row["figure"]], "o", color=colour)
+        axis.annotate(row["arm"].rpartition("/")[2], (total(row), row["figure"]), xytext=(4, 4), textcoords="offset points", fontsize=8)  # fmt: skip
+    front = sorted((total(row), row["figure"]) for row in shown if row["on_front"])
+    if front:
+        axis.step(*zip(*front, strict=True), where="post", color="#1b7837", linewidth=1)
+    axis.set_xlabel("hours a run: selection of its documents, then training")
+    if shown:
+        axis.set_ylabel(f"{shown[0]['benchmark']} {shown[0]['metric']} ({shown[0]['better']} is better)")
+    axis.spines[["top", "right"]].set_visible(False)
+    return _svg(pyplot, plot)
+
+
+def smooth(losses: np.ndarray) -> np.ndarray:
+    """Mean over a trailing window of SMOOTHING of the steps."""
+    window = max(1, round(SMOOTHING * len(losses)))
+    sums = np.cumsum(np.concatenate([[0.0], losses]))
+    starts = np.maximum(0, np.arange(1, len(losses) + 1) - window)
+    ends = np.arange(1, len(losses) + 1)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def loss_plot(trained: Mapping[str, list[dict[str, Any]]], name: str) -> str:
+    """Training loss over what was read: a thin line a run, a colour an arm."""
+    pyplot = _figure(name)
+    plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
+    for index, (arm, runs) in enumerate(trained.items()):
+        for place, metrics in enumerate(runs):
+            losses = smooth(np.array([step[0] for step in metrics["history"]]))
+            read = metrics["amount"] * np.arange(1, len(losses) + 1) / len(losses)
+            axis.plot(read, losses, color=f"C{index % 10}", linewidth=0.8, label=arm if place == 0 else None)
+    axis.set_xlabel("training tokens (classifiers: examples)")
+    axis.set_ylabel(f"training loss, nats (mean of {100 * SMOOTHING:g} % of the steps)")
+    if any(trained.values()):
+        axis.legend(fontsize=7, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return _svg(pyplot, plot)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "var_seed" not in rows[0]:
+        raise InputError(f"{path}: not a table of winnow.compare (no column var_seed)")
+    return rows
+
+
+def chart(*, table: Path, metrics: list[Path], timings: list[Path] = [], spec: str, out: Path) -> None:
+    """What the arms of a table cost, and what a clearer answer would.
+
+    Args:
+        table: the table's .csv.
+        metrics: metrics.json of its trainings, each beside its manifest.json.
+        timings: Snakemake's benchmark files of the jobs that selected documents.
+        spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare), `selection` (arm -> timings that are its own).
+        out: prefix of the files to write.
+    """
+    settings = read_spec(spec, "name", "title", "arms", "selection")
+    rows, arms = read_table(table), arms_of(settings["arms"])
+    trained = collect(arms, metrics)
+    seconds = {str(path): seconds_of(path) for path in timings}
+    selection = {
+        arm: sum(seconds[path] for path in paths) / 3600 for arm, paths in settings["selection"].items()
+    }
+    found = costs(arms, trained, selection, rows)
+    hours = float(np.mean([row["training_hours"] for row in found])) if found else None
+    planned = plan(rows, hours)
+    front, losses = front_plot(found, settings["name"]), loss_plot(trained, settings["name"])
+    legend = [
+        "Hours are of one job after the other: selection (embedding, clustering, scoring and drawing, charged whole to each "
+        "arm that needs them) and one training. kWh are estimated from the device's rated power.",
+        f"Runs needed: data seeds an arm to find a true gap with {100 * POWER:g} % power by one test at 5 %, from the variances "
+        "that this table measured; hours are those of training both arms. Noise of the items stays however many seeds there are.",
+    ]
+    sections = [("Costs", cost_table(found))]
+    if planned:
+        sections.append(("Runs needed", power_table(planned)))
+    page = Page(
+        f"{settings['title']}: costs", [], legend, sections, [("Cost and quality", front), ("Loss", losses)]
+    )
+    write_csv(Path(f"{out}.costs.csv"), found, COST_COLUMNS)
+    write_csv(Path(f"{out}.power.csv"), planned, POWER_COLUMNS)
+    write_text(Path(f"{out}.front.svg"), front)
+    write_text(Path(f"{out}.losses.svg"), losses)
+    write_text(Path(f"{out}.costs.md"), markdown(page))
+    write_text(Path(f"{out}.costs.html"), html_page(page))
+    say(f"[costs {settings['name']}] {len(found)} arms, {sum(map(len, trained.values()))} trainings")
+
+
+def power(*, table: Path, hours_a_run: float | None = None, gap: float | None = None) -> None:
+    """Print the plan of a table: seeds an arm to see a gap on each benchmark, and the hours of training them.
+
+    Args:
+        table: the table's .csv.
+        hours_a_run: hours of one training of the model to plan for (its parameters x tokens x 6 over FLOP/s).
+        gap: only this gap, in the figure's unit (0.01: one point of accuracy).
+    """
+    from tabulate import tabulate
+
+    if gap is not None and gap <= 0:
+        raise InputError(f"--gap: {gap} is not above 0")
+    head, body = power_table(plan(read_table(table), hours_a_run, GAPS if gap is None else (gap,)))
+    print(tabulate(body, head, tablefmt="github"))
+
+
+if __name__ == "__main__":
+    run(chart, power)
