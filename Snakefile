@@ -77,9 +77,7 @@ rule models:
 rule paper_tables:
     """Every table of the paper, published figures beside measured ones, and one ledger of all its claims."""
     input:
-        tables(CONFIG["paper"]["tables"]),
-        sampler_gates(CONFIG["paper"]["experiments"]),
-        f"{R}/tables/paper.claims.json",
+        paper_outputs,
 
 
 rule published_tables:

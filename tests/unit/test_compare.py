@@ -330,3 +330,100 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
     assert "A demo &amp; a test_1" in page
     assert "http-equiv" not in page
     assert "<script" not in page
+
+
+def floors(folder: Path, unigram: float, bigram: float) -> list[Path]:
+    found = []
+    for sampler in ARMS:
+        ids = {k: v for k, v in SPEC["arms"][f"exp/{sampler}"].items() if k != "model"}
+        for seed in range(3):
+            path = folder / f"{sampler}{seed}.json"
+            path.write_text(json.dumps({"ids": {**ids, "data_seed": seed, "tokenizer": "t"}, "benchmark": "bpb", "unigram": unigram, "bigram": bigram}))  # fmt: skip
+            found.append(path)
+    return found
+
+
+def with_arms(**changes: object) -> dict:
+    return {**SPEC, "arms": {name: {**ids, **changes} for name, ids in SPEC["arms"].items()}}
+
+
+def test_a_dead_model_is_named(tmp_path):
+    evaluations, subsets, models = (list(p) for p in zip(*write_runs(tmp_path, better=0.0), strict=True))
+    spec = with_arms(tokenizer="t")
+
+    def warnings(unigram: float, bigram: float) -> list[str]:
+        arms = compare.collect(evaluations, subsets, models, spec, floors(tmp_path, unigram, bigram))
+        rows = compare.compare(arms, spec)
+        assert len(rows) == 12
+        return [note for note in render.warnings_of(rows) if "DEAD MODEL" in note]
+
+    assert warnings(9.0, 0.1) == []  # 1,000 tokens are too few to beat a bigram
+    told = warnings(1.0, 0.5)
+    assert len(told) == 6
+    assert told[0].startswith(
+        "exp/random: DEAD MODEL (data seed 0, training seed 0): no better than a unigram on bpb (2.9"
+    )
+    for path in models:
+        path.write_text(
+            json.dumps({**json.loads(path.read_text()), "training_tokens": compare.BIGRAM_TOKENS})
+        )
+    assert len(warnings(9.0, 0.1)) == 6
+
+
+def test_a_model_of_one_answer_is_named(tmp_path):
+    runs = write_runs(tmp_path, better=0.0)
+    path = runs[0][0].with_name("items.parquet")
+    table = pq.read_table(path).to_pandas()
+    cloze = table["benchmark"] == "cloze"
+    table.loc[cloze, "prediction"] = 1
+    table.loc[cloze, "value"] = (table.loc[cloze, "label"] == 1).astype(float)
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    (told,) = [note for note in render.warnings_of(rows_of(runs)) if "DEAD MODEL" in note]
+    assert (
+        told
+        == "exp/random: DEAD MODEL (data seed 0, training seed 0): gives one answer to all items of cloze"
+    )
+    page = render.page_of(rows_of(runs), SPEC)
+    assert "3 (1 dead)" in render.markdown(page)
+
+
+def test_one_sampler_with_two_sets_of_seeds_is_two_arms(tmp_path):
+    runs = [write_run(tmp_path, "random", seed) for seed in range(6)]
+    ids = SPEC["arms"]["exp/random"]
+    arms = {"exp/random": {**ids, "data_seeds": [0, 1, 2]}, "again/random": {**ids, "data_seeds": [3, 4, 5]}}
+    spec = {**SPEC, "arms": arms, "table": {**SPEC["table"], "baseline": "exp/random"}}
+    rows = rows_of(runs, spec)
+    row = row_of(rows, arm="again/random", benchmark="cloze")
+    assert (row["seeds"], row["runs"], row["verdict"]) == (3, 3, "not distinguishable")
+    assert any("not paired" in note for note in row["notes"])
+
+
+def test_a_published_model_stands_beside_the_trained_ones(tmp_path):
+    runs = write_runs(tmp_path)
+    ids = {"corpus": "corpus", "pretrained": "big"}
+    folder = tmp_path / "big"
+    folder.mkdir()
+    (folder / "items.parquet").write_bytes(runs[0][0].with_name("items.parquet").read_bytes())
+    (folder / "results.json").write_text(json.dumps({"ids": {**ids, "suite": "suite"}, "tasks": {}}))
+    spec = {**SPEC, "arms": {**SPEC["arms"], "big": ids}}
+    evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
+    rows = compare.compare(
+        compare.collect([*evaluations, folder / "results.json"], subsets, models, spec), spec
+    )
+    row = row_of(rows, arm="big", benchmark="cloze")
+    assert row["verdict"] == "too little data"
+    assert "a model as it was published, not trained here" in row["notes"]
+    assert render.label_of(row, rows) == "big"
+
+
+def test_what_the_subsets_hold_of_the_benchmarks_is_told(tmp_path):
+    evaluations, subsets, models = (list(p) for p in zip(*write_runs(tmp_path), strict=True))
+    path = tmp_path / "c.json"
+    counts = {"items": 200, "checked": 100, "found": 3, "first": [1]}
+    path.write_text(
+        json.dumps({"ids": json.loads(subsets[0].read_text())["ids"], "benchmarks": {"cloze": counts}})
+    )
+    arms = compare.collect(evaluations, subsets, models, SPEC, contamination=[path])
+    head, body = compare.contamination_table(arms)
+    assert head == ["arm", "cloze"]
+    assert body[0] == ["exp/random", "3.00 % of 100"]

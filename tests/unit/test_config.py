@@ -210,7 +210,10 @@ def test_arms_that_are_the_same_models_are_not_compared(shipped: dict[str, Any],
     twice["tables"]["mine"].update(experiments=["mine", "again"], baseline="mine/random")
     with pytest.raises(InputError, match="arms mine/random and again/random have the same models"):
         resolve(shipped, yaml.safe_dump(twice), tmp_path)
-    twice["experiments"][1]["data_seeds"] = [7, 8]  # the same sampler again, with other seeds: an A/A comparison
+    twice["experiments"][1]["data_seeds"] = [
+        7,
+        8,
+    ]  # the same sampler again, with other seeds: an A/A comparison
     assert resolve(shipped, yaml.safe_dump(twice), tmp_path)["experiments"][1]["data_seeds"] == [7, 8]
     twice["experiments"][1]["name"] = "mine"
     with pytest.raises(InputError, match=r"experiments\[mine\]\.name: 'mine' stands twice"):

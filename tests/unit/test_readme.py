@@ -11,7 +11,7 @@ RUN_BY = {
     ".venv/bin/snakemake --profile profiles/local": "Makefile",
     ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
     ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
-    ".venv/bin/snakemake --profile slurm --configfile config/minipile.yaml -n": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile slurm -n paper_tables": "tests/workflow/test_dry_run.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
 }

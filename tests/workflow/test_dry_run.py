@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -33,34 +34,45 @@ DEFAULT = {
     "build_grammar_benchmark": 1,
     "evaluate_model": 18,
     "compare_samplers": 3,
+    "count_ngrams": 12,
+    "find_benchmark_items": 18,
     "compare_arms": 3,
+    "chart_costs": 3,
 }
-MINIPILE = {
-    "download_corpus": 1,
-    "index_source": 1,
-    "write_documents": 256,
-    "hold_out": 1,
-    "download_model": 2,
-    "embed_documents": 256,
-    "fit_clusters": 2,
-    "assign_clusters": 512,
-    "summarise_clusters": 2,
-    "exclude_clusters": 2,
-    "draw_sample": 76,
-    "write_subset": 76,
-    "train_tokenizer": 1,
-    "tokenize_subset": 76,
-    "train_model": 88,
+PAPER = {
     "download_benchmark": 7,
+    "download_corpus": 1,
+    "download_model": 2,
+    "index_source": 1,
     "mirror_benchmark": 7,
+    "write_documents": 256,
+    "embed_documents": 256,
+    "hold_out": 1,
     "build_heldout_benchmark": 1,
-    "evaluate_model": 87,
-    "inspect_clusters": 2,
+    "draw_sample": 85,
+    "fit_clusters": 2,
+    "fit_hdbscan": 1,
+    "train_tokenizer": 1,
+    "assign_clusters": 512,
+    "assign_hdbscan": 256,
+    "evaluate_pretrained": 1,
+    "write_subset": 85,
     "choose_probe": 1,
+    "find_benchmark_items": 84,
+    "summarise_clusters": 3,
+    "tokenize_subset": 85,
+    "count_ngrams": 84,
+    "inspect_clusters": 3,
+    "train_model": 112,
+    "evaluate_model": 111,
+    "exclude_clusters": 3,
+    "score_documents": 256,
     "score_probe": 256,
     "mean_losses": 1,
     "compare_samplers": 1,
-    "compare_arms": 3,
+    "compare_arms": 14,
+    "chart_costs": 14,
+    "collate_claims": 1,
 }
 SST2 = {
     "download_corpus": 1,
@@ -78,7 +90,9 @@ SST2 = {
     "build_heldout_benchmark": 1,
     "evaluate_model": 60,
     "compare_samplers": 1,
+    "find_benchmark_items": 60,
     "compare_arms": 2,
+    "chart_costs": 2,
 }
 TINYSTORIES = {
     "download_corpus": 1,
@@ -98,7 +112,10 @@ TINYSTORIES = {
     "build_heldout_benchmark": 2,
     "evaluate_model": 21,
     "compare_samplers": 1,
+    "count_ngrams": 21,
+    "find_benchmark_items": 21,
     "compare_arms": 1,
+    "chart_costs": 1,
 }
 
 
@@ -114,11 +131,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ((), DEFAULT),
         (("--profile", "slurm"), DEFAULT),
         (("--profile", "profiles/local"), DEFAULT),
-        (("--configfile", "config/minipile.yaml"), MINIPILE),
+        (("paper_tables",), PAPER),
+        (("--profile", "slurm", "paper_tables"), PAPER),
         (("--profile", "slurm", "--configfile", "config/sst2.yaml"), SST2),
         (("--configfile", "config/tinystories.yaml"), TINYSTORIES),
     ],
-    ids=["default", "slurm", "local", "minipile", "sst2", "tinystories"],
+    ids=["default", "slurm", "local", "paper", "paper on slurm", "sst2", "tinystories"],
 )
 def test_a_run_has_exactly_its_jobs(
     clone: Path, snakemake: Snakemake, arguments: tuple[str, ...], expected: dict[str, int]
@@ -256,7 +274,7 @@ def test_settings_reach_a_rule_through_params_alone(rule: str) -> None:
     assert 'version=version("' in params
 
 
-@pytest.mark.parametrize("config", ["default", "minipile", "sst2", "tinystories"])
+@pytest.mark.parametrize("config", ["default", "sst2", "tinystories"])
 def test_params_are_plain_text_and_numbers(clone: Path, snakemake: Snakemake, config: str) -> None:
     """What Snakemake cannot write as a literal it drops from the record, and a change of it reruns nothing."""
     probe = clone / f"probe-{config}.smk"
@@ -306,6 +324,28 @@ def test_revisions_of_the_hub_are_commits() -> None:
 def test_full_size_budgets_are_those_of_minipile() -> None:
     budgets = yaml.safe_load((ROOT / "config" / "budgets.yaml").read_text())["budgets"]
     assert budgets["minipile"] == {"train": 1_000_000, "validation": 500, "test": 10_000}
+
+
+def test_the_published_tables_come_out_without_training(clone: Path, snakemake: Snakemake) -> None:
+    done = snakemake("published_tables", "--profile", "profiles/local", "--cores", "2", cwd=clone)
+    assert done.code == 0, done.text
+    folder = clone / "results" / "tables" / "published"
+    paper = yaml.safe_load((ROOT / "config" / "minipile.yaml").read_text())["paper"]["tables"]
+    assert {path.stem for path in folder.glob("*.md")} == {
+        name for name in paper if name not in ("cancelled", "recipes")
+    }
+    assert len((folder / "audit.csv").read_text().splitlines()) == 22
+    claims = json.loads((folder / "paper.claims.json").read_text())
+    assert sum(claim["published_verdict"] not in (None, "") for claim in claims) == 46
+
+
+def test_a_broken_paper_stops_only_who_asks_for_it(clone: Path, snakemake: Snakemake) -> None:
+    change = clone / "change.yaml"
+    change.write_text("tables: {idea-3: {baseline: densty}}")
+    assert snakemake("--dry-run", "--quiet", "--configfile", str(change), cwd=clone).code == 0
+    done = snakemake("--dry-run", "paper_tables", "--configfile", str(change), cwd=clone)
+    assert done.code != 0
+    assert "tables.idea-3.baseline: 'densty' is not among the arms" in done.text
 
 
 def test_the_linter_of_snakemake_is_content(snakemake: Snakemake) -> None:

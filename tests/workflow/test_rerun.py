@@ -170,12 +170,19 @@ TOY: Config = {
 
 # Jobs by rule. Of three arms of notes, two draw from clusters; of two of films, one.
 NOTES_MODELS = Counter(train_model=3, evaluate_model=3, compare_arms=1)
-NOTES_DRAWS = NOTES_MODELS + Counter(draw_sample=3, write_subset=3, tokenize_subset=3, compare_samplers=1)
-NOTES_TOKENIZER = NOTES_MODELS + Counter(train_tokenizer=1, tokenize_subset=3, compare_samplers=1)
+FLOORS = Counter(count_ngrams=3, find_benchmark_items=3)
+NOTES_DRAWS = (
+    NOTES_MODELS + FLOORS + Counter(draw_sample=3, write_subset=3, tokenize_subset=3, compare_samplers=1)
+)
+NOTES_TOKENIZER = NOTES_MODELS + Counter(
+    count_ngrams=3, train_tokenizer=1, tokenize_subset=3, compare_samplers=1
+)
 NOTES_CLUSTERED_DRAWS = Counter(
     draw_sample=2,
     write_subset=2,
     tokenize_subset=2,
+    count_ngrams=2,
+    find_benchmark_items=2,
     train_model=2,
     evaluate_model=2,
     compare_arms=1,
@@ -190,12 +197,20 @@ NOTES_HELDOUT = (
 )
 NOTES_ALL = NOTES_HELDOUT + Counter(index_source=1, write_documents=2, embed_documents=2)
 FILMS_ARM = Counter(
-    draw_sample=1, write_subset=1, train_model=1, evaluate_model=1, compare_arms=1, compare_samplers=1
+    draw_sample=1,
+    write_subset=1,
+    find_benchmark_items=1,
+    train_model=1,
+    evaluate_model=1,
+    compare_arms=1,
+    compare_samplers=1,
 )
 FILMS_EXCLUSIONS = FILMS_ARM + Counter(exclude_clusters=1)
 FILMS_CLUSTERS = FILMS_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=1, summarise_clusters=1)
 FILMS_MODELS = Counter(train_model=2, evaluate_model=2, compare_arms=1)
-FILMS_DRAWS = FILMS_MODELS + Counter(draw_sample=2, write_subset=2, compare_samplers=1)
+FILMS_DRAWS = FILMS_MODELS + Counter(
+    find_benchmark_items=2, draw_sample=2, write_subset=2, compare_samplers=1
+)
 FILMS_HELDOUT = (
     FILMS_DRAWS
     + Counter(hold_out=1, build_heldout_benchmark=1, fit_clusters=1, assign_clusters=1)
@@ -207,7 +222,14 @@ FILMS_ALL = FILMS_HELDOUT + Counter(index_source=1, write_documents=1, embed_doc
 def arms(count: int, proxies: int = 0) -> Counter[str]:
     """Language models of one table, and proxies that are trained but not evaluated."""
     both = dict.fromkeys(("draw_sample", "write_subset", "tokenize_subset", "train_model"), count + proxies)
-    return Counter(both, evaluate_model=count, compare_arms=1, compare_samplers=1)
+    return Counter(
+        both,
+        evaluate_model=count,
+        count_ngrams=count,
+        find_benchmark_items=count,
+        compare_arms=1,
+        compare_samplers=1,
+    )
 
 
 # Tales have every kind of scorer, HDBSCAN, six arms (three of them on clusters) and two proxies.
@@ -221,11 +243,17 @@ TALES_DRAWS = arms(6, 2) + BY_PROXIES + Counter(choose_probe=1)
 TALES_HELDOUT = (
     TALES_CLUSTERS
     + Counter(draw_sample=5, write_subset=5, tokenize_subset=5, train_model=5, evaluate_model=3)
+    + Counter(find_benchmark_items=3)
     + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1, fit_ratios=1, score_documents=2)
 )
 TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
 MIRROR = Counter(mirror_benchmark=1)
 NOTHING: Counter[str] = Counter()
+
+
+def whole(jobs: Counter[str]) -> Counter[str]:
+    """With the costs of each table that is made anew."""
+    return jobs + Counter(chart_costs=jobs["compare_arms"])
 
 
 def put(value: Any, *path: str | int) -> Callable[[Config], None]:
@@ -256,7 +284,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     "deduplicate": (put(True, "corpora", "notes", "deduplicate"), NOTES_HELDOUT),
     "group": (
         put(None, "corpora", "notes", "group"),
-        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1, compare_samplers=1),
+        FLOORS + Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1, compare_samplers=1),
     ),
     "shards": (
         put(3, "corpora", "notes", "shards"),
@@ -289,6 +317,8 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
             draw_sample=1,
             write_subset=1,
             tokenize_subset=1,
+            count_ngrams=1,
+            find_benchmark_items=1,
             train_model=1,
             evaluate_model=1,
             compare_arms=1,
@@ -301,6 +331,8 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
             draw_sample=1,
             write_subset=1,
             tokenize_subset=1,
+            count_ngrams=1,
+            find_benchmark_items=1,
             train_model=1,
             evaluate_model=1,
             compare_arms=1,
@@ -324,11 +356,11 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     # Benchmarks and suites
     "items held out": (
         put(4, "benchmarks", "toy-bpb", "items"),
-        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+        FLOORS + Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
     ),
     "items of a grammar": (
         put(5, "benchmarks", "toy-pairs", "items"),
-        Counter(build_grammar_benchmark=1, evaluate_model=3, compare_arms=1),
+        Counter(find_benchmark_items=3, build_grammar_benchmark=1, evaluate_model=3, compare_arms=1),
     ),
     "items of a task": (
         put(5, "benchmarks", "toy-task", "items"),
@@ -340,22 +372,22 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     ),
     "task": (
         put("arc_easy", "benchmarks", "toy-task", "task"),
-        MIRROR + Counter(evaluate_model=3, compare_arms=1),
+        MIRROR + Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1),
     ),
     "one more benchmark": (
         several(
             put({"heldout": "cloze", "items": 3}, "benchmarks", "toy-cloze"),
             put(["toy-bpb", "toy-task", "toy-pairs", "toy-cloze"], "suites", "toy"),
         ),
-        Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+        Counter(find_benchmark_items=3, build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
     ),
     "one more suite": (
         several(put(["toy-pairs"], "suites", "more"), put(["toy", "more"], "experiments", 0, "suites")),
-        Counter(evaluate_model=3, compare_arms=1),
+        Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1),
     ),
     "one benchmark fewer": (
         put(["toy-bpb", "toy-task"], "suites", "toy"),
-        Counter(evaluate_model=3, compare_arms=1),
+        Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1),
     ),
     # Tables
     "title": (put("Other", "tables", "notes", "title"), Counter(compare_arms=1)),
@@ -423,14 +455,21 @@ STAGES: dict[str, Counter[str]] = {
     - Counter(draw_sample=6)
     + BY_PROXIES,
     "tokens": NOTES_TOKENIZER
-    + (arms(6, 2) - Counter(draw_sample=6, write_subset=6))
+    + (arms(6, 2) - Counter(draw_sample=6, write_subset=6, find_benchmark_items=4))
     + BY_PROXIES
     + Counter(train_tokenizer=1),
     "train": NOTES_MODELS
     + FILMS_MODELS
-    + (arms(6, 2) - Counter(draw_sample=6, write_subset=6, tokenize_subset=6))
+    + (arms(6, 2) - Counter(draw_sample=6, write_subset=6, tokenize_subset=6, find_benchmark_items=4))
     + BY_PROXIES,
-    "benchmarks": EVALUATE + MIRROR + Counter(build_heldout_benchmark=3, build_grammar_benchmark=1),
+    "benchmarks": EVALUATE
+    + MIRROR
+    + Counter(build_heldout_benchmark=3, build_grammar_benchmark=1, find_benchmark_items=11, count_ngrams=3),
+    "ngrams": Counter(count_ngrams=3, compare_arms=1),
+    "contamination": Counter(find_benchmark_items=11, compare_arms=3),
+    "costs": Counter(chart_costs=3),
+    "published": Counter(compare_arms=3),
+    "audit": NOTHING,
     "evaluate": EVALUATE,
     "compare": Counter(compare_arms=3),
     "compare_samplers": Counter(compare_samplers=3),
@@ -537,7 +576,7 @@ def test_a_changed_key_reruns_what_it_decides(toy: Toy, case: str) -> None:
     config = copy.deepcopy(TOY)
     change(config)
     with toy.changed("config/config.yaml", json.dumps(config)):
-        assert toy.jobs() == expected
+        assert toy.jobs() == whole(expected)
 
 
 def test_every_stage_has_its_case() -> None:
@@ -562,7 +601,7 @@ def test_a_new_stage_version_reruns_the_stage_and_what_follows(toy: Toy, stage: 
     path = f"workflow/winnow/{stage}.py"
     text = (toy.folder / path).read_text()
     with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 999", text, flags=re.MULTILINE)):
-        assert toy.jobs() == STAGES[stage]
+        assert toy.jobs() == whole(STAGES[stage])
 
 
 def test_an_edit_of_a_stage_without_a_new_version_reruns_nothing(toy: Toy) -> None:
@@ -608,14 +647,14 @@ def test_where_and_how_wide_it_runs_reruns_nothing(toy: Toy, arguments: tuple[st
     [
         ("data/notes-1.jsonl", NOTES_ALL),
         ("data/films.csv", FILMS_ALL),
-        ("data/arc.jsonl", MIRROR + Counter(evaluate_model=3, compare_arms=1)),
+        ("data/arc.jsonl", MIRROR + Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1)),
         ("config/exclusions/films.toy-k3.tsv", FILMS_EXCLUSIONS),
     ],
 )
 def test_an_edited_input_reruns_what_reads_it(toy: Toy, path: str, expected: Counter[str]) -> None:
     text = (toy.folder / path).read_text()
     with toy.changed(path, text + text.splitlines()[-1] + "\n"):
-        assert toy.jobs() == expected
+        assert toy.jobs() == whole(expected)
 
 
 @pytest.mark.parametrize(
@@ -628,22 +667,22 @@ def test_a_touched_input_of_the_same_content_reruns_nothing(toy: Toy, path: str)
 
 def test_one_more_file_that_a_glob_finds_reruns_the_corpus(toy: Toy) -> None:
     with toy.changed("data/notes-2.jsonl", '{"text": "new", "set": "a"}\n'):
-        assert toy.jobs() == NOTES_ALL
+        assert toy.jobs() == whole(NOTES_ALL)
 
 
 def test_exclusions_that_a_person_adds_rerun_the_draws_from_that_clustering(toy: Toy) -> None:
     with toy.changed("config/exclusions/notes.toy-k3.tsv", "# clustering 0\n"):
-        assert toy.jobs() == NOTES_EXCLUSIONS
+        assert toy.jobs() == whole(NOTES_EXCLUSIONS)
 
 
 def test_exclusions_that_a_person_removes_rerun_the_draws_from_that_clustering(toy: Toy) -> None:
     with toy.changed("config/exclusions/films.toy-k3.tsv", None):
-        assert toy.jobs() == FILMS_EXCLUSIONS
+        assert toy.jobs() == whole(FILMS_EXCLUSIONS)
 
 
 def test_a_lost_output_is_made_again(toy: Toy) -> None:
     with toy.changed("results/tables/notes.md", None):
-        assert toy.jobs() == Counter(compare_arms=1)
+        assert toy.jobs() == whole(Counter(compare_arms=1))
 
 
 def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
+from snakemake.exceptions import WorkflowError
 from winnow import config as winnow_config
 from winnow.stage import InputError, canonical
 
@@ -390,6 +391,16 @@ def table_contamination(wildcards):
 def table_published(wildcards):
     published = CONFIG["tables"][wildcards.table].get("published")
     return ["config/published/results.csv", "config/published/comparisons.csv"] if published else []
+
+
+def paper_outputs(wildcards):
+    """What the paper consists of, once its own configuration is right."""
+    try:
+        winnow_config.check_paper(CONFIG)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    paper = CONFIG["paper"]
+    return [*tables(paper["tables"]), *sampler_gates(paper["experiments"]), f"{R}/tables/paper.claims.json"]
 
 
 def published_tables(names, formats):

@@ -77,9 +77,6 @@ rule chart_costs:
         table=f"{R}/tables/{{table}}.csv",
         models=table_models,
         metrics=table_training_metrics,
-        timings=lambda wildcards: sorted(
-            {t for ts in selection_timings(wildcards.table).values() for t in ts}
-        ),
     output:
         f"{R}/tables/{{table}}.costs.csv",
         f"{R}/tables/{{table}}.costs.md",
@@ -116,7 +113,6 @@ rule chart_costs:
         python -m winnow.costs chart \
             --table {input.table} \
             --metrics {input.metrics} \
-            --timings {input.timings} \
             --spec {params.spec:q} \
             --out {params.prefix} \
             &>{log}

@@ -682,22 +682,31 @@ def _cross_check(config: dict[str, Any]) -> None:
                 ("tables", name), "the name collides with the claims of another table; take another"
             )
     known: set[str] = set()
-    for section in (("experiments",), ("paper", "experiments")):
-        found = config[section[0]] if len(section) == 1 else config["paper"]["experiments"]
-        for index, experiment in enumerate(found):
-            name = experiment["name"]
-            if name in known:
-                raise ConfigError(
-                    (*section, index, "name"), f"{name!r} stands twice; names of experiments must differ"
-                )
-            known.add(name)
-            _check_experiment(config, experiment, (*section, index))
-    for section, names in (
-        (("targets",), config["targets"]),
-        (("paper", "tables"), config["paper"]["tables"]),
-    ):
-        for index, name in enumerate(names):
-            _check_table(config, _known(config, "tables", name, (*section, index)), ("tables", name))
+    for index, experiment in enumerate(config["experiments"]):
+        _check_name(experiment["name"], known, ("experiments", index))
+        _check_experiment(config, experiment, ("experiments", index))
+    for index, name in enumerate(config["targets"]):
+        _check_table(config, _known(config, "tables", name, ("targets", index)), ("tables", name))
+
+
+def _check_name(name: str, known: set[str], path: tuple[str | int, ...]) -> None:
+    if name in known:
+        raise ConfigError((*path, "name"), f"{name!r} stands twice; names of experiments must differ")
+    known.add(name)
+
+
+def check_paper(config: dict[str, Any]) -> None:
+    """Checks the paper of a resolved configuration, as a run's experiments and targets are: only who asks for its tables
+    must get it right. Raises InputError."""
+    known = {experiment["name"] for experiment in config["experiments"]}
+    try:
+        for index, experiment in enumerate(config["paper"]["experiments"]):
+            _check_name(experiment["name"], known, ("paper", "experiments", index))
+            _check_experiment(config, experiment, ("paper", "experiments", index))
+        for index, name in enumerate(config["paper"]["tables"]):
+            _check_table(config, _known(config, "tables", name, ("paper", "tables", index)), ("tables", name))
+    except ConfigError as error:
+        raise InputError(f"{_dotted(error.path, config)}: {error.why}") from None
 
 
 def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
@@ -993,6 +1002,7 @@ def check(files: list[Path], /) -> None:
         _compose(path)
         merge(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     config = resolve(merged, paths)
+    check_paper(config)
     models = {
         canonical([ids, d, t])
         for e in config["experiments"]

@@ -1,7 +1,7 @@
 """What an arm costs, and what a clearer answer would: selection and training charged to the method, curves, a plan.
 
-In: a table of `winnow.compare`, the metrics of its trainings, and the timings of the jobs that selected each arm's documents.
-Out, at a common prefix: `.costs.csv`, `.costs.md`, `.costs.html` (what each arm costs; with the plots), `.power.csv` (seeds
+In: a table of `winnow.compare`, the metrics of its trainings, and the timings of the jobs that selected each arm's documents
+(as far as they are there: they are a record, which may be deleted, and no reason to select anew). Out, at a common prefix: `.costs.csv`, `.costs.md`, `.costs.html` (what each arm costs; with the plots), `.power.csv` (seeds
 needed to see a gap), `.front.svg` (cost against quality) and `.losses.svg` (loss curves). They hold timings, so that they
 differ from machine to machine; the tables they stand beside do not.
 """
@@ -122,6 +122,13 @@ def seconds_of(path: Path) -> float:
         return sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
 
 
+def hours_of(timings: list[Path]) -> float | None:
+    """Hours of jobs, one after the other; None if one of the files is not there."""
+    if not all(path.exists() for path in timings):
+        return None
+    return sum(map(seconds_of, timings)) / 3600
+
+
 def collect(arms: Mapping[str, Arm], metrics: list[Path]) -> dict[str, list[dict[str, Any]]]:
     """Metrics of the trainings of each arm; `winnow.train` writes manifest.json beside them."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
@@ -137,7 +144,7 @@ def collect(arms: Mapping[str, Arm], metrics: list[Path]) -> dict[str, list[dict
 def costs(
     arms: Mapping[str, Arm],
     trained: Mapping[str, list[dict[str, Any]]],
-    selection: Mapping[str, float],
+    selection: Mapping[str, float | None],
     rows: list[dict[str, str]],
 ) -> list[dict[str, Any]]:
     """Rows of COST_COLUMNS. Quality is the first held-out bits per byte of the table, else its first figure."""
@@ -162,7 +169,7 @@ def costs(
             {
                 "arm": name,
                 "runs": len(runs),
-                "selection_hours": selection.get(name, 0.0),
+                "selection_hours": selection[name],
                 "training_hours": float(np.mean([r.get("gpu_hours", r.get("cpu_hours", 0.0)) for r in runs])),
                 "processes": runs[0]["processes"],
                 "device": runs[0]["device"],
@@ -190,7 +197,7 @@ def costs(
 
 def total(row: Mapping[str, Any]) -> float:
     """Hours of one run, the selection of its documents included."""
-    return row["selection_hours"] + row["training_hours"]
+    return (row["selection_hours"] or 0.0) + row["training_hours"]
 
 
 def cost_table(rows: list[dict[str, Any]]) -> Table:
@@ -199,7 +206,7 @@ def cost_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         use = row["model_flops_utilisation"]
         body.append(
-            [row["arm"], str(row["runs"]), hours_text(row["selection_hours"]), hours_text(row["training_hours"]),
+            [row["arm"], str(row["runs"]), "" if row["selection_hours"] is None else hours_text(row["selection_hours"]), hours_text(row["training_hours"]),
              number(row["kwh_a_run"]), f"{row['targets_per_second']:,.0f}", "" if use is None else f"{100 * use:.1f} %",
              f"{row['peak_memory_mb']:,.0f}", f"{row['processes']} x {row['device']}", number(row["figure"]),
              "yes" if row["on_front"] else ""]
@@ -277,23 +284,24 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def chart(*, table: Path, metrics: list[Path], timings: list[Path] = [], spec: str, out: Path) -> None:
+def chart(*, table: Path, metrics: list[Path], spec: str, out: Path) -> None:
     """What the arms of a table cost, and what a clearer answer would.
 
     Args:
         table: the table's .csv.
         metrics: metrics.json of its trainings, each beside its manifest.json.
-        timings: Snakemake's benchmark files of the jobs that selected documents.
-        spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare), `selection` (arm -> timings that are its own).
+        spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare), `selection` (arm -> Snakemake's benchmark
+            files of the jobs that selected its documents).
         out: prefix of the files to write.
     """
     settings = read_spec(spec, "name", "title", "arms", "selection")
     rows, arms = read_table(table), arms_of(settings["arms"])
     trained = collect(arms, metrics)
-    seconds = {str(path): seconds_of(path) for path in timings}
-    selection = {
-        arm: sum(seconds[path] for path in paths) / 3600 for arm, paths in settings["selection"].items()
-    }
+    selection = {arm: hours_of([Path(p) for p in paths]) for arm, paths in settings["selection"].items()}
+    for name in sorted(arm for arm, hours in selection.items() if hours is None):
+        say(
+            f"[costs {settings['name']}] timings of {name}'s selection are lost: its cost is that of training alone"
+        )
     found = costs(arms, trained, selection, rows)
     hours = float(np.mean([row["training_hours"] for row in found])) if found else None
     planned = plan(rows, hours)

@@ -162,7 +162,10 @@ def _row(
         ]
         _, _, upper, lower = audit.study_results(tuple(comparison[field] for field in INPUTS))
         own = audit.excludes_zero(upper, lower, up)
-        if own is None and comparison["ci_upper"] not in ("", "-"):  # rounding hides it: the printed bounds know
+        if own is None and comparison["ci_upper"] not in (
+            "",
+            "-",
+        ):  # rounding hides it: the printed bounds know
             ends = [audit.printed_interval(comparison[f"ci_{end}"]) for end in ("upper", "lower")]
             own = audit.excludes_zero(ends[0], ends[1], up)
         row["own_verdict"] = VERDICTS[own]

@@ -1,0 +1,89 @@
+"""Training speed: winnow.train beside transformers.Trainer, on the same packed windows, model, precision and machine.
+
+    python tests/benchmarks/bench_train.py [steps] [threads] [float32|bfloat16] [layers width heads sequence vocabulary batch]
+
+Prints tokens/s of both, their ratio in each round, and the floor: the model's FLOPs at the machine's matrix-product peak.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from winnow.machine import peak
+from winnow.ranks import Ranks
+from winnow.train import LanguageModel, State, make_network, train
+
+ROUNDS = 3
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    steps, threads = (int(a) for a in (arguments + ["12", "1"][len(arguments) :])[:2])
+    precision = arguments[2] if len(arguments) > 2 else "float32"
+    layers, width, heads, sequence, vocabulary, batch = map(int, arguments[3:9] or (6, 128, 4, 256, 8192, 32))
+    torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    low = precision == "bfloat16"
+    model = {"layers": layers, "width": width, "heads": heads, "sequence": sequence}
+    recipe = {"steps": steps, "batch": batch, "micro_batch": batch, "learning_rate": 1e-3, "final_rate": 0.1, "warmup": 0.01,
+              "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0}  # fmt: skip
+    tokens = steps * batch * sequence
+    with tempfile.TemporaryDirectory() as folder:
+        stream = np.random.default_rng(0).integers(0, vocabulary, tokens + sequence + 1).astype(np.uint16)
+        np.save(f"{folder}/t.npy", stream)
+
+        def ours() -> float:
+            torch.manual_seed(0)
+            task = LanguageModel(model, Path(folder, "t.npy"), vocabulary, 0, device, low)
+            flops.append(task.flops())
+            began = time.perf_counter()
+            train(task, recipe, 0, State(Path(folder, "state"), ""), "bench", 1e9, Ranks(device))
+            return tokens / (time.perf_counter() - began)
+
+        flops: list[float] = []
+        ratios = []
+        print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {precision}, {device}, {threads} threads")  # fmt: skip
+        for _ in range(ROUNDS):
+            with contextlib.redirect_stderr(io.StringIO()):
+                mine = ours()
+                theirs = trainer(folder, model, recipe, stream, vocabulary, device, low)
+            ratios.append(mine / theirs)
+            print(f"winnow {mine:,.0f} tokens/s, Trainer {theirs:,.0f} tokens/s, ratio {mine / theirs:.2f}")
+        limit = peak(device, low, threads)
+        print(f"median ratio {np.median(ratios):.2f}; floor: {limit['flops'] / flops[0]:,.0f} tokens/s ({flops[0] / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
+
+
+def trainer(
+    folder: str, model: dict, recipe: dict, stream: np.ndarray, vocabulary: int, device: str, low: bool
+) -> float:
+    from transformers import Trainer, TrainingArguments
+
+    length = model["sequence"]
+    windows = [
+        torch.from_numpy(stream[i : i + length].astype(np.int64))
+        for i in range(0, len(stream) - length, length)
+    ]
+    data = [{"input_ids": window, "labels": window} for window in windows]
+    torch.manual_seed(0)
+    arguments = TrainingArguments(
+        output_dir=f"{folder}/trainer", per_device_train_batch_size=recipe["batch"], max_steps=recipe["steps"],
+        learning_rate=recipe["learning_rate"], lr_scheduler_type="cosine", weight_decay=recipe["weight_decay"],
+        adam_beta1=0.9, adam_beta2=0.95, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=low, use_cpu=device == "cpu",
+        report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, torch_compile=device == "cuda",
+    )  # fmt: skip
+    network = make_network(model, vocabulary, 0)
+    run = Trainer(model=network, args=arguments, train_dataset=data)
+    began = time.perf_counter()
+    run.train()
+    return recipe["steps"] * recipe["batch"] * length / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

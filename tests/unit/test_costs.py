@@ -1,0 +1,124 @@
+"""Costs and plans: seeds that a plan asks for give the power it promises, and the front holds what nothing beats."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from winnow import costs
+from winnow.compare import arms_of
+from winnow.stage import InputError, canonical
+from winnow.statistics import compare_samplers, difference_variances
+
+VARIANCES = {"var_seed": 4e-4, "var_item": 0.0, "var_residual": 0.2}
+
+
+def test_the_seeds_of_a_plan_find_the_gap_as_often_as_promised() -> None:
+    items, gap = 400, 0.04
+    seeds = costs.seeds_needed(VARIANCES, items, gap)
+    assert seeds is not None
+    found, rounds, generator = 0, 400, np.random.default_rng(0)
+    for _ in range(rounds):
+        shift = gap + np.sqrt(VARIANCES["var_seed"]) * generator.normal(size=(seeds, 1))
+        difference = shift + np.sqrt(VARIANCES["var_residual"]) * generator.normal(size=(seeds, items))
+        arm = {(s, s): difference[s] for s in range(seeds)}
+        p = compare_samplers(arm, {key: np.zeros(items) for key in arm}).p
+        found += p is not None and p < 0.05
+    assert 0.75 <= found / rounds <= 0.95
+
+
+@settings(max_examples=40)
+@given(st.floats(1e-6, 1e-2), st.floats(0, 1e-1), st.floats(1e-3, 0.3), st.floats(0.005, 0.2))
+def test_a_larger_gap_needs_no_more_seeds(seed: float, item: float, rest: float, gap: float) -> None:
+    variances = {"var_seed": seed, "var_item": item, "var_residual": rest}
+    few, many = (costs.seeds_needed(variances, 500, size) for size in (2 * gap, gap))
+    assert many is None or (few is not None and few <= many)
+
+
+def test_variances_of_a_difference_are_those_it_was_made_with() -> None:
+    generator = np.random.default_rng(1)
+    seeds, items = 40, 3000
+    base = generator.normal(size=items)
+    extra = 0.3 * generator.normal(size=items)
+    arm = {
+        (s, s): base + extra + 0.1 * generator.normal() + 0.5 * generator.normal(size=items)
+        for s in range(seeds)
+    }
+    other = {(s, s): base + 0.5 * generator.normal(size=items) for s in range(seeds)}
+    found = difference_variances(arm, other)
+    assert found is not None
+    assert found["var_item"] == pytest.approx(0.09, rel=0.15)
+    assert found["var_seed"] == pytest.approx(0.01, rel=0.5)
+    assert found["var_residual"] == pytest.approx(0.5, rel=0.05)
+
+
+ARMS = {f"e/{s}": {"sampler": s, "model": "m", "data_seeds": [0, 1], "tokenizer": None} for s in ("a", "b")}
+
+
+def write_training(folder: Path, sampler: str, seed: int, hours: float) -> Path:
+    folder.mkdir(parents=True)
+    ids = {"sampler": sampler, "model": "m", "data_seed": seed, "training_seed": seed}
+    (folder / "manifest.json").write_text(json.dumps({"ids": ids, "training_tokens": 100}))
+    history = [[3.0 - 0.1 * step, 1e-3, 1.0] for step in range(10)]
+    metrics = {"gpu_hours": hours, "processes": 1, "device": "H", "kwh_estimate": hours, "targets_per_second": 5.0,
+               "model_flops_utilisation": 0.4, "peak_memory_mb": 10.0, "history": history}  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder / "metrics.json"
+
+
+@pytest.fixture
+def charted(tmp_path: Path) -> Path:
+    metrics = [
+        write_training(tmp_path / f"{s}{n}", s, n, 1.0 if s == "a" else 1.5) for s in "ab" for n in (0, 1)
+    ]
+    (tmp_path / "select.tsv").write_text("s\th:m:s\tmax_rss\n1800.0\t0:30:00\t5\n")
+    columns = ["arm", "benchmark", "metric", "better", "group", "figure", "items", "scale", "var_seed", "var_item", "var_residual"]  # fmt: skip
+    rows = [["e/a", "bpb", "bits_per_byte", "lower", "all", "2.0", "500", "difference", "", "", ""],
+            ["e/b", "bpb", "bits_per_byte", "lower", "all", "1.9", "500", "difference", "0.0001", "0.0002", "0.1"]]  # fmt: skip
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    spec = {
+        "name": "t",
+        "title": "T",
+        "arms": ARMS,
+        "selection": {"e/a": [], "e/b": [str(tmp_path / "select.tsv")]},
+    }
+    costs.chart(table=tmp_path / "t.csv", metrics=metrics, spec=canonical(spec), out=tmp_path / "t")  # fmt: skip
+    return tmp_path
+
+
+def test_selection_is_charged_to_the_arm_that_needs_it(charted: Path) -> None:
+    with open(charted / "t.costs.csv", newline="") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    assert [float(rows[f"e/{s}"]["selection_hours"]) for s in "ab"] == [0.0, 0.5]
+    assert [float(rows[f"e/{s}"]["training_hours"]) for s in "ab"] == [1.0, 1.5]
+    assert [rows[f"e/{s}"]["on_front"] for s in "ab"] == ["true", "true"]
+    for ending in ("costs.md", "costs.html", "power.csv", "front.svg", "losses.svg"):
+        assert (charted / f"t.{ending}").stat().st_size > 100
+
+
+def test_a_plan_can_be_asked_for_another_model(charted: Path, capsys: pytest.CaptureFixture) -> None:
+    costs.power(table=charted / "t.csv", hours_a_run=10, gap=0.05)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "bits_per_byte" in line]
+    cells = [cell.strip() for cell in line.split("|")]
+    assert float(cells[6].replace(",", "")) == 2 * int(cells[5]) * 10
+    with pytest.raises(InputError, match="is not above 0"):
+        costs.power(table=charted / "t.csv", gap=-1)
+
+
+def test_what_another_arm_beats_for_less_is_not_on_the_front() -> None:
+    arms = arms_of(ARMS)
+    trained = {
+        "e/a": [{"gpu_hours": 1.0, "processes": 1, "device": "H"}],
+        "e/b": [{"gpu_hours": 2.0, "processes": 1, "device": "H"}],
+    }
+    rows = [{"arm": f"e/{s}", "group": "all", "benchmark": "x", "metric": "acc", "better": "higher", "figure": f} for s, f in (("a", "0.5"), ("b", "0.4"))]  # fmt: skip
+    assert [row["on_front"] for row in costs.costs(arms, trained, {"e/a": 0.0, "e/b": None}, rows)] == [
+        True,
+        False,
+    ]
