@@ -20,6 +20,8 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	fi
 	@echo; echo "Seconds by rule (two jobs at a time):"; $(BIN)/python -m winnow.timings --folder results/timings
 	@echo; sed '/^## Tests/,$$d' results/tables/pile-mini.md
+	@echo; echo "Seeds an arm to see a gap of 0.01, at 1.5 hours a run:"
+	@$(BIN)/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
 	@echo; echo "Report: $(CURDIR)/results/report.html"
 	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"
 

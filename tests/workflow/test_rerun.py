@@ -225,7 +225,6 @@ def arms(count: int, proxies: int = 0) -> Counter[str]:
     return Counter(
         both,
         evaluate_model=count,
-        count_ngrams=count,
         find_benchmark_items=count,
         compare_arms=1,
         compare_samplers=1,

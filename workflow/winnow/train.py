@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from winnow.config import check_definition, check_recipe
 from winnow.embed import pick_device
-from winnow.machine import peak
+from winnow.machine import keep_memory, peak
 from winnow.ranks import Ranks, relaunch
 from winnow.stage import (
     InputError,
@@ -515,6 +515,8 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     device = pick_device()
+    if device == "cpu":
+        keep_memory()
     ranks = Ranks(device)
     if recipe["batch"] % ranks.count:
         raise InputError(
