@@ -221,16 +221,15 @@ def sections(
     published: Published, wanted: Mapping[str, Any], rows: list[dict[str, Any]]
 ) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
     """Tables for `winnow.render`: the comparisons as the study computes them, and where the figures lie."""
-    from winnow.render import number, probability
+    from winnow.render import number, percent, probability
 
     head = ["benchmark", "metric", "a", "b", "a (SE)", "b (SE)", "difference %", "95 % interval", "printed", "from its own inputs", "from raw figures", "p adjusted", "findings", "measured here", "notes"]  # fmt: skip
     body = []
     for row in rows:
         figures = [f"{number(row[f'{s}_value'])} ({number(row[f'{s}_stderr'])})" for s in "ab"]
-        percent = "" if row["percent_difference"] is None else f"{row['percent_difference']:+.2f}"
         interval = f"[{number(row['ci_low'], True)}, {number(row['ci_high'], True)}]"
         body.append(
-            [row["benchmark"], row["metric"], row["a"], row["b"], *figures, percent.replace("-", "−"), interval,
+            [row["benchmark"], row["metric"], row["a"], row["b"], *figures, percent(row["percent_difference"]), interval,
              row["published_verdict"] or "", row["own_verdict"] or "", row["raw_verdict"],
              probability(row["p_adjusted"]), "" if row["findings"] is None else str(row["findings"]),
              row["measured_verdict"] or "", "; ".join(row["notes"])]

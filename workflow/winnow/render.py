@@ -37,6 +37,10 @@ def number(value: float | None, signed: bool = False) -> str:
     return text.replace("-", "\u2212") if signed else text
 
 
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}".replace("-", "\u2212")
+
+
 def probability(value: float | None) -> str:
     """Three decimals, rounded down: what is printed as 0.050 is not below it."""
     if value is None:
@@ -175,7 +179,7 @@ def _pair(row: Row) -> str:
 
 
 def tests_table(rows: Rows) -> Table:
-    head = ["benchmark", "metric", "group", "arm", "effect", "interval", "p", "p adjusted", "smallest gap", "verdict", "notes"]  # fmt: skip
+    head = ["benchmark", "metric", "group", "arm", "effect", "difference %", "interval", "p", "p adjusted", "smallest gap", "verdict", "notes"]  # fmt: skip
     body = []
     for row in rows:
         if row["is_baseline"]:
@@ -193,7 +197,7 @@ def tests_table(rows: Rows) -> Table:
         effect = number(row["effect"], True) + (" (log)" if row["scale"] == "log ratio" else "")
         notes = "; ".join(row["notes"])
         body.append(
-            [row["benchmark"], row["metric"], row["group"], label_of(row, rows), effect, interval,
+            [row["benchmark"], row["metric"], row["group"], label_of(row, rows), effect, percent(row["percent_difference"]), interval,
              probability(row["p"]), probability(row["p_adjusted"]), gap, row["verdict"], notes]
         )  # fmt: skip
     return head, body
