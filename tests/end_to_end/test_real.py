@@ -1,5 +1,6 @@
 """The workflow on real text in a reduced size: what a user of their own corpora relies on."""
 
+import csv
 import gzip
 import json
 import os
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from winnow.config import merge
 
 pytestmark = pytest.mark.real
 
@@ -39,21 +41,38 @@ def run(root, real_data, tmp_path_factory) -> Path:
         else:
             thin(source, folder / "data" / name, every)
     config = yaml.safe_load((root / "tests/configs/real.yaml").read_text())
+    paper = yaml.safe_load((root / "tests/configs/pythia.yaml").read_text())
+    for experiment in paper["experiments"]:
+        experiment["data_seeds"] = experiment["data_seeds"][:1]
+    paper["experiments"][0]["samplers"] = ["random", "uniform", "density"]
+    paper["paper"]["tables"].remove("pile-14m-idea-1")
+    both = config["experiments"] + paper["experiments"]
+    merge(config, paper)
+    config |= {"experiments": both, "targets": ["pile-real", "sst2-real", "tinystories-real"]}
     for corpus in ("pile-real", "tinystories-real"):
         config["corpora"][corpus]["heldout"]["documents"] = 100
     config["budgets"] = {"real": {"train": 150}, "real-labels": {"train": 150}}
+    config["budgets"]["real-3m"] = {"unit": "tokens", "tokenizer": "bpe-8k", "train": 60_000}
     config["recipes"]["small"]["steps"] = config["recipes"]["fine-tune-real"]["steps"] = 10
+    config["recipes"]["pythia-3m"] |= {"tokens": 16_384, "batch": 8, "micro_batch": 8}
+    config["recipes"]["study-3m"] |= {"steps": 8, "batch": 8, "micro_batch": 8}
     for name, benchmark in config["benchmarks"].items():
         if name.endswith("-local"):
             benchmark["items"] = 3
-    for experiment in config["experiments"]:
+    for experiment in config["experiments"][:3]:
         experiment["data_seeds"] = [0]
     config["experiments"][0]["samplers"] = ["random", "uniform"]
     config["experiments"][2]["samplers"] = ["random", "proportionate"]
     config["results"] = str(folder / "results")
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
-    command = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local", "--nolock"]
-    command += ["--configfile", str(folder / "run.yaml")]
+    command = [
+        str(Path(sys.executable).parent / "snakemake"),
+        "all",
+        "paper_tables",
+        "--profile",
+        "profiles/local",
+    ]
+    command += ["--nolock", "--configfile", str(folder / "run.yaml")]
     for extra in ([], ["--report", str(folder / "report.html")]):
         done = subprocess.run(
             [*command, *extra],
@@ -67,15 +86,42 @@ def run(root, real_data, tmp_path_factory) -> Path:
 
 
 def test_tables_of_all_corpora_come_out(run):
-    for table in ("pile-real", "sst2-real", "tinystories-real"):
-        for ending in ("csv", "md", "tex", "html", "svg", "claims.csv"):
+    paper = ("pile-14m", "pile-14m-aa", "pile-14m-recipes", "pile-14m-idea-3")
+    for table in ("pile-real", "sst2-real", "tinystories-real", *paper):
+        for ending in (
+            "csv",
+            "md",
+            "tex",
+            "html",
+            "svg",
+            "claims.csv",
+            "claims.json",
+            "costs.html",
+            "losses.svg",
+            "front.svg",
+        ):
             assert (run / f"tables/{table}.{ending}").stat().st_size > 200
     assert (run.parent / "report.html").stat().st_size > 100_000
 
 
+def test_the_papers_tables_show_what_was_published_and_what_was_measured(run):
+    claims = json.loads((run / "tables/paper.claims.json").read_text())
+    blimp = [c for c in claims if c["arm"] == "160M Density" and c["benchmark"] == "blimp"]
+    assert [(c["published_verdict"], c["raw_verdict"], c["measured_verdict"]) for c in blimp] == [
+        ("not distinguishable", "not distinguishable", "too little data")
+    ]
+    text = (run / "tables/pile-14m-idea-3.md").read_text()
+    for heading in ("Figures", "Benchmark items found", "Published comparisons", "Pythia's own checkpoints"):
+        assert heading in text
+    assert "McNemar" in (run / "tables/pile-14m-recipes.md").read_text()
+    with open(run / "tables/pile-14m.costs.csv", newline="") as file:
+        cost = {row["arm"]: float(row["selection_hours"]) for row in csv.DictReader(file)}
+    assert cost["pile-14m/density"] > cost["pile-14m/random"] > 0
+
+
 def test_no_subset_holds_a_heldout_document_or_its_copy(run):
     manifests = list(run.glob("*/subsets/**/manifest.json"))
-    assert len(manifests) == 7
+    assert len(manifests) == 11
     for manifest in manifests:
         corpus = run / manifest.relative_to(run).parts[0]
         heldout = pq.read_table(corpus / "heldout.parquet")["doc"].to_numpy()
@@ -85,13 +131,14 @@ def test_no_subset_holds_a_heldout_document_or_its_copy(run):
         drawn = pq.read_table(manifest.parent / "train.parquet", columns=["doc", "text"])
         taken = drawn["doc"].to_pylist()
         assert not np.isin(taken, heldout).any()
-        assert len(taken) == 150
+        if "real-3m" not in str(manifest):
+            assert len(taken) == 150
         role = dict(
             zip(heldout.tolist(), pq.read_table(corpus / "heldout.parquet")["role"].to_pylist(), strict=True)
         )
         kept_out = {digest[doc] for doc, what in role.items() if what == "heldout"}
         assert not kept_out & {digest[doc] for doc in taken}
-        assert len({digest[doc] for doc in taken}) == 150
+        assert len({digest[doc] for doc in taken}) == len(taken)
 
 
 def test_subsets_and_models_open_with_the_hub_libraries(run, tmp_path):

@@ -2,6 +2,7 @@
 lm-eval's own command line does not give."""
 
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -192,6 +193,26 @@ def test_batch_size_changes_no_choice_and_no_figure_beyond_rounding(evaluated, n
 def test_moved_folders_give_the_same_items(evaluated, neox, folders, tmp_path):
     moved = {name: (shutil.copytree(folders[name][0], tmp_path / name), folders[name][1]) for name in ALL}
     assert run(neox, moved, ALL, tmp_path / "out")[0] == evaluated[0]
+
+
+def test_a_published_model_is_evaluated_from_its_source(evaluated, neox, folders, tmp_path):
+    digest = hashlib.sha256((neox / "model.safetensors").read_bytes()).hexdigest()
+    weights = {"folder": str(neox), "sha256": digest}
+    ids = {"corpus": "c", "pretrained": "big"}
+    definitions = {name: folders[name][1] for name in ALL}
+    spec = {"ids": ids, "suite": "s", "benchmarks": definitions, "weights": weights}
+    sources = [folders[name][0] for name in ALL]
+    evaluate.evaluate(benchmarks=sources, spec=canonical(spec), out_dir=tmp_path)
+    assert pq.read_table(tmp_path / "items.parquet").to_pylist() == evaluated[0]
+    assert read_json(tmp_path / "results.json")["ids"] == {**ids, "suite": "s"}
+    with pytest.raises(InputError, match="the config wants 0000"):
+        evaluate.evaluate(
+            benchmarks=sources,
+            spec=canonical({**spec, "weights": {**weights, "sha256": "0" * 64}}),
+            out_dir=tmp_path,
+        )
+    with pytest.raises(InputError, match="wanted: --model, or the key 'weights'"):
+        evaluate.evaluate(model=neox, benchmarks=sources, spec=canonical(spec), out_dir=tmp_path)
 
 
 def test_no_cache_is_left(neox, folders, tmp_path):

@@ -281,3 +281,24 @@ def test_a_run_goes_on_from_a_checkpoint_of_its_shape(undisturbed: Run) -> None:
     spec["model"]["layers"] = 2
     with pytest.raises(InputError, match=r"num_hidden_layers is 1, the model's is 2"):
         main(**{**arguments, "spec": canonical(spec), "out": undisturbed.folder / "other" / "manifest.json"})
+
+
+def test_a_run_goes_on_from_a_pinned_commit_of_the_hub(undisturbed: Run, tmp_path: Path) -> None:
+    """A stand-in of the Hub's cache, as snapshot_download leaves it."""
+    sha, folder = "0123456789abcdef0123456789abcdef01234567", undisturbed.folder / "whole"
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / sha
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(folder)
+    (tmp_path / "models--owner--name" / "refs").mkdir()
+    arguments = undisturbed.arguments("hub", steps=1)
+    spec = json.loads(arguments["spec"])
+    for revision, code in ((sha, 0), ("f" * 40, 1)):
+        spec["model"]["start"] = {"hub": "owner/name", "revision": revision}
+        line = [sys.executable, "-m", "winnow.train"]
+        for key, value in {**arguments, "spec": canonical(spec)}.items():
+            line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(line, capture_output=True, text=True, env=env)
+        assert done.returncode == code, done.stderr
+    assert "is not in the Hub cache" in done.stderr
+    assert history(undisturbed, "hub")[0, 0] < history(undisturbed, "whole")[0, 0] - 0.5
