@@ -59,7 +59,7 @@ class Finished:
             return {}
         table = self.text.rsplit("Job stats:", 1)[1]
         rows = re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)
-        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all", "paper_tables")}
 
 
 class Snakemake:

@@ -132,7 +132,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--profile", "slurm"), DEFAULT),
         (("--profile", "profiles/local"), DEFAULT),
         (("paper_tables",), PAPER),
-        (("--profile", "slurm", "paper_tables"), PAPER),
+        (("paper_tables", "--profile", "slurm"), PAPER),
         (("--profile", "slurm", "--configfile", "config/sst2.yaml"), SST2),
         (("--configfile", "config/tinystories.yaml"), TINYSTORIES),
     ],
@@ -142,7 +142,7 @@ def test_a_run_has_exactly_its_jobs(
     clone: Path, snakemake: Snakemake, arguments: tuple[str, ...], expected: dict[str, int]
 ) -> None:
     started = time.monotonic()
-    done = snakemake("--dry-run", "--quiet", "rules", *arguments, cwd=clone)
+    done = snakemake(*arguments, "--dry-run", "--quiet", "rules", cwd=clone)
     assert done.jobs() == expected
     assert sum(expected.values()) < 10_000
     assert time.monotonic() - started < 30

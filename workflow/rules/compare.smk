@@ -175,7 +175,7 @@ rule collate_claims:
         mem_mb=growing(1000),
         runtime=10,
     params:
-        prefix=f"{R}/tables/paper",
+        prefix=lambda wildcards: f"{R}/tables/paper",
         version=version("published"),
     shell:
         """
@@ -202,7 +202,7 @@ rule collate_published_claims:
         mem_mb=growing(1000),
         runtime=10,
     params:
-        prefix=f"{R}/tables/published/paper",
+        prefix=lambda wildcards: f"{R}/tables/published/paper",
         version=version("published"),
     shell:
         """
