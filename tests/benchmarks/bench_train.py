@@ -7,8 +7,7 @@ Prints tokens/s of both, their ratio in each round, and the floor: the model's F
 
 from __future__ import annotations
 
-import contextlib
-import io
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from winnow.machine import peak
+from winnow.machine import keep_memory, peak
 from winnow.ranks import Ranks
 from winnow.train import LanguageModel, State, make_network, train
 
@@ -24,7 +23,10 @@ ROUNDS = 3
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
+    """Each measurement is a process of its own: what one does to the allocator is not the other's."""
+    side, arguments = (
+        (sys.argv[1], sys.argv[2:]) if sys.argv[1:2] in (["winnow"], ["trainer"]) else ("", sys.argv[1:])
+    )
     steps, threads = (int(a) for a in (arguments + ["12", "1"][len(arguments) :])[:2])
     precision = arguments[2] if len(arguments) > 2 else "float32"
     layers, width, heads, sequence, vocabulary, batch = map(int, arguments[3:9] or (6, 128, 4, 256, 8192, 32))
@@ -32,32 +34,43 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     low = precision == "bfloat16"
     model = {"layers": layers, "width": width, "heads": heads, "sequence": sequence}
-    recipe = {"steps": steps, "batch": batch, "micro_batch": batch, "learning_rate": 1e-3, "final_rate": 0.1, "warmup": 0.01,
-              "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0}  # fmt: skip
-    tokens = steps * batch * sequence
-    with tempfile.TemporaryDirectory() as folder:
-        stream = np.random.default_rng(0).integers(0, vocabulary, tokens + sequence + 1).astype(np.uint16)
-        np.save(f"{folder}/t.npy", stream)
+    if side:
+        recipe = {"steps": steps, "batch": batch, "micro_batch": batch, "learning_rate": 1e-3, "final_rate": 0.1, "warmup": 0.01,
+                  "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0}  # fmt: skip
+        measure = {"winnow": winnow, "trainer": trainer}[side]
+        with tempfile.TemporaryDirectory() as folder:
+            stream = np.random.default_rng(0).integers(0, vocabulary, (steps * batch + 1) * sequence + 1)
+            print(measure(folder, model, recipe, stream.astype(np.uint16), vocabulary, device, low))
+        return
+    print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {precision}, {device}, {threads} threads")  # fmt: skip
+    ratios = []
+    for _ in range(ROUNDS):
+        found = []
+        for name in ("winnow", "trainer"):
+            line = [sys.executable, __file__, name, *(arguments or [str(steps), str(threads)])]
+            done = subprocess.run(line, check=True, capture_output=True, text=True)
+            found.append(float(done.stdout.split()[-1]))
+        ratios.append(found[0] / found[1])
+        print(
+            f"winnow {found[0]:,.0f} tokens/s, Trainer {found[1]:,.0f} tokens/s, ratio {ratios[-1]:.2f}",
+            flush=True,
+        )
+    limit = peak(device, low, threads)
+    flops = 12 * layers * width**2 * 6 + 6 * width * vocabulary + 6 * layers * width * sequence
+    print(f"median ratio {np.median(ratios):.2f}; floor: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
 
-        def ours() -> float:
-            torch.manual_seed(0)
-            task = LanguageModel(model, Path(folder, "t.npy"), vocabulary, 0, device, low)
-            flops.append(task.flops())
-            began = time.perf_counter()
-            train(task, recipe, 0, State(Path(folder, "state"), ""), "bench", 1e9, Ranks(device))
-            return tokens / (time.perf_counter() - began)
 
-        flops: list[float] = []
-        ratios = []
-        print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {precision}, {device}, {threads} threads")  # fmt: skip
-        for _ in range(ROUNDS):
-            with contextlib.redirect_stderr(io.StringIO()):
-                mine = ours()
-                theirs = trainer(folder, model, recipe, stream, vocabulary, device, low)
-            ratios.append(mine / theirs)
-            print(f"winnow {mine:,.0f} tokens/s, Trainer {theirs:,.0f} tokens/s, ratio {mine / theirs:.2f}")
-        limit = peak(device, low, threads)
-        print(f"median ratio {np.median(ratios):.2f}; floor: {limit['flops'] / flops[0]:,.0f} tokens/s ({flops[0] / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
+def winnow(
+    folder: str, model: dict, recipe: dict, stream: np.ndarray, vocabulary: int, device: str, low: bool
+) -> float:
+    np.save(f"{folder}/t.npy", stream)
+    if device == "cpu":
+        keep_memory()
+    torch.manual_seed(0)
+    task = LanguageModel(model, Path(folder, "t.npy"), vocabulary, 0, device, low)
+    began = time.perf_counter()
+    train(task, recipe, 0, State(Path(folder, "state"), ""), "bench", 1e9, Ranks(device))
+    return recipe["steps"] * recipe["batch"] * model["sequence"] / (time.perf_counter() - began)
 
 
 def trainer(
