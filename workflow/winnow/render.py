@@ -195,7 +195,10 @@ def tests_table(rows: Rows) -> Table:
         if row["smallest_gap_family"] is not None:
             gap += f" ({number(row['smallest_gap_family'])})"
         effect = number(row["effect"], True) + (" (log)" if row["scale"] == "log ratio" else "")
-        notes = "; ".join(row["notes"])
+        dead = any(note.startswith("DEAD MODEL") for note in row["notes"])
+        notes = "; ".join(
+            ["dead model"] * dead + [note for note in row["notes"] if not note.startswith("DEAD MODEL")]
+        )
         body.append(
             [row["benchmark"], row["metric"], row["group"], label_of(row, rows), effect, percent(row["percent_difference"]), interval,
              probability(row["p"]), probability(row["p_adjusted"]), gap, row["verdict"], notes]
