@@ -37,7 +37,7 @@ def documents(path: Path, texts: list[str]) -> Path:
 
 def found(benchmark: Path, text: str) -> list[int]:
     items = index([benchmark])
-    return items.place[held(items, matches(items, text))].tolist()
+    return [place for _, place in held(items, matches(items, text))]
 
 
 def test_case_and_punctuation_hide_nothing(benchmark: Path) -> None:
@@ -53,6 +53,28 @@ def test_less_than_the_share_is_no_find(benchmark: Path) -> None:
     assert found(benchmark, " ".join(words[: WORDS - 1 + enough])) == [0]
     assert found(benchmark, " ".join(words[: WORDS - 2 + enough])) == []
     assert found(benchmark, " ".join(reversed(words))) == []
+
+
+def test_a_context_without_its_wrong_answers_and_a_filled_blank_are_found(tmp_path: Path) -> None:
+    rows = [
+        {
+            "ctx": ITEM,
+            "endings": [OTHER, "Nobody had ever seen such a large blue bird in any of those gardens before"],
+        },
+        {
+            "sentence": ITEM.replace("old stone bridge", "_"),
+            "option1": "old stone bridge",
+            "option2": "wet road",
+            "answer": "1",
+        },
+    ]
+    for number, row in enumerate(rows):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "manifest.json").write_text(json.dumps({"name": f"b{number}", "kind": "cloze"}))
+        pq.write_table(pa.Table.from_pylist([row]), folder / "data.parquet")
+        assert found(folder, f"It is said that {ITEM}. {OTHER}") == [0]
+        assert found(folder, "Nothing of the kind was ever told in the whole of that very long evening") == []
 
 
 def test_a_subset_counts_over_all_its_documents_and_the_filter_over_each(

@@ -82,12 +82,13 @@ def test_what_was_measured_stands_beside_what_was_published(study) -> None:
     rows = published.compare_published(study, "idea-4", wanted, [measured], {"blimp-local": "blimp"})
     claims = {(c["benchmark"], c["metric"]): c for c in published.claims_of(rows)}
     blimp = claims["blimp", "acc"]
-    assert (blimp["verdict"], blimp["measured_verdict"], blimp["source_files"]) == (
+    assert (blimp["measured_verdict"], blimp["measured_effect"], blimp["source_files"]) == (
         "better",
-        "better",
+        0.1,
         ["one", "two"],
     )
-    assert claims["mmlu", "acc"]["verdict"] == "not measured here"
+    assert blimp["verdict"] == blimp["raw_verdict"] == "not distinguishable"
+    assert claims["mmlu", "acc"]["measured_verdict"] == "not measured here"
 
 
 def test_an_unknown_variant_is_named(study) -> None:

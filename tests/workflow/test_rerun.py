@@ -468,7 +468,7 @@ STAGES: dict[str, Counter[str]] = {
     "contamination": Counter(find_benchmark_items=11, compare_arms=3),
     "costs": Counter(chart_costs=3),
     "published": Counter(compare_arms=3),
-    "audit": NOTHING,
+    "audit": Counter(compare_arms=3),
     "evaluate": EVALUATE,
     "compare": Counter(compare_arms=3),
     "compare_samplers": Counter(compare_samplers=3),

@@ -260,7 +260,8 @@ def train_spec(wildcards):
 
 def big(name):
     """Whether a model wants a GPU and many cores."""
-    return language_model(name) and CONFIG["models"][name]["width"] >= 256
+    model = CONFIG["models"][name]
+    return language_model(name) and (model["width"] >= 256 or model["sequence"] >= 1024)
 
 
 def benchmark_kind(kind):
@@ -323,7 +324,7 @@ def table_arms(name):
         arms[arm] = dict(ids, data_seeds=experiment["data_seeds"], tokenizer=tokenizer)
         corpora.add(ids["corpus"])
     for model in table["pretrained"]:
-        arms[model] = dict(pretrained=model, corpus=min(corpora))
+        arms[model] = dict(pretrained=model, corpus=table.get("corpus") or min(corpora))
     return arms
 
 
@@ -335,6 +336,8 @@ def table_runs(name):
 
 
 def table_suites(name):
+    if "suites" in CONFIG["tables"][name]:
+        return sorted(CONFIG["tables"][name]["suites"])
     return sorted({suite for _, suites in table_runs(name) for suite in suites})
 
 
@@ -406,7 +409,7 @@ def paper_outputs(wildcards):
 def published_tables(names, formats):
     return expand(
         f"{R}/tables/published/{{table}}.{{format}}",
-        table=[name for name in names if "published" in CONFIG["tables"][name]],
+        table=[name for name in names if "published" in CONFIG["tables"].get(name, {})],
         format=formats,
     )
 
@@ -704,6 +707,9 @@ def arm_timings(ids):
         for shard in shards(ids["corpus"]):
             found.add(f"{timings}/embed_documents/{ids['corpus']}/{clustering['encoder']}/{shard}.tsv")
             found.add(f"{timings}/assign_{method}/{ids['corpus']}/{ids['clustering']}/{shard}.tsv")
+    if suite := sampler["filters"].get("contaminated"):
+        for shard in shards(ids["corpus"]):
+            found.add(f"{timings}/find_contaminated_documents/{ids['corpus']}/{suite}/{shard}.tsv")
     scorers = {("draws", sampler["ranking"]["scorer"])} if "scorer" in sampler["ranking"] else set()
     if sampler["allocation"]["weight"] == "loss":
         scorers.add(("losses", sampler["allocation"]["loss"]))
@@ -728,6 +734,10 @@ def scorer_timings(ids, use, scorer):
         if each is None
         else set()
     )
+    if use == "losses":
+        found |= {f"{timings}/{rule}/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where) for rule in ("choose_probe", "mean_losses")}
+    if kind == "dsir":
+        found.add(f"{timings}/fit_ratios/{{corpus}}/{{scorer}}.tsv".format(**where))
     for shard in shards(ids["corpus"]) if each else []:
         found.add(f"{timings}/{each}/{{scorer}}/{shard}.tsv".format(**where))
     for proxy in trained_proxies(ids["corpus"], scorer):

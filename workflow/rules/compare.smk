@@ -55,7 +55,7 @@ rule compare_arms:
             tasks=table_tasks(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("compare", "published"),
+        version=version("compare", "published", "audit"),
     shell:
         """
         python -m winnow.compare \
@@ -144,7 +144,7 @@ rule compare_published:
     params:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("published"),
+        version=version("published", "audit"),
     shell:
         """
         python -m winnow.published table \

@@ -117,6 +117,7 @@ rule train_model:
         mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
         runtime=lambda wildcards, attempt: (1440 if big(wildcards.model) else 60) * attempt,
         gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        nodes=1,
         checkpoint_minutes=10,
     params:
         spec=train_spec,

@@ -586,7 +586,8 @@ COLUMNS = (
 CLAIM_COLUMNS = (
     "table", "claim", "arm", "baseline", "benchmark", "metric", "group", "figure", "baseline_figure", "scale",
     "effect", "ci_low", "ci_high", "interval", "p", "p_adjusted", "verdict", "seeds", "baseline_seeds", "items",
-    "kind", "published_verdict", "own_verdict", "raw_verdict", "measured_verdict", "figure_files", "baseline_files",
+    "kind", "published_verdict", "own_verdict", "raw_verdict", "measured_verdict", "measured_effect",
+    "measured_ci_low", "measured_ci_high", "measured_p_adjusted", "figure_files", "baseline_files",
     "source_files", "notes",
 )  # fmt: skip
 
@@ -634,6 +635,10 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "baseline_seeds": other["seeds"],
                 "kind": "measured",
                 "measured_verdict": row["verdict"],
+                "measured_effect": row["effect"],
+                "measured_ci_low": row["ci_low"],
+                "measured_ci_high": row["ci_high"],
+                "measured_p_adjusted": row["p_adjusted"],
                 "figure_files": row["_files"],
                 "baseline_files": row["_baseline_files"],
                 "source_files": row["_sources"],
@@ -693,6 +698,7 @@ def main(
             not named), `tasks` (lm-eval's task by benchmark).
         out: prefix of the files to write: .csv, .md, .tex, .html, .svg, .png, .claims.csv, .claims.json.
     """
+    from winnow import published as study
     from winnow import render
 
     settings = read_spec(spec, "name", "table", "arms", "suites", "metrics", "tasks")
@@ -707,8 +713,6 @@ def main(
         more.append(("Benchmark items found in the training documents", contamination_table(arms)))
     wanted = settings["table"].get("published")
     if wanted:
-        from winnow import published as study
-
         known = study.Published(*published)
         compared = study.compare_published(known, settings["name"], wanted, rows, settings["tasks"])
         more += study.sections(known, wanted, compared)
@@ -717,7 +721,10 @@ def main(
     write_text(Path(f"{out}.svg"), vector)
     with atomic_path(Path(f"{out}.png")) as partial:
         partial.write_bytes(raster)
-    render.write_page(out, render.page_of(rows, settings, more, [("Effects", vector)]))
+    page = render.page_of(rows, settings, more, [("Effects", vector)])
+    if wanted:
+        page.legend.append(study.LEGEND)
+    render.write_page(out, page)
     write_claims(out, ledger)
     write_csv(Path(f"{out}.csv"), rows, COLUMNS)
 

@@ -677,10 +677,8 @@ def _cross_check(config: dict[str, Any]) -> None:
         for index, benchmark in enumerate(suite):
             _known(config, "benchmarks", benchmark, ("suites", name, index))
     for name in config["tables"]:
-        if name.endswith(".claims"):
-            raise ConfigError(
-                ("tables", name), "the name collides with the claims of another table; take another"
-            )
+        if name == "paper" or name.endswith((".claims", ".costs", ".power", ".front", ".losses")):
+            raise ConfigError(("tables", name), "the name collides with files of other tables; take another")
     known: set[str] = set()
     for index, experiment in enumerate(config["experiments"]):
         _check_name(experiment["name"], known, ("experiments", index))
@@ -698,7 +696,7 @@ def _check_name(name: str, known: set[str], path: tuple[str | int, ...]) -> None
 def check_paper(config: dict[str, Any]) -> None:
     """Checks the paper of a resolved configuration, as a run's experiments and targets are: only who asks for its tables
     must get it right. Raises InputError."""
-    known = {experiment["name"] for experiment in config["experiments"]}
+    known: set[str] = set()
     try:
         for index, experiment in enumerate(config["paper"]["experiments"]):
             _check_name(experiment["name"], known, ("paper", "experiments", index))
@@ -820,16 +818,25 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
         if not any(wanted in (arm, arm.split("/")[1]) for arm in every):
             raise ConfigError((*path, "arms", index), f"{wanted!r} is not among the arms {', '.join(every)}")
     ids = {arm: i for arm, i, _ in table_arms(config, table)}
-    found = [arm for arm in ids if table["baseline"] in (arm, arm.split("/")[1])]
+    rows = [*ids, *table["pretrained"]]
+    found = [row for row in rows if table["baseline"] in (row, row.rpartition("/")[2])]
     if len(found) != 1:
         what = "is not among" if not found else "is ambiguous among"
         raise ConfigError(
-            (*path, "baseline"), f"{table['baseline']!r} {what} the arms {', '.join(found or ids)}"
+            (*path, "baseline"), f"{table['baseline']!r} {what} the arms {', '.join(found or rows)}"
         )
-    if len(ids) + len(table["pretrained"]) < 2:
+    if len(rows) < 2:
         raise ConfigError(
             (*path, "experiments"), f"one arm ({found[0]}) leaves nothing to compare; add another"
         )
+    for key in ("corpus", "suites"):
+        if (key in table) == bool(table["experiments"]):
+            what = "is its experiments'; leave it out" if key in table else "is wanted where there are none"
+            raise ConfigError((*path, "experiments"), f"key {key!r} {what}")
+    if not table["experiments"]:
+        _known(config, "corpora", table["corpus"], (*path, "corpus"))
+        for index, name in enumerate(table["suites"]):
+            _known(config, "suites", name, (*path, "suites", index))
     for variant, arm in table.get("published", {}).get("arms", {}).items():
         if arm not in ids:
             raise ConfigError(
@@ -838,7 +845,7 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
     for index, name in enumerate(table["pretrained"]):
         if _known(config, "models", name, (*path, "pretrained", index))["kind"] != "pretrained":
             raise ConfigError((*path, "pretrained", index), f"{name!r} is trained here, not pretrained")
-        if config["models"][experiments[table["experiments"][0]]["model"]]["kind"] == "classifier":
+        if any(config["models"][i["model"]]["kind"] == "classifier" for i in ids.values()):
             raise ConfigError(
                 (*path, "pretrained", index), "a table of classifiers takes no pretrained language model"
             )
@@ -880,8 +887,9 @@ def runs_of(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 
 def all_experiments(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of the run and those of the paper."""
-    return [*config["experiments"], *config["paper"]["experiments"]]
+    """Those of the run, and those of the paper that do not bear the name of one of the run's."""
+    own = {experiment["name"] for experiment in config["experiments"]}
+    return [*config["experiments"], *(e for e in config["paper"]["experiments"] if e["name"] not in own)]
 
 
 def table_arms(
@@ -1012,7 +1020,7 @@ def check(files: list[Path], /) -> None:
     seeds = {e["name"]: len(e["data_seeds"]) for e in all_experiments(config)}
     for name in config["targets"]:
         table = config["tables"][name]
-        few = min(seeds[e] for e in table["experiments"])
+        few = min((seeds[e] for e in table["experiments"]), default=1)
         if table["unit"] == "samplers" and few < 3:
             print(f"note: table {name} will give no verdict: 3 data seeds an arm are needed, it has {few}")
     amounts = {

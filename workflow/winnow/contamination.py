@@ -1,7 +1,8 @@
 """Contamination: which benchmark items stand in training documents.
 
-An item is found in a text if at least 70 % of its 8-grams of words are (PaLM's criterion: Chowdhery et al. 2022, section 8);
-words are runs of letters and digits in lower case. `subset`: how many items of each benchmark the train split of a subset
+An item is found if one of its texts is (question, context, sentence, an answer: none shorter than 8 words; the blank of a
+sentence is filled with its right option), and a text if at least 70 % of its 8-grams of words are (PaLM's criterion: Chowdhery
+et al. 2022, section 8); words are runs of letters and digits in lower case. `subset`: how many items of each benchmark the train split of a subset
 holds, all documents together. `shard`: the documents of a corpus that hold an item by themselves, for the filter
 `contaminated` of a sampler.
 """
@@ -30,14 +31,15 @@ EXAMPLES = 10
 
 @dataclass(frozen=True)
 class Items:
-    """8-grams of benchmark items. `grams`: uint64, sorted, unique; `gram` and `item`: int64, one row for each
-    different 8-gram of each item (places in `grams` and among all items), sorted by gram; `size`: int64, 8-grams of an
-    item; `benchmark`: int64, place of an item's benchmark in `names`; `asked`: items of a benchmark, those too short too."""
+    """8-grams of the texts of benchmark items. `grams`: uint64, sorted, unique; `gram` and `text`: int64, one row for each
+    different 8-gram of each text (places in `grams` and among all texts), sorted by gram; `size`: int64, 8-grams of a
+    text; `benchmark` and `place`: int64, of a text, its benchmark's place in `names` and its item's number there; `asked`:
+    items of a benchmark, those too short too."""
 
     words: dict[str, int]
     grams: np.ndarray
     gram: np.ndarray
-    item: np.ndarray
+    text: np.ndarray
     size: np.ndarray
     benchmark: np.ndarray
     place: np.ndarray
@@ -70,12 +72,14 @@ def hashes(ids: np.ndarray) -> np.ndarray:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """All texts inside a row of a data set."""
+    """All texts inside a row of a data set, those with a blank filled."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
+        right = value.get(f"option{value.get('answer')}")
         for inner in value.values():
-            yield from strings(inner)
+            filled = isinstance(inner, str) and isinstance(right, str) and "_" in inner
+            yield from [inner.replace("_", right)] if filled else strings(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from strings(inner)
@@ -114,22 +118,20 @@ def index(benchmarks: list[Path]) -> Items:
         names.append(name)
         asked[name] = len(rows)
         for number, row in enumerate(rows):
-            parts = []
             for text in strings(row):
                 ids = np.array([words.setdefault(w, len(words)) for w in words_of(text)], dtype=np.int64)
-                parts.append(hashes(ids))
-            own = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *parts]))
-            if len(own):
-                found.append(own)
-                benchmark.append(len(names) - 1)
-                place.append(number)
+                own = np.unique(hashes(ids))
+                if len(own):
+                    found.append(own)
+                    benchmark.append(len(names) - 1)
+                    place.append(number)
     size = np.array([len(own) for own in found], dtype=np.int64)
     flat = np.concatenate([np.zeros(0, dtype=np.uint64), *found])
     grams, gram = np.unique(flat, return_inverse=True)
-    item = np.repeat(np.arange(len(found)), size)
+    text_of = np.repeat(np.arange(len(found)), size)
     order = np.argsort(gram, kind="stable")
     return Items(
-        words, grams, gram[order], item[order], size, np.array(benchmark, dtype=np.int64),
+        words, grams, gram[order], text_of[order], size, np.array(benchmark, dtype=np.int64),
         np.array(place, dtype=np.int64), names, asked,
     )  # fmt: skip
 
@@ -144,14 +146,17 @@ def matches(items: Items, text: str) -> np.ndarray:
     return at[items.grams[at] == own]
 
 
-def held(items: Items, seen: np.ndarray) -> np.ndarray:
-    """Items of which at least SHARE of the 8-grams are among `seen` (places in `grams`): int64, ascending."""
+def held(items: Items, seen: np.ndarray) -> list[tuple[str, int]]:
+    """(benchmark, number of the item), ascending, of items with a text of which at least SHARE of the 8-grams are among
+    `seen` (places in `grams`)."""
     starts, ends = np.searchsorted(items.gram, seen), np.searchsorted(items.gram, seen, side="right")
     rows = np.concatenate(
         [np.zeros(0, dtype=np.int64), *(np.arange(a, b) for a, b in zip(starts, ends, strict=True))]
     )
-    hits = np.bincount(items.item[rows], minlength=len(items.size))
-    return np.flatnonzero((hits >= SHARE * items.size) & (hits > 0))
+    hits = np.bincount(items.text[rows], minlength=len(items.size))
+    texts = np.flatnonzero((hits >= SHARE * items.size) & (hits > 0))
+    both = {(int(items.benchmark[t]), int(items.place[t])) for t in texts}
+    return [(items.names[benchmark], place) for benchmark, place in sorted(both)]
 
 
 def _texts(path: Path, column: str) -> Iterator[tuple[int, str]]:
@@ -178,14 +183,14 @@ def subset(*, subset: Path, split: Path, benchmarks: list[Path], out: Path, name
     found = held(items, np.flatnonzero(seen))
     report = {}
     for number, benchmark in enumerate(items.names):
-        own = items.place[found[items.benchmark[found] == number]]
+        own = [place for name_, place in found if name_ == benchmark]
         report[benchmark] = {
             "items": items.asked[benchmark],
-            "checked": int((items.benchmark == number).sum()),
+            "checked": len(np.unique(items.place[items.benchmark == number])),
             "found": len(own),
-            "first": own[:EXAMPLES].tolist(),
+            "first": own[:EXAMPLES],
         }
-    progress.line(f"{len(found):,} of {len(items.size):,} items found")
+    progress.line(f"{len(found):,} items found")
     ids = read_json(subset)["ids"]
     write_json(out, {"ids": ids, "words": WORDS, "share": SHARE, "benchmarks": report})
 
@@ -207,7 +212,7 @@ def shard(*, documents: Path, benchmarks: list[Path], out: Path, name: str = "")
         if len(found):
             docs.append(doc)
             counts.append(len(found))
-            first.append(items.names[items.benchmark[found[0]]])
+            first.append(found[0][0])
         progress.add(1)
     progress.line(f"{len(docs):,} hold an item")
     table = pa.table(

@@ -43,19 +43,19 @@ def seeds_needed(
     """Fewest data seeds an arm with which a true gap is found with `power` by one two-sided test at `level`; None if
     MOST_SEEDS are not enough (then the items' own noise is too large, or nearly).
 
-    `variances`: those of `winnow.statistics.difference_variances`. The standard error is
-    sqrt(var_seed / S + var_item / I + var_residual / (S I)); the gap must be (t(level / 2) + t(1 - power)) of them, with
-    S - 1 degrees of freedom (Cohen 1988, section 2.4, with t for z).
+    `variances`: those of `winnow.statistics.difference_variances`, none below 0. The standard error is that of
+    sqrt(var_seed / S + var_residual / (S I) + var_item / I), of S - 1 and I - 1 degrees of freedom; the gap must be the
+    critical values of `level` and of the power lost, added up, times it (Cohen 1988, section 2.4, with those of
+    `winnow.statistics.critical_value` for z).
     """
-    from scipy import stats
-
     for seeds in range(statistics.FEWEST_SEEDS, MOST_SEEDS + 1):
-        error = math.sqrt(
-            variances["var_seed"] / seeds
-            + variances["var_item"] / items
-            + variances["var_residual"] / (seeds * items)
-        )
-        if gap >= (stats.t.isf(level / 2, seeds - 1) + stats.t.isf(1 - power, seeds - 1)) * error:
+        of_seeds = variances["var_seed"] / seeds + variances["var_residual"] / (seeds * items)
+        parts = [(of_seeds, seeds - 1), (variances["var_item"] / items, items - 1)]
+        error = math.sqrt(sum(variance for variance, _ in parts))
+        if error == 0:
+            return seeds
+        needed = sum(statistics.critical_value(share, parts) for share in (level, 2 * (1 - power)))
+        if gap >= needed * error:
             return seeds
     return None
 
@@ -74,7 +74,7 @@ def plan(
     out = []
     for (benchmark, metric), tested in found.items():
         names = ("var_seed", "var_item", "var_residual")
-        variances = {name: float(np.mean([float(row[name]) for row in tested])) for name in names}
+        variances = {name: max(0.0, float(np.mean([float(row[name]) for row in tested]))) for name in names}
         items = int(tested[0]["items"])
         floor = float(stats.norm.isf(0.025) + stats.norm.isf(1 - POWER)) * math.sqrt(
             variances["var_item"] / items
@@ -184,24 +184,24 @@ def costs(
             }
         )
     sign = -1 if chosen["better"] == "lower" else 1
+    priced = [row for row in out if row["figure"] is not None and row["selection_hours"] is not None]
     for row in out:
-        row["on_front"] = row["figure"] is not None and not any(
-            other["figure"] is not None
-            and total(other) <= total(row)
+        row["on_front"] = row in priced and not any(
+            total(other) <= total(row)
             and sign * other["figure"] >= sign * row["figure"]
             and (total(other), other["figure"]) != (total(row), row["figure"])
-            for other in out
+            for other in priced
         )
     return out
 
 
 def total(row: Mapping[str, Any]) -> float:
     """Hours of one run, the selection of its documents included."""
-    return (row["selection_hours"] or 0.0) + row["training_hours"]
+    return row["selection_hours"] + row["training_hours"]
 
 
 def cost_table(rows: list[dict[str, Any]]) -> Table:
-    head = ["arm", "runs", "hours of selection", "hours of training (a run)", "kWh a run", "tokens/s", "model-FLOPs utilisation", "peak memory MB", "device", "figure", "on the front"]  # fmt: skip
+    head = ["arm", "runs", "hours of selection", "hours of training (a run)", "kWh a run", "tokens/s (classifiers: examples/s)", "model-FLOPs utilisation", "peak memory MB", "device", "figure", "on the front"]  # fmt: skip
     body = []
     for row in rows:
         use = row["model_flops_utilisation"]
@@ -235,7 +235,7 @@ def front_plot(rows: list[dict[str, Any]], name: str) -> str:
     """Quality over hours of one run, its selection included; the front is a line."""
     pyplot = _figure(name)
     plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
-    shown = [row for row in rows if row["figure"] is not None]
+    shown = [row for row in rows if row["figure"] is not None and row["selection_hours"] is not None]
     for row in shown:
         colour = "#1b7837" if row["on_front"] else "#999999"
         axis.plot([total(row)], [row["figure"]], "o", color=colour)
@@ -284,7 +284,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def chart(*, table: Path, metrics: list[Path], spec: str, out: Path) -> None:
+def chart(*, table: Path, metrics: list[Path] = [], spec: str, out: Path) -> None:
     """What the arms of a table cost, and what a clearer answer would.
 
     Args:
@@ -300,7 +300,7 @@ def chart(*, table: Path, metrics: list[Path], spec: str, out: Path) -> None:
     selection = {arm: hours_of([Path(p) for p in paths]) for arm, paths in settings["selection"].items()}
     for name in sorted(arm for arm, hours in selection.items() if hours is None):
         say(
-            f"[costs {settings['name']}] timings of {name}'s selection are lost: its cost is that of training alone"
+            f"[costs {settings['name']}] timings of {name}'s selection are lost: it has no place on the front"
         )
     found = costs(arms, trained, selection, rows)
     hours = float(np.mean([row["training_hours"] for row in found])) if found else None

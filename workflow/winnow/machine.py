@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import time
 from typing import Any
 
 GPUS = {
     "H200": (989e12, 700.0),
+    "H100 PCIe": (756e12, 350.0),
+    "H100 NVL": (835e12, 400.0),
     "H100": (989e12, 700.0),
     "A100": (312e12, 400.0),
     "A6000": (155e12, 300.0),
@@ -44,7 +47,7 @@ def peak(device: str, bfloat16: bool, threads: int) -> dict[str, Any]:
 
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
     for part, (flops, watts) in GPUS.items():
-        if device == "cuda" and part in name and bfloat16:
+        if device == "cuda" and bfloat16 and re.search(rf"\b{part}\b", name):
             return {"flops": flops, "watts": watts, "source": f"data sheet of {part}, dense bfloat16"}
     size = 8192 if device == "cuda" else 1024
     kind = torch.bfloat16 if bfloat16 else torch.float32

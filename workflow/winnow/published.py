@@ -34,6 +34,7 @@ COLUMNS = (
     "measured_verdict", "measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted", "a_source",
     "b_source", "notes",
 )  # fmt: skip
+MEASURED = ("measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted")
 VERDICTS = {"b": statistics.BETTER, "a": statistics.WORSE, "": statistics.SAME, None: ""}
 
 
@@ -203,11 +204,12 @@ def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "interval": "items, as the study",
                 "p": row["p"],
                 "p_adjusted": row["p_adjusted"],
-                "verdict": row["measured_verdict"] or "not measured here",
+                "verdict": row["raw_verdict"],
                 "published_verdict": said,
                 "own_verdict": row["own_verdict"],
                 "raw_verdict": row["raw_verdict"],
-                "measured_verdict": row["measured_verdict"],
+                **{name: row[name] for name in MEASURED},
+                "measured_verdict": row["measured_verdict"] or "not measured here",
                 "figure_files": [row["b_source"]],
                 "baseline_files": [row["a_source"]],
                 "source_files": row.get("_files", []),
@@ -267,10 +269,11 @@ def _figures(
 
 
 LEGEND = (
-    "Published figures, with their standard errors over items, as the study's own lm-eval tables give them; nothing here was "
-    "measured by this workflow. Percentage 100 (b - a) / a; interval (b - a) ± 1.96 √(SE_a² + SE_b²): two models, one run "
-    "each, taken as independent, so it says nothing of samplers (seeds are not in it). p of the same statistic, adjusted "
-    f"over the table (Holm). Z is {Z}. Findings: what winnow.audit finds wrong in the printed row."
+    "Published comparisons and figures are the study's, with their standard errors over items, as its own lm-eval tables give "
+    "them; only what stands under `measured here` is this workflow's. Percentage 100 (b - a) / a; interval (b - a) ± "
+    f"{Z} √(SE_a² + SE_b²): two models, one run each, taken as independent, so it says nothing of samplers (seeds are not in "
+    "it). p of the same statistic, adjusted over these comparisons (Holm). Findings: what winnow.audit finds wrong in the "
+    "printed row."
 )
 
 
@@ -312,12 +315,12 @@ def ledger(*, claims: list[Path], out: Path) -> None:
             key = tuple(row[name] for name in ("kind", "arm", "baseline", "benchmark", "metric", "group"))
             if row["kind"] != "published":
                 key = (*key, row["table"])
-            if key not in found or (row["measured_verdict"] and not found[key]["measured_verdict"]):
+            if key not in found or found[key]["measured_verdict"] == "not measured here":
                 found[key] = row
     write_claims(out, list(found.values()))
     verdicts: dict[str, int] = {}
     for row in found.values():
-        verdicts[row["verdict"]] = verdicts.get(row["verdict"], 0) + 1
+        verdicts[row["measured_verdict"]] = verdicts.get(row["measured_verdict"], 0) + 1
     said = ", ".join(f"{n} {verdict}" for verdict, n in sorted(verdicts.items()))
     say(f"[ledger] {len(found)} claims of {len(claims)} tables: {said}")
 

@@ -38,17 +38,27 @@ class Ranks:
     def first(self) -> bool:
         return self.rank == 0
 
-    def sum_up(self, model: Any, loss: float, stop: bool) -> tuple[float, bool]:
-        """Adds up gradients and losses of all processes; whether any was told to stop."""
+    def sum_up(self, model: Any, loss: float) -> float:
+        """Adds up the gradients of all processes, in place, and their losses."""
         if self.count == 1:
-            return loss, stop
+            return loss
         import torch
 
         for parameter in model.parameters():
-            torch.distributed.all_reduce(parameter.grad)
-        both = torch.tensor([loss, float(stop)], dtype=torch.float64, device=self.device)
+            if parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+        return self._total(loss)
+
+    def any(self, told: bool) -> bool:
+        """Whether any process was told to stop: all stop at the same place, or none."""
+        return told if self.count == 1 else self._total(float(told)) > 0
+
+    def _total(self, value: float) -> float:
+        import torch
+
+        both = torch.tensor([value], dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(both)
-        return float(both[0]), bool(both[1] > 0)
+        return float(both)
 
     def wait(self) -> None:
         """Until all processes are here; then the group is no more."""

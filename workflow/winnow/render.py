@@ -102,7 +102,7 @@ def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
         f"{MARKS[BETTER]} better, {MARKS[WORSE]} worse, {MARKS[SAME]} not distinguishable, "
         f"{MARKS[LITTLE]} too little data. ↑ higher is better, ↓ lower is better. "
         "Perplexities are geometric means over runs, their spread is that of the logarithm. "
-        "All figures were measured by this workflow.",
+        "All of these figures were measured by this workflow.",
     ]
 
 
@@ -267,6 +267,7 @@ _LATEX = str.maketrans(
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
         "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
         ">": r"\textgreater{}", "−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+        "√": r"$\surd$", "±": r"$\pm$", "²": r"$^2$",
         "▲": LATEX_MARKS[BETTER], "▼": LATEX_MARKS[WORSE],
     }
 )  # fmt: skip

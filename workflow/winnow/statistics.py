@@ -223,8 +223,8 @@ def difference_variances(
     arm: Mapping[Run, np.ndarray], baseline: Mapping[Run, np.ndarray]
 ) -> dict[str, float] | None:
     """Variances of what an arm's figure on one item with one seed differs from its baseline's by: of the seed, of the
-    item, and the rest. Two-way random effects by the method of moments, negative estimates cut at 0; arms that do not
-    share their runs add up theirs. None for one seed or one item.
+    item, and the rest. Two-way random effects by the method of moments, not cut at 0, so that their means over arms are
+    without bias; arms that do not share their runs add up theirs. None for one seed or one item.
     """
     left, right = _by_data_seed(arm), _by_data_seed(baseline)
     if (
@@ -240,7 +240,7 @@ def difference_variances(
         noise = block - block.mean(1, keepdims=True) - block.mean(0) + block.mean()
         residual = float((noise**2).sum() / ((seeds - 1) * (items - 1)))
         total["var_residual"] += residual
-        total["var_seed"] += max(0.0, float(np.var(block.mean(1), ddof=1)) - residual / items)
+        total["var_seed"] += float(np.var(block.mean(1), ddof=1)) - residual / items
     # Items are the same in both arms: what their difficulty adds is that of the difference.
     gap = left.mean(0) - right.mean(0)
     noise_of_gap = sum(
@@ -251,7 +251,7 @@ def difference_variances(
         )
         for b in blocks
     )
-    total["var_item"] = max(0.0, float(np.var(gap, ddof=1)) - noise_of_gap)
+    total["var_item"] = float(np.var(gap, ddof=1)) - noise_of_gap
     return total
 
 

@@ -336,9 +336,7 @@ class State:
             save_file(tensors, partial, metadata=meta)
 
     def clear(self) -> None:
-        self.path.unlink(missing_ok=True)
-        if self.folder.exists():
-            self.folder.rmdir()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def optimiser_names(model: Any) -> list[str]:
@@ -422,13 +420,26 @@ def train(
             group["lr"] = rate
         rows = rows_of_step(step, recipe["batch"], task.rows, seed)
         torch.manual_seed(step * 4294967296 + seed)
-        wanted, losses = task.targets(rows), []
+        wanted, losses, stopped = task.targets(rows), [], False
         mine = rows[ranks.rank :: ranks.count]
         for micro in np.split(mine, range(recipe["micro_batch"], len(mine), recipe["micro_batch"])):
+            if stopped := ranks.any(bool(stop)):
+                break
             loss, _ = task.loss(micro)
             (loss / wanted).backward()
             losses.append(loss.detach())
-        total, stopped = ranks.sum_up(model, float(torch.stack(losses).double().sum()), bool(stop))
+        if stopped:  # what was begun of the step is given up: torchrun waits 30 s, a step may take longer
+            if ranks.first:
+                if step:
+                    state.save(step, model, optimiser, history, before + time.monotonic() - began)
+                say(
+                    f"[train {what}] stopped by signal {int(signal.SIGTERM)} after step {step}; the checkpoint is kept"
+                )
+            if board:
+                board.close()
+            ranks.wait()
+            sys.exit(143)
+        total = ranks.sum_up(model, float(torch.stack(losses).double().sum()))
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"]))
         if not math.isfinite(total) or not math.isfinite(norm):
             raise InputError(
@@ -441,17 +452,9 @@ def train(
             board.add(step, total / wanted, rate, norm, wanted / (time.monotonic() - tick))
             progress.add(1, f"loss {total / wanted:.3f}")
         due = time.monotonic() - saved > 60 * checkpoint_minutes
-        if (due or stopped) and ranks.first and step + 1 < recipe["steps"]:
+        if due and ranks.first and step + 1 < recipe["steps"]:
             state.save(step + 1, model, optimiser, history, before + time.monotonic() - began)
             saved = time.monotonic()
-        if stopped:
-            if board:
-                board.close()
-                say(
-                    f"[train {what}] stopped by signal {int(signal.SIGTERM)} after step {step + 1}; the checkpoint is kept"
-                )
-            ranks.wait()
-            sys.exit(143)
     signal.signal(signal.SIGTERM, previous)
     if board:
         board.close()
@@ -558,7 +561,7 @@ def main(
         task.targets(rows_of_step(step, recipe["batch"], task.rows, seed)) for step in range(recipe["steps"])
     )
     limit = peak(device, autocast, torch.get_num_threads())
-    hours = seconds / 3600 * (ranks.count if device == "cuda" else 1)
+    hours = seconds / 3600 * ranks.count
     metrics: dict[str, Any] = {
         "seconds": seconds,
         "device": device if device == "cpu" else torch.cuda.get_device_name(),
