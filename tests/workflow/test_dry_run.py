@@ -63,8 +63,8 @@ PAPER = {
     "tokenize_subset": 85,
     "count_ngrams": 84,
     "inspect_clusters": 3,
-    "train_model": 112,
-    "evaluate_model": 111,
+    "train_model": 121,
+    "evaluate_model": 120,
     "exclude_clusters": 3,
     "score_documents": 256,
     "score_probe": 256,
@@ -337,6 +337,36 @@ def test_the_published_tables_come_out_without_training(clone: Path, snakemake: 
     assert len((folder / "audit.csv").read_text().splitlines()) == 22
     claims = json.loads((folder / "paper.claims.json").read_text())
     assert sum(claim["published_verdict"] not in (None, "") for claim in claims) == 46
+
+
+def test_published_models_are_measured_without_training(clone: Path, snakemake: Snakemake) -> None:
+    weights = [{"folder": f"/models/{name}", "sha256": name * 64} for name in "ab"]
+    table = {"title": "Theirs", "experiments": [], "corpus": "pile-mini", "suites": ["paper-tasks"], "baseline": "a",
+             "pretrained": ["a", "b"], "unit": "models"}  # fmt: skip
+    models = {name: {"kind": "pretrained", "weights": w} for name, w in zip("ab", weights, strict=True)}
+    change = clone / "theirs.yaml"
+    change.write_text(yaml.safe_dump({"models": models, "tables": {"theirs": table}}))
+    done = snakemake(
+        "results/tables/theirs.md", "--dry-run", "--quiet", "rules", "--configfile", str(change), cwd=clone
+    )
+    assert done.jobs() == {
+        "download_benchmark": 7,
+        "mirror_benchmark": 7,
+        "evaluate_pretrained": 2,
+        "compare_arms": 1,
+    }
+    for key, value, said in (
+        ("suites", None, "key 'suites' is wanted where there are none"),
+        ("baseline", "c", "'c' is not among the arms a, b"),
+        ("pretrained", ["a", "neox-nano"], "'neox-nano' is trained here, not pretrained"),
+    ):
+        wrong = {k: v for k, v in {**table, key: value}.items() if v is not None}
+        change.write_text(
+            yaml.safe_dump({"models": models, "tables": {"theirs": wrong}, "targets": ["theirs"]})
+        )
+        done = snakemake("--dry-run", "--configfile", str(change), cwd=clone)
+        assert done.code != 0
+        assert said in done.text
 
 
 def test_a_broken_paper_stops_only_who_asks_for_it(clone: Path, snakemake: Snakemake) -> None:
