@@ -131,12 +131,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ((), DEFAULT),
         (("--profile", "slurm"), DEFAULT),
         (("--profile", "profiles/local"), DEFAULT),
-        (("paper_tables",), PAPER),
         (("paper_tables", "--profile", "slurm"), PAPER),
         (("--profile", "slurm", "--configfile", "config/sst2.yaml"), SST2),
         (("--configfile", "config/tinystories.yaml"), TINYSTORIES),
     ],
-    ids=["default", "slurm", "local", "paper", "paper on slurm", "sst2", "tinystories"],
+    ids=["default", "slurm", "local", "paper on slurm", "sst2", "tinystories"],
 )
 def test_a_run_has_exactly_its_jobs(
     clone: Path, snakemake: Snakemake, arguments: tuple[str, ...], expected: dict[str, int]
