@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,11 +139,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_has_exactly_its_jobs(
     clone: Path, snakemake: Snakemake, arguments: tuple[str, ...], expected: dict[str, int]
 ) -> None:
-    started = time.monotonic()
     done = snakemake(*arguments, "--dry-run", "--quiet", "rules", cwd=clone)
     assert done.jobs() == expected
     assert sum(expected.values()) < 10_000
-    assert time.monotonic() - started < 30
 
 
 SHIPPED = yaml.safe_load((ROOT / "config" / "samplers.yaml").read_text())["samplers"]
