@@ -40,7 +40,7 @@ def main() -> None:
             found[pair] = (*components(block), block.shape[1])
             print(f"{pair[0]} {pair[1]}: {block.shape[1]} items, variance of the seed {found[pair][0]:.3g}, of the item {found[pair][1]:.3g}, of the rest {found[pair][2]:.3g}")  # fmt: skip
     generator = np.random.default_rng(0)
-    hits = dict.fromkeys(found, 0)
+    hits = {kind: dict.fromkeys(found, 0) for kind in ("own seeds", "same seeds")}
     family = dict.fromkeys(("own seeds", "same seeds"), 0)
     for _ in range(rounds):
         for kind in family:
@@ -59,14 +59,18 @@ def main() -> None:
                     baseline = {(s, s): made[0][s] for s in range(SEEDS)}
                     value = compare_samplers(arm, baseline).p
                     p.append(1.0 if value is None else value)
-                    hits[pair] += (p[-1] < LEVEL) and kind == "own seeds"
+                    hits[kind][pair] += p[-1] < LEVEL
             family[kind] += min(holm(p)) < LEVEL
     tests = rounds * (arms - 1)
-    for pair, count in hits.items():
-        error = math.sqrt(LEVEL * (1 - LEVEL) / tests)
+    error = math.sqrt(LEVEL * (1 - LEVEL) / tests)
+    for pair in found:
+        rates = ", ".join(f"{kind} {hits[kind][pair] / tests:.3f}" for kind in hits)
         print(
-            f"{pair[0]} {pair[1]}: called different {count / tests:.3f} (nominal {LEVEL}, Monte-Carlo error {error:.3f})"
+            f"{pair[0]} {pair[1]}: called different {rates} (nominal {LEVEL}, Monte-Carlo error {error:.3f})"
         )
+    for kind, counts in hits.items():
+        whole = sum(counts.values()) / tests / len(found)
+        print(f"all tests, {kind}: {whole:.4f} (Monte-Carlo error {error / math.sqrt(len(found)):.4f})")
     for kind, count in family.items():
         print(f"a table of {len(found)} benchmarks x {arms - 1} arms, {kind}: any verdict {count / rounds:.3f} (nominal at most {LEVEL}, Monte-Carlo error {math.sqrt(LEVEL * (1 - LEVEL) / rounds):.3f})")  # fmt: skip
 
