@@ -92,6 +92,24 @@ def test_a_subset_counts_over_all_its_documents_and_the_filter_over_each(
     assert pq.read_table(tmp_path / "out.parquet").to_pylist() == [{"doc": 11, "items": 1, "benchmark": "toy"}, {"doc": 12, "items": 1, "benchmark": "toy"}]  # fmt: skip
 
 
+def test_a_copy_of_a_hub_repository_is_read_by_its_card(tmp_path: Path) -> None:
+    for name, text in (("one", ITEM), ("two", OTHER)):  # two folders of one name hold two data sets
+        source = tmp_path / name / "owner" / "data"
+        (source / "plain").mkdir(parents=True)
+        (source / "plain" / "items.jsonl").write_text(json.dumps({"text": text}) + "\n")
+        (source / "README.md").write_text(
+            "---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: test, path: plain/items.jsonl}\n---\n"
+        )
+        manifest = {
+            "name": name,
+            "kind": "stock",
+            "dataset": "owner/data",
+            "evaluated": [["default", "test"]],
+        }
+        (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
+        assert found(tmp_path / name, f"{ITEM}.") == ([0] if name == "one" else [])
+
+
 WORD = st.sampled_from("abcdefgh")
 
 

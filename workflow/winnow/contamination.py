@@ -10,6 +10,7 @@ holds, all documents together. `shard`: the documents of a corpus that hold an i
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,20 +91,22 @@ def rows_of(folder: Path) -> tuple[str, list[dict[str, Any]]]:
     manifest = read_json(folder / "manifest.json")
     if manifest["kind"] != "stock":
         return manifest["name"], pq.read_table(folder / "data.parquet").to_pylist()
+    rows: list[dict[str, Any]] = []
+    source = (folder / manifest["dataset"]).resolve()
+    for config, split in manifest["evaluated"]:
+        path = source / config / f"{split}.parquet"
+        rows += pq.read_table(path).to_pylist() if path.exists() else _open(source, config, split)
+    return manifest["name"], rows
+
+
+def _open(source: Path, config: str, split: str) -> list[dict[str, Any]]:
+    """Rows of a copy of a Hub repository, whose card says where they lie."""
     import datasets
 
     datasets.disable_progress_bars()
-    rows: list[dict[str, Any]] = []
-    for config, split in manifest["evaluated"]:
-        path = folder / manifest["dataset"] / config / f"{split}.parquet"
-        if path.exists():
-            rows += pq.read_table(path).to_pylist()
-        else:
-            name = None if config == "default" else config
-            rows += datasets.load_dataset(
-                str((folder / manifest["dataset"]).resolve()), name, split=split
-            ).to_list()
-    return manifest["name"], rows
+    with tempfile.TemporaryDirectory() as cache:  # its own: the shared one knows a folder by its name
+        name = None if config == "default" else config
+        return datasets.load_dataset(str(source), name, split=split, cache_dir=cache).to_list()
 
 
 def index(benchmarks: list[Path]) -> Items:

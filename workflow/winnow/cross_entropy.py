@@ -14,16 +14,16 @@ import torch
 LOGITS_CPU, LOGITS_GPU = 2**20, 2**27
 """Logits of a chunk: 4 MiB in float32 are best on a core; on a GPU a chunk must fill it."""
 
+IGNORED = -1
+
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, ignore: int
-    ) -> torch.Tensor:
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         kind = hidden.device.type
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
         rows, wanted = hidden.reshape(-1, hidden.shape[-1]).to(low), targets.reshape(-1)
-        kept = wanted != ignore
+        kept = wanted != IGNORED
         matrix = weight.to(low)
         chunk = max(16, (LOGITS_CPU if kind == "cpu" else LOGITS_GPU) // len(weight))
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -41,9 +41,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total += ((mass.log() - chosen)[:, 0] * real).sum()
             logits /= mass
             logits.scatter_add_(1, right, torch.full_like(chosen, -1.0))
-            gradient = (
-                (logits * real[:, None]).to(low) if ignore >= 0 or not bool(real.all()) else logits.to(low)
-            )
+            logits *= real[:, None]
+            gradient = logits.to(low)
             d_rows[part] = gradient @ matrix
             d_weight += gradient.t() @ x
         ctx.save_for_backward(d_rows.reshape(hidden.shape).to(hidden.dtype), d_weight.to(weight.dtype))
@@ -52,15 +51,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         d_hidden, d_weight = ctx.saved_tensors
-        return gradients[0] * d_hidden, gradients[0] * d_weight, None, None
+        return gradients[0] * d_hidden, gradients[0] * d_weight, None
 
 
-def linear_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, ignore: int = -1
-) -> torch.Tensor:
+def linear_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Sum over targets of -log softmax(hidden @ weight.T)[target], a float32 scalar in nats.
 
-    `hidden` [..., width], `weight` [vocabulary, width], `targets` int64 [...]; targets equal to `ignore` do not count.
+    `hidden` [..., width], `weight` [vocabulary, width], `targets` int64 [...]; targets of -1 do not count.
     Under autocast the products are in its dtype; sums, softmax and the weight's gradient are float32.
     """
-    return _LinearCrossEntropy.apply(hidden, weight, targets, ignore)
+    return _LinearCrossEntropy.apply(hidden, weight, targets)

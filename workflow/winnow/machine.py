@@ -33,11 +33,8 @@ def keep_memory() -> None:
     again, and new pages cost up to a fifth of it on a processor."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        for setting, value in (
-            (-4, 0),
-            (-1, 2**31 - 1),
-            (-2, 2**28),
-        ):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+        settings = {-4: 0, -1: 2**31 - 1, -2: 2**28}  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+        for setting, value in settings.items():
             mallopt(setting, value)
 
 

@@ -234,25 +234,16 @@ def difference_variances(
     ):
         return None
     blocks = [left - right] if set(arm) == set(baseline) else [left, right]
-    total = {"var_seed": 0.0, "var_item": 0.0, "var_residual": 0.0}
-    for block in blocks:
-        seeds, items = block.shape
-        noise = block - block.mean(1, keepdims=True) - block.mean(0) + block.mean()
-        residual = float((noise**2).sum() / ((seeds - 1) * (items - 1)))
-        total["var_residual"] += residual
-        total["var_seed"] += float(np.var(block.mean(1), ddof=1)) - residual / items
+    items = left.shape[1]
+    rests = [_residual([block])[0] * block.size for block in blocks]
+    spread = [float(np.var(block.mean(1), ddof=1)) for block in blocks]
     # Items are the same in both arms: what their difficulty adds is that of the difference.
-    gap = left.mean(0) - right.mean(0)
-    noise_of_gap = sum(
-        float(
-            ((b - b.mean(1, keepdims=True) - b.mean(0) + b.mean()) ** 2).sum()
-            / ((b.shape[0] - 1) * (b.shape[1] - 1))
-            / b.shape[0]
-        )
-        for b in blocks
-    )
-    total["var_item"] = float(np.var(gap, ddof=1)) - noise_of_gap
-    return total
+    gap = float(np.var(left.mean(0) - right.mean(0), ddof=1))
+    return {
+        "var_seed": sum(spread) - sum(rests) / items,
+        "var_item": gap - sum(rest / len(block) for rest, block in zip(rests, blocks, strict=True)),
+        "var_residual": sum(rests),
+    }
 
 
 def seed_variances(figures: Mapping[Run, float]) -> dict[str, float] | None:

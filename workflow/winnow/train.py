@@ -430,11 +430,12 @@ def train(
             losses.append(loss.detach())
         if stopped:  # what was begun of the step is given up: torchrun waits 30 s, a step may take longer
             if ranks.first:
+                kept = (
+                    f"after step {step}; the checkpoint is kept" if step else "before the first step was done"
+                )
                 if step:
                     state.save(step, model, optimiser, history, before + time.monotonic() - began)
-                say(
-                    f"[train {what}] stopped by signal {int(signal.SIGTERM)} after step {step}; the checkpoint is kept"
-                )
+                say(f"[train {what}] stopped by signal {int(signal.SIGTERM)} {kept}")
             if board:
                 board.close()
             ranks.wait()
