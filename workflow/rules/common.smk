@@ -735,7 +735,10 @@ def scorer_timings(ids, use, scorer):
         else set()
     )
     if use == "losses":
-        found |= {f"{timings}/{rule}/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where) for rule in ("choose_probe", "mean_losses")}
+        found |= {
+            f"{timings}/{rule}/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where)
+            for rule in ("choose_probe", "mean_losses")
+        }
     if kind == "dsir":
         found.add(f"{timings}/fit_ratios/{{corpus}}/{{scorer}}.tsv".format(**where))
     for shard in shards(ids["corpus"]) if each else []:
