@@ -89,6 +89,12 @@ def test_what_was_measured_stands_beside_what_was_published(study) -> None:
     )
     assert blimp["verdict"] == blimp["raw_verdict"] == "not distinguishable"
     assert claims["mmlu", "acc"]["measured_verdict"] == "not measured here"
+    turned = {**wanted, "a": ["k440"], "b": ["Density"]}
+    rows = published.compare_published(study, "idea-4", turned, [measured], {"blimp-local": "blimp"})
+    blimp = next(row for row in rows if row["benchmark"] == "blimp")
+    assert [blimp[f"measured_{key}"] for key in ("verdict", "effect", "ci_low", "ci_high")] == [
+        "worse", -0.1, -0.15, -0.05,
+    ]  # fmt: skip
 
 
 def test_an_unknown_variant_is_named(study) -> None:

@@ -838,9 +838,9 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
         for index, name in enumerate(table["suites"]):
             _known(config, "suites", name, (*path, "suites", index))
     for variant, arm in table.get("published", {}).get("arms", {}).items():
-        if arm not in ids:
+        if arm not in rows:
             raise ConfigError(
-                (*path, "published", "arms", variant), f"{arm!r} is not among the arms {', '.join(ids)}"
+                (*path, "published", "arms", variant), f"{arm!r} is not among the arms {', '.join(rows)}"
             )
     for index, name in enumerate(table["pretrained"]):
         if _known(config, "models", name, (*path, "pretrained", index))["kind"] != "pretrained":

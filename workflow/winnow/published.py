@@ -95,11 +95,12 @@ def compare_published(
                 f"table {name}: published: no raw figures of {size} {variant}; there are: "
                 f"{', '.join(published.variants(size))}"
             )
-    here = {
-        (row["baseline"], row["arm"], tasks.get(row["benchmark"], row["benchmark"]), row["metric"]): row
-        for row in measured
-        if row["group"] == "all" and not row["is_baseline"]
-    }
+    here = {}
+    for row in measured:
+        if row["group"] == "all" and not row["is_baseline"]:
+            task = tasks.get(row["benchmark"], row["benchmark"])
+            here[row["baseline"], row["arm"], task, row["metric"]] = row
+            here[row["arm"], row["baseline"], task, row["metric"]] = _turned(row)
     rows = []
     for a in wanted["a"]:
         for b in wanted["b"]:
@@ -119,6 +120,19 @@ def compare_published(
     for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
         row["p_adjusted"] = adjusted
     return rows
+
+
+def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A measured comparison seen from its arm: what the baseline does beside it."""
+    low, high = row["ci_low"], row["ci_high"]
+    other = {statistics.BETTER: statistics.WORSE, statistics.WORSE: statistics.BETTER}
+    return {
+        **row,
+        "verdict": other.get(row["verdict"], row["verdict"]),
+        "effect": None if row["effect"] is None else -row["effect"],
+        "ci_low": None if high is None else -high,
+        "ci_high": None if low is None else -low,
+    }
 
 
 def _row(
