@@ -41,7 +41,7 @@ DEFAULT = {
 PAPER = {
     "download_benchmark": 7,
     "download_corpus": 1,
-    "download_model": 2,
+    "download_model": 4,
     "index_source": 1,
     "mirror_benchmark": 7,
     "write_documents": 256,
@@ -54,7 +54,7 @@ PAPER = {
     "train_tokenizer": 1,
     "assign_clusters": 512,
     "assign_hdbscan": 256,
-    "evaluate_pretrained": 1,
+    "evaluate_pretrained": 2,
     "write_subset": 85,
     "choose_probe": 1,
     "find_benchmark_items": 84,
