@@ -102,11 +102,24 @@ def test_json_files_have_the_same_bytes_each_time(tmp_path: Path) -> None:
         read_json(tmp_path / "c.json")
 
 
-def test_progress_tells_share_and_rate(capsys: pytest.CaptureFixture) -> None:
-    progress = Progress("embed x", total=200, unit="documents", every=0)
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (0, "50 of 200 documents (25 %), 5 documents/s, 0:00:30 left"),
+        (
+            45,
+            "95 of 200 documents (48 %), 5 documents/s, 0:00:21 left",
+        ),  # what a stopped run had done is no rate
+        (150, "200 of 200 documents (100 %), 5 documents/s"),
+    ],
+)
+def test_progress_tells_share_rate_and_time_left(
+    capsys: pytest.CaptureFixture, before: float, line: str
+) -> None:
+    progress = Progress("embed x", total=200, unit="documents", every=0, done=before)
     progress.start -= 10
     progress.add(50, "bfloat16")
-    assert capsys.readouterr().err == "[embed x] 50 of 200 documents (25 %), 5 documents/s, bfloat16\n"
+    assert capsys.readouterr().err == f"[embed x] {line}, bfloat16\n"
 
 
 STAGE = """

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,17 @@ def read_json(path: Path) -> Any:
 
 
 class Progress:
-    """Progress lines `[what] done of total unit (share), rate`, at most one each `every` seconds.
+    """Progress lines `[what] done of total unit (share), rate, time left`, at most one each `every` seconds.
 
-    Lines go to stderr (a rule's log) and, under Snakemake, to its terminal too (file descriptor 3,
+    `done` of the `total` were done before (a run that goes on), and do not count for the rate. Lines go to stderr (a rule's log) and, under Snakemake, to its terminal too (file descriptor 3,
     opened by the shell prefix).
     """
 
-    def __init__(self, what: str, total: float | None = None, unit: str = "", every: float = 10.0):
+    def __init__(
+        self, what: str, total: float | None = None, unit: str = "", every: float = 10.0, done: float = 0.0
+    ):
         self.what, self.total, self.unit, self.every = what, total, unit, every
-        self.done = 0.0
+        self.done = self.before = done
         self.start = self.last = time.monotonic()
 
     def add(self, amount: float, note: str = "") -> None:
@@ -141,8 +144,12 @@ class Progress:
         parts += f" {self.unit}"
         if self.total:
             parts += f" ({100 * self.done / self.total:.0f} %)"
-        rate = f", {self.done / elapsed:,.0f} {self.unit}/s" if elapsed > 0.5 and self.done else ""
-        say(f"[{self.what}] {parts}{rate}{', ' + note if note else ''}")
+        if elapsed > 0.5 and self.done > self.before:
+            rate = (self.done - self.before) / elapsed
+            parts += f", {rate:,.0f} {self.unit}/s" if rate >= 10 else f", {rate:.2g} {self.unit}/s"
+            if self.total and self.done < self.total:
+                parts += f", {timedelta(seconds=round((self.total - self.done) / rate))} left"
+        say(f"[{self.what}] {parts}{', ' + note if note else ''}")
 
 
 def say(line: str) -> None:

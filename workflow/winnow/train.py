@@ -407,8 +407,7 @@ def train(
     start, history, before = state.load(model, optimiser)
     if start and ranks.first:
         say(f"[train {what}] going on from step {start}")
-    progress = Progress(f"train {what}", total=recipe["steps"], unit="steps")
-    progress.done = start
+    progress = Progress(f"train {what}", total=recipe["steps"], unit="steps", done=start)
     board = Board(state.folder.parent / "tensorboard", history) if ranks.first else None
     stop: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
