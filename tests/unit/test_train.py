@@ -235,6 +235,28 @@ def test_documents_stand_alone_without_end_of_text(undisturbed: Run) -> None:
     assert task.targets(np.arange(task.rows)) == int((targets >= 0).sum())
 
 
+def test_compiled_attention_is_causal_and_has_no_mask(undisturbed: Run) -> None:
+    """A mask in memory costs flash attention, and a GPU half its speed."""
+    import torch
+
+    task = LanguageModel(MODEL, undisturbed.folder / "t.npy", 400, 0, "cpu", False)
+    attention = []
+
+    def backend(graph: torch.fx.GraphModule, _example: list) -> torch.fx.GraphModule:
+        attention.extend(n for n in graph.graph.nodes if "scaled_dot_product" in str(n.target))
+        return graph
+
+    rows = np.arange(4)
+    eager = float(task.loss(rows)[0].detach())
+    task.body = torch.compile(task.model.gpt_neox, backend=backend)
+    assert float(task.loss(rows)[0].detach()) == pytest.approx(eager, rel=1e-5)
+    assert len(attention) == MODEL["layers"]
+    for node in attention:
+        assert len(node.args) == 3
+        assert node.kwargs["is_causal"]
+        assert node.kwargs.get("attn_mask") is None
+
+
 def test_padding_changes_no_loss(undisturbed: Run) -> None:
     import torch
 

@@ -7,14 +7,50 @@ the way (as in Liger-Kernel, arXiv 2410.10989, section 3.2).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 
-LOGITS_CPU, LOGITS_GPU = 2**20, 2**27
+LOGITS_CPU, LOGITS_GPU = 2**20, 2**28
 """Logits of a chunk: 4 MiB in float32 are best on a core; on a GPU a chunk must fill it."""
 
 IGNORED = -1
+
+
+def _loss_and_gradient(
+    logits: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed loss of a chunk and its gradient in `logits`, in their dtype. Whole logits are passed over as often
+    as the eight lines say, so that this is for a compiler, which makes two passes of them."""
+    wide = logits.float()
+    wide = wide - wide.amax(1, keepdim=True)
+    hit = torch.arange(wide.shape[1], device=wide.device) == targets[:, None]
+    powers = wide.exp()
+    mass = powers.sum(1, keepdim=True)
+    loss = ((mass[:, 0].log() - torch.where(hit, wide, 0.0).sum(1)) * kept).sum()
+    return loss, ((powers / mass - hit.float()) * kept[:, None]).to(logits.dtype)
+
+
+def _loss_and_gradient_in_place(
+    logits: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same for a processor, whose cache holds the chunk."""
+    wide, right = logits.float(), torch.where(kept, targets, 0)[:, None]
+    wide -= wide.amax(1, keepdim=True)
+    chosen = wide.gather(1, right)
+    wide.exp_()
+    mass = wide.sum(1, keepdim=True)
+    loss = ((mass.log() - chosen)[:, 0] * kept).sum()
+    wide /= torch.where(kept[:, None], mass, torch.inf)
+    wide.scatter_add_(1, right, -kept[:, None].float())
+    return loss, wide.to(logits.dtype)
+
+
+@cache
+def _on_gpu() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    return torch.compile(_loss_and_gradient, dynamic=True)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -26,23 +62,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         kept = wanted != IGNORED
         matrix = weight.to(low)
         chunk = max(16, (LOGITS_CPU if kind == "cpu" else LOGITS_GPU) // len(weight))
+        of_chunk = _loss_and_gradient_in_place if kind == "cpu" else _on_gpu()
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         d_rows = torch.empty_like(rows)
         d_weight = torch.zeros_like(weight, dtype=torch.float32)
         for start in range(0, len(rows), chunk):
             part = slice(start, start + chunk)
-            x, real = rows[part], kept[part]
-            right = torch.where(real, wanted[part], 0)[:, None]
-            logits = (x @ matrix.t()).float()
-            logits -= logits.amax(1, keepdim=True)
-            chosen = logits.gather(1, right)
-            logits.exp_()
-            mass = logits.sum(1, keepdim=True)
-            total += ((mass.log() - chosen)[:, 0] * real).sum()
-            logits /= mass
-            logits.scatter_add_(1, right, torch.full_like(chosen, -1.0))
-            logits *= real[:, None]
-            gradient = logits.to(low)
+            x = rows[part]
+            loss, gradient = of_chunk(x @ matrix.t(), wanted[part], kept[part])
+            total += loss
             d_rows[part] = gradient @ matrix
             d_weight += gradient.t() @ x
         ctx.save_for_backward(d_rows.reshape(hidden.shape).to(hidden.dtype), d_weight.to(weight.dtype))

@@ -126,13 +126,14 @@ class LanguageModel:
                 f"{tokens}: {len(self.tokens)} tokens are fewer than one sequence of {self.sequence} and its last target"
             )
         self.model = make_network(model, vocabulary, end).to(device)
+        attend_causally(self.model)
         self.body = self.model.gpt_neox
         if device == "cuda":
             import torch
 
             torch.set_float32_matmul_precision("high")
+            torch._dynamo.config.suppress_errors = True  # no C compiler: slower, not dead
             if not documents:
-                torch._dynamo.config.suppress_errors = True  # no C compiler: slower, not dead
                 self.body = torch.compile(self.model.gpt_neox)
 
     def targets(self, rows: np.ndarray) -> int:
@@ -142,18 +143,23 @@ class LanguageModel:
 
     def windows(self, rows: np.ndarray) -> tuple[Any, Any]:
         """Inputs and targets: two int64 tensors [rows, length], targets one token later, -1 where there is none."""
-        import torch
-
         if self.lengths is None or self.starts is None:
             at = rows[:, None] * self.sequence + np.arange(self.sequence + 1)
-            packed = torch.from_numpy(self.tokens[at].astype(np.int64)).to(self.device)
+            packed = self._sent(self.tokens[at].astype(np.int64))
             return packed[:, :-1], packed[:, 1:]
         lengths = self.lengths[rows, None]
         places = np.arange(lengths.max())
         at = np.minimum(self.starts[rows, None] + places, len(self.tokens) - 1)
         window = np.where(places < lengths, self.tokens[at].astype(np.int64), -1)
-        padded = torch.from_numpy(window).to(self.device)
+        padded = self._sent(window)
         return padded[:, :-1].clamp(min=0), padded[:, 1:]
+
+    def _sent(self, window: np.ndarray) -> Any:
+        """To the device, without waiting for what a GPU still computes."""
+        import torch
+
+        here = torch.from_numpy(window)
+        return here if self.device == "cpu" else here.pin_memory().to(self.device, non_blocking=True)
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
@@ -175,6 +181,31 @@ class LanguageModel:
         )
         config = self.model.config
         return 6.0 * weights + 6.0 * config.num_hidden_layers * config.hidden_size * self.sequence
+
+
+def attend_causally(network: Any) -> None:
+    """Tells attention that rows are causal and nothing else, instead of handing it a mask. Under torch.compile before
+    torch 2.14 transformers always makes the mask ([rows, 1, length, length]), and with one there is no flash attention."""
+    import torch
+    import transformers
+
+    def causal(
+        _module: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        _mask: None,
+        scaling: float,
+        dropout: float = 0.0,
+        **_: Any,
+    ) -> tuple[Any, None]:
+        mixed = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, scale=scaling, is_causal=True
+        )
+        return mixed.transpose(1, 2).contiguous(), None
+
+    transformers.AttentionInterface.register("causal", causal)
+    network.set_attn_implementation("causal")
 
 
 def make_network(model: dict[str, Any], vocabulary: int, end: int) -> Any:
