@@ -2,7 +2,10 @@
 
     python tests/benchmarks/bench_train.py [steps] [threads] [float32|bfloat16] [layers width heads sequence vocabulary batch]
 
-Prints tokens/s of both, their ratio in each round, and the floor: the model's FLOPs at the machine's matrix-product peak.
+Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the floor: the model's
+FLOPs at the machine's peak. Pythia 160M on a GPU:
+
+    python tests/benchmarks/bench_train.py 40 8 bfloat16 12 768 12 2048 50304 16
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ def main() -> None:
             print(measure(folder, model, recipe, stream.astype(np.uint16), vocabulary, device, low))
         return
     print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {precision}, {device}, {threads} threads")  # fmt: skip
+    limit = peak(device, low, threads)
+    flops = 12 * layers * width**2 * 6 + 6 * width * vocabulary + 6 * layers * width * sequence
     ratios = []
     for _ in range(ROUNDS):
         found = []
@@ -52,11 +57,10 @@ def main() -> None:
             found.append(float(done.stdout.split()[-1]))
         ratios.append(found[0] / found[1])
         print(
-            f"winnow {found[0]:,.0f} tokens/s, Trainer {found[1]:,.0f} tokens/s, ratio {ratios[-1]:.2f}",
+            f"winnow {found[0]:,.0f} tokens/s ({found[0] * flops / limit['flops']:.0%} of peak), "
+            f"Trainer {found[1]:,.0f} tokens/s, ratio {ratios[-1]:.2f}",
             flush=True,
         )
-    limit = peak(device, low, threads)
-    flops = 12 * layers * width**2 * 6 + 6 * width * vocabulary + 6 * layers * width * sequence
     print(f"median ratio {np.median(ratios):.2f}; floor: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
 
 
@@ -68,6 +72,8 @@ def winnow(
         keep_memory()
     torch.manual_seed(0)
     task = LanguageModel(model, Path(folder, "t.npy"), vocabulary, 0, device, low)
+    task.loss(np.arange(recipe["batch"]))[0].backward()
+    task.model.zero_grad()
     began = time.perf_counter()
     train(task, recipe, 0, State(Path(folder, "state"), ""), "bench", 1e9, Ranks(device))
     return recipe["steps"] * recipe["batch"] * model["sequence"] / (time.perf_counter() - began)
@@ -76,7 +82,15 @@ def winnow(
 def trainer(
     folder: str, model: dict, recipe: dict, stream: np.ndarray, vocabulary: int, device: str, low: bool
 ) -> float:
-    from transformers import Trainer, TrainingArguments
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    class Clock(TrainerCallback):
+        began = 0.0
+
+        def on_step_end(self, args, state, control, **_) -> None:
+            if state.global_step == 1:
+                settle(device)
+                self.began = time.perf_counter()
 
     length = model["sequence"]
     windows = [
@@ -92,10 +106,15 @@ def trainer(
         report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, torch_compile=device == "cuda",
     )  # fmt: skip
     network = make_network(model, vocabulary, 0)
-    run = Trainer(model=network, args=arguments, train_dataset=data)
-    began = time.perf_counter()
-    run.train()
-    return recipe["steps"] * recipe["batch"] * length / (time.perf_counter() - began)
+    clock = Clock()
+    Trainer(model=network, args=arguments, train_dataset=data, callbacks=[clock]).train()
+    settle(device)
+    return (recipe["steps"] - 1) * recipe["batch"] * length / (time.perf_counter() - clock.began)
+
+
+def settle(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":
