@@ -180,14 +180,31 @@ def test_items_keep_their_ids_groups_labels_and_predictions(evaluated):
     assert all(r["value"] == float(r["label"] == r["prediction"]) for r in cloze + arc)
     assert results["limits"] == {"arc": 20, "lambada": 20}
     assert results["ids"] == {"corpus": "c", "suite": "s"}
-    assert results["dtype"] in ("float32", "bfloat16")
+    assert results["dtype"] == "float32"
+    assert all(np.argmax(r["scores"]) == r["prediction"] and max(r["scores"]) < 0 for r in cloze)
+
+
+def test_a_checkpoint_in_half_precision_has_no_more_ties(evaluated, neox, folders, tmp_path):
+    """Log-likelihoods in bfloat16 are whole nats: choices tie, and the first wins."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    half = shutil.copytree(neox, tmp_path / "half")
+    AutoModelForCausalLM.from_pretrained(neox).to(torch.bfloat16).save_pretrained(half)
+    rows, results = run(half, folders, ["cloze"], tmp_path / "out")
+    assert results["dtype"] == "float32"
+    near = {r["item"]: r["scores"] for r in evaluated[0] if r["benchmark"] == "cloze"}
+    for row in rows:
+        assert len(set(row["scores"])) == len(set(near[row["item"]]))
+        assert row["scores"] == pytest.approx(near[row["item"]], rel=0.02)
 
 
 def test_batch_size_changes_no_choice_and_no_figure_beyond_rounding(evaluated, neox, folders, tmp_path):
     rows, _ = run(neox, folders, ALL, tmp_path, batch_size=3)
     for one, other in zip(evaluated[0], rows, strict=True):
-        assert {**one, "value": 0} == {**other, "value": 0}
+        assert {**one, "value": 0, "scores": 0} == {**other, "value": 0, "scores": 0}
         assert one["value"] == pytest.approx(other["value"], rel=1e-4)
+        assert one["scores"] == other["scores"] or one["scores"] == pytest.approx(other["scores"], rel=1e-4)
 
 
 def test_moved_folders_give_the_same_items(evaluated, neox, folders, tmp_path):

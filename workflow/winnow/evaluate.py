@@ -35,7 +35,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 ITEMS = pa.schema(
     [
@@ -48,15 +48,18 @@ ITEMS = pa.schema(
         ("weight", pa.float64()),
         ("label", pa.int32()),
         ("prediction", pa.int32()),
+        ("scores", pa.list_(pa.float64())),
     ]
 )
 """Columns of items.parquet. `value` of bits_per_byte is that of the item and `weight` its bytes; of perplexity it is
 the log-likelihood of the item; else `weight` is 1. `label` and `prediction` are places among the choices (or
-classes), null where there are none."""
+classes), null where there are none; `scores` are the log-likelihoods of the choices in nats."""
 
 TOKENS_CPU, LOGITS_CPU = 8_192, 2**26
 TOKENS_GPU, LOGITS_GPU = 131_072, 2**31
 """Limits of a batch that sizes itself: padded tokens, and tokens times vocabulary (what the logits take)."""
+BYTES_A_LOGIT = 32
+"""Of a GPU's free memory for each logit of a batch: it and its logarithm of the softmax in float32, four times over."""
 
 
 # --- reading what is asked
@@ -112,7 +115,8 @@ def is_classifier(model: Path) -> bool:
 def load(model: Path, kind: str) -> tuple[Any, Any, Any]:
     """(model in evaluation mode on its device, tokenizer, device); kind is a suffix of transformers' Auto classes.
 
-    float32 on a CPU, bfloat16 on a GPU. Raises InputError if a weight was newly initialised or did not fit:
+    float32, as trained models are saved, whatever the device: in bfloat16 log-likelihoods of hundreds of nats are
+    rounded to whole ones, choices tie, and the first of a tie is often the right one. Raises InputError if a weight was newly initialised or did not fit:
     the figures would be those of a partly random model.
     """
     import torch
@@ -121,9 +125,8 @@ def load(model: Path, kind: str) -> tuple[Any, Any, Any]:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     loaded, info = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
-        model, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+        model, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
         output_loading_info=True, ignore_mismatched_sizes=True,
     )  # fmt: skip
     wrong = [
@@ -199,14 +202,18 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
             return logits
 
     lm = Batched(pretrained=model, tokenizer=tokenizer, batch_size=batch_size or "auto")
-    lm.budget = token_budget(model.device.type, model.config.vocab_size)
+    lm.budget = token_budget(model.device, model.config.vocab_size)
     return lm
 
 
-def token_budget(device: str, vocabulary: int) -> int:
+def token_budget(device: Any, vocabulary: int) -> int:
     """Padded tokens of a batch that sizes itself."""
-    tokens, logits = (TOKENS_CPU, LOGITS_CPU) if device == "cpu" else (TOKENS_GPU, LOGITS_GPU)
-    return max(1, min(tokens, logits // vocabulary))
+    if device.type == "cpu":
+        return max(1, min(TOKENS_CPU, LOGITS_CPU // vocabulary))
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(TOKENS_GPU, LOGITS_GPU // vocabulary, free // BYTES_A_LOGIT // vocabulary))
 
 
 def load_tasks(
@@ -279,7 +286,7 @@ def item_rows(benchmark: str, task: Any, samples: list[dict[str, Any]], local: b
             "item": int(doc["item"] if local else sample["doc_id"]),
             "group": doc["group"] if local else None,
         }
-        label, guesses = choices_made(task, sample)
+        label, guesses, scores = choices_made(task, sample)
         for metric in sample["metrics"]:
             value = sample[metric]
             if metric == "bits_per_byte":
@@ -290,23 +297,26 @@ def item_rows(benchmark: str, task: Any, samples: list[dict[str, Any]], local: b
                 continue
             guess = guesses.get(metric)
             rows.append({**base, "metric": metric, "value": float(value), "weight": weight,
-                         "label": label if guess is not None else None, "prediction": guess})  # fmt: skip
+                         "label": label if guess is not None else None, "prediction": guess,
+                         "scores": scores if guess is not None else None})  # fmt: skip
     return rows
 
 
-def choices_made(task: Any, sample: dict[str, Any]) -> tuple[int | None, dict[str, int]]:
-    """(place of the right choice, place chosen by metric) of a multiple-choice sample, as lm-eval scores it."""
+def choices_made(task: Any, sample: dict[str, Any]) -> tuple[int | None, dict[str, int], list[float] | None]:
+    """(place of the right choice, place chosen by metric, log-likelihoods of the choices) of a multiple-choice sample, as
+    lm-eval scores it."""
     if task.OUTPUT_TYPE != "multiple_choice":
-        return None, {}
+        return None, {}, None
     choices = task.doc_to_choice(sample["doc"])
     label = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
     if isinstance(label, str):
         label = choices.index(label) if label in choices else None
     if not isinstance(label, int | np.integer):
-        return None, {}
+        return None, {}, None
     scores = np.array([response[0] for response in sample["filtered_resps"]])[: len(choices)]
     lengths = np.array([float(len(choice)) for choice in choices])
-    return int(label), {"acc": int(np.argmax(scores)), "acc_norm": int(np.argmax(scores / lengths))}
+    chosen = {"acc": int(np.argmax(scores)), "acc_norm": int(np.argmax(scores / lengths))}
+    return int(label), chosen, [float(score) for score in scores]
 
 
 def evaluate_language_model(
