@@ -216,7 +216,7 @@ def test_two_models_are_paired_over_items(tmp_path):
     runs = [write_run(tmp_path, "random", 0), write_run(tmp_path, "uniform", 0, better=1.0)]
     rows = rows_of(runs, with_table(unit="models", resamples=500))
     assert row_of(rows, benchmark="cloze")["test"] == "McNemar, exact"
-    assert row_of(rows, benchmark="bpb")["test"] == "sign flips over items"
+    assert row_of(rows, benchmark="bpb")["test"].startswith("sign flips over items")
     assert row_of(rows, benchmark="cloze")["verdict"] == "better"
     runs.append(write_run(tmp_path, "uniform", 1))
     with pytest.raises(InputError, match="exp/uniform has 2 runs"):
@@ -411,8 +411,9 @@ def test_a_published_model_stands_beside_the_trained_ones(tmp_path):
         compare.collect([*evaluations, folder / "results.json"], subsets, models, spec), spec
     )
     row = row_of(rows, arm="big", benchmark="cloze")
-    assert row["verdict"] == "too little data"
+    assert (row["verdict"], row["test"]) == ("not distinguishable", "t over seeds and items")
     assert "a model as it was published, not trained here" in row["notes"]
+    assert "it may have been trained on these documents" in row["notes"]  # they are no stock task
     assert render.label_of(row, rows) == "big"
 
 

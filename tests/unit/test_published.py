@@ -76,7 +76,7 @@ def test_what_was_measured_stands_beside_what_was_published(study) -> None:
     }
     measured = {
         "baseline": "e/density", "arm": "f/uniform", "benchmark": "blimp-local", "metric": "acc", "group": "all",
-        "is_baseline": False, "verdict": "better", "effect": 0.1, "ci_low": 0.05, "ci_high": 0.15, "p_adjusted": 0.01,
+        "is_baseline": False, "scale": "difference", "verdict": "better", "effect": 0.1, "ci_low": 0.05, "ci_high": 0.15, "p_adjusted": 0.01,
         "_files": ["one"], "_baseline_files": ["two"],
     }  # fmt: skip
     rows = published.compare_published(study, "idea-4", wanted, [measured], {"blimp-local": "blimp"})

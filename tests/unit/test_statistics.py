@@ -78,6 +78,34 @@ def test_disjoint_seeds_are_welchs_test():
     assert found.p == pytest.approx(stats.ttest_ind(*means, equal_var=False).pvalue)
 
 
+def test_as_many_disjoint_seeds_are_students_test_unless_their_spread_differs():
+    generator = np.random.default_rng(3)
+    for spread, pooled in ((30.0, True), (0.0, False)):
+        arm, baseline = draw(generator, range(4), 30.0), draw(generator, range(4, 8), spread)
+        found = compare_samplers(arm, baseline)
+        means = [[runs[key].mean() for key in runs] for runs in (arm, baseline)]
+        expected = stats.ttest_ind(*means, equal_var=pooled)
+        assert found.components[0][1] == pytest.approx(expected.df)
+        if len(found.components) == 1:
+            assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_a_given_model_is_a_number_to_the_seeds():
+    generator = np.random.default_rng(1)
+    arm = draw(generator, range(4), 3.0)
+    model = np.mean(list(arm.values()), axis=0) + 2  # as the arm item by item, but for a gap
+    found = compare_samplers(arm, {(0, 0): model}, fixed=(False, True))
+    expected = stats.ttest_1samp([value.mean() for value in arm.values()], model.mean())
+    assert len(found.components) == 1
+    assert found.p == pytest.approx(expected.pvalue)
+    turned = compare_samplers({(0, 0): model}, arm, fixed=(True, False))
+    assert (turned.effect, turned.p) == (-found.effect, found.p)
+    few = {key: arm[key] for key in list(arm)[:2]}
+    assert compare_samplers(few, {(0, 0): model}, fixed=(False, True)).note == "2 of 3 data seeds"
+    both = compare_samplers({(0, 0): model}, {(0, 0): model + 1}, fixed=(True, True))
+    assert (both.p, both.note) == (None, "both are given models")
+
+
 def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
     generator = np.random.default_rng(4)
     gap = statistics.smallest_gap(
@@ -201,7 +229,17 @@ def test_sign_flips_hold_their_level_repeat_and_agree_with_all_flips():
     found = compare_models(difference, np.zeros(10), binary=False, resamples=20000, seed=1)
     assert found.p == pytest.approx(exact, abs=0.003)
     assert found == compare_models(difference, np.zeros(10), binary=False, resamples=20000, seed=1)
-    assert compare_models(difference + 100, np.zeros(10), binary=False, resamples=100).p >= 1 / 101
+    certain = compare_models(difference + 100, np.zeros(10), binary=False, resamples=100)
+    assert certain.p == 2**-9  # of all 1024 flips two are as extreme
+
+
+def test_what_no_flip_reaches_is_as_sure_as_students_t_says():
+    """Else Holm's adjustment over 250 tests would leave no difference of two models standing."""
+    difference = np.random.default_rng(0).normal(0.4, 1.0, 200)
+    found = compare_models(difference, np.zeros(200), binary=False, resamples=5000)
+    assert found.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
+    assert found.p < 1 / 5001
+    assert found.test == "sign flips over items, then t"
 
 
 @settings(max_examples=50, deadline=None)

@@ -38,7 +38,7 @@ from winnow.stage import (
 )
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 6
+STAGE_VERSION = 7
 GROUPS = 20
 TOKEN_TOLERANCE = 0.01
 BIGRAM_TOKENS = 2_000_000
@@ -394,10 +394,13 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
             }
             for arm in have:
                 row = _describe(arm, baseline, spec["name"], pair, group, selected, parts[arm.name])
+                if "pretrained" in arm.ids and benchmark not in spec.get("tasks", {}):
+                    row["notes"].append("it may have been trained on these documents")
                 if arm is not baseline:
                     name = f"{spec['name']}:{arm.name}:{benchmark}:{metric}:{group}"
                     left, right = (a.different(parts[a.name]) for a in (arm, baseline))
-                    comparison = _test(unit, arm, pair, selected, left, right, settings, name)
+                    given = ("pretrained" in arm.ids, "pretrained" in baseline.ids)
+                    comparison = _test(unit, arm, pair, selected, left, right, given, settings, name)
                     _add_test(row, comparison)
                     row |= statistics.difference_variances(left, right) or {}
                     if comparison is None:
@@ -519,6 +522,7 @@ def _test(
     selected: np.ndarray,
     left: Mapping[Run, np.ndarray],
     right: Mapping[Run, np.ndarray],
+    given: tuple[bool, bool],
     settings: Mapping[str, Any],
     name: str,
 ) -> Comparison | None:
@@ -526,7 +530,7 @@ def _test(
         return None
     confidence = settings.get("confidence", 0.95)
     if unit == "samplers":
-        return statistics.compare_samplers(left, right, confidence)
+        return statistics.compare_samplers(left, right, confidence, fixed=given)
     (mine,), (other,) = left.values(), right.values()
     items = next(iter(arm.items[pair].values()))
     weights = items.weights[selected]
@@ -586,8 +590,8 @@ COLUMNS = (
 CLAIM_COLUMNS = (
     "table", "claim", "arm", "baseline", "benchmark", "metric", "group", "figure", "baseline_figure", "scale",
     "effect", "ci_low", "ci_high", "interval", "p", "p_adjusted", "verdict", "seeds", "baseline_seeds", "items",
-    "kind", "published_verdict", "own_verdict", "raw_verdict", "measured_verdict", "measured_effect",
-    "measured_ci_low", "measured_ci_high", "measured_p_adjusted", "figure_files", "baseline_files",
+    "kind", "published_verdict", "own_verdict", "raw_verdict", "measured_verdict", "measured_scale",
+    "measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted", "figure_files", "baseline_files",
     "source_files", "notes",
 )  # fmt: skip
 
@@ -635,6 +639,7 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "baseline_seeds": other["seeds"],
                 "kind": "measured",
                 "measured_verdict": row["verdict"],
+                "measured_scale": row["scale"],
                 "measured_effect": row["effect"],
                 "measured_ci_low": row["ci_low"],
                 "measured_ci_high": row["ci_high"],

@@ -22,7 +22,7 @@ from winnow import audit, statistics
 from winnow.audit import COMPARISON, INPUTS, RESULT, Raw, Z, benchmark_id, named_side, raw_of
 from winnow.stage import InputError, read_json, read_spec, run, say
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 ORDER = (
     "arc_challenge", "arc_easy", "mmlu", "hellaswag", "winogrande", "lambada_openai", "lambada_standard", "blimp",
 )  # fmt: skip
@@ -31,10 +31,10 @@ CONSTANT_MMLU = 0.2295
 COLUMNS = (
     "table", "a", "b", "benchmark", "metric", "direction", "a_value", "a_stderr", "b_value", "b_stderr", "percent_difference",
     "ci_low", "ci_high", "interpretation", "p", "p_adjusted", "published_verdict", "own_verdict", "raw_verdict", "findings",
-    "measured_verdict", "measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted", "a_source",
-    "b_source", "notes",
+    "measured_verdict", "measured_scale", "measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted",
+    "a_source", "b_source", "notes",
 )  # fmt: skip
-MEASURED = ("measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted")
+MEASURED = ("measured_scale", "measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted")
 VERDICTS = {"b": statistics.BETTER, "a": statistics.WORSE, "": statistics.SAME, None: ""}
 
 
@@ -59,6 +59,17 @@ class Published:
 
     def variants(self, size: str) -> list[str]:
         return sorted({r["variant"] for r in self.figures if r["model_size"] == size and r["kind"] == "raw"})
+
+    def otherwise_printed(self, size: str, variant: str, benchmark: str, metric: str) -> str:
+        """A figure as the study's notebook prints it, where it is not the raw one rounded to its places; else empty."""
+        raw = self.raw.get((size, variant.lower(), benchmark, metric), [])
+        for figure in self.figures:
+            where = (figure["model_size"], figure["variant"].lower(), figure["benchmark"], figure["metric"])
+            if figure["kind"] == "printed" and where == (size, variant.lower(), benchmark, metric):
+                half = 0.5 * 10.0 ** -len(figure["value"].partition(".")[2]) + 1e-9
+                if not any(abs(float(one["value"]) - float(figure["value"])) <= half for one in raw):
+                    return figure["value"]
+        return ""
 
     def pairs(self, size: str, a: str, b: str) -> list[tuple[str, str]]:
         """(benchmark, metric) of which both variants have a raw figure, in the study's order."""
@@ -110,6 +121,7 @@ def compare_published(
                 if found is not None:
                     rows[-1] |= {
                         "measured_verdict": found["verdict"],
+                        "measured_scale": found["scale"],
                         "measured_effect": found["effect"],
                         "measured_ci_low": found["ci_low"],
                         "measured_ci_high": found["ci_high"],
@@ -187,8 +199,9 @@ def _row(
     return row
 
 
-def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The ledger's rows of published comparisons: what was printed, what follows, what was measured."""
+def claims_of(rows: list[dict[str, Any]], confidence: float = 0.95) -> list[dict[str, Any]]:
+    """The ledger's rows of published comparisons: what was printed, what follows, what was measured. `verdict` is that of
+    the raw figures after Holm's adjustment, `raw_verdict` that of the study's own interval."""
     words = {
         statistics.BETTER: "is better than",
         statistics.WORSE: "is worse than",
@@ -198,11 +211,17 @@ def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         where = f"{row['benchmark']} ({row['metric']})"
         said = row["published_verdict"]
-        text = f"{row['b']} {words[said or row['raw_verdict']]} {row['a']} on {where}"
+        sides = (
+            f"{row['b']} {words[said]} {row['a']}"
+            if said
+            else f"{row['b']} beside {row['a']}, of which none was made,"
+        )
+        up = row["direction"] == "up"
+        difference = row["b_value"] - row["a_value"]
         ledger.append(
             {
                 "table": row["table"],
-                "claim": text if said else f"{text} (no verdict printed)",
+                "claim": f"{sides} on {where}",
                 "kind": "published",
                 "arm": row["b"],
                 "baseline": row["a"],
@@ -212,13 +231,13 @@ def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "figure": row["b_value"],
                 "baseline_figure": row["a_value"],
                 "scale": "difference",
-                "effect": row["b_value"] - row["a_value"],
+                "effect": difference,
                 "ci_low": row["ci_low"],
                 "ci_high": row["ci_high"],
                 "interval": "items, as the study",
                 "p": row["p"],
                 "p_adjusted": row["p_adjusted"],
-                "verdict": row["raw_verdict"],
+                "verdict": statistics.verdict(difference, row["p_adjusted"], confidence, up),
                 "published_verdict": said,
                 "own_verdict": row["own_verdict"],
                 "raw_verdict": row["raw_verdict"],
@@ -272,6 +291,9 @@ def _figures(
             side = {"a": f"{size} {name}", "benchmark": benchmark, "metric": metric}
             line.append(number(float(raw_of(side, "a", published.raw)[0]["value"])) if found else "")
         body.append(line)
+        other = [published.otherwise_printed(size, name, *column) for column in columns]
+        if any(other):
+            body.append([f"{size} {name}: otherwise in print", *other])
     steps: dict[str, dict[tuple[str, str], str]] = {}
     for figure in published.figures:
         if figure["kind"] == "reference-checkpoint" and figure["model_size"] == size:
@@ -287,7 +309,7 @@ LEGEND = (
     "them; only what stands under `measured here` is this workflow's. Percentage 100 (b - a) / a; interval (b - a) ± "
     f"{Z} √(SE_a² + SE_b²): two models, one run each, taken as independent, so it says nothing of samplers (seeds are not in "
     "it). p of the same statistic, adjusted over these comparisons (Holm). Findings: what winnow.audit finds wrong in the "
-    "printed row."
+    "printed row. Of Pythia's own checkpoints those of the first hundred steps are as good as untrained."
 )
 
 
