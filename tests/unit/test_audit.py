@@ -99,7 +99,18 @@ def test_an_unknown_percentage_of_zero_and_missing_bounds_are_no_errors():
 
 
 def test_a_wrong_direction_is_found():
-    assert "direction" in fields({**DOWN, "direction": "up"}, raw_of(DOWN))
+    """And nothing is found that holds only if the row is read the wrong way round."""
+    assert fields({**DOWN, "direction": "up"}, raw_of(DOWN)) == [*fields(DOWN, raw_of(DOWN)), "direction"]
+
+
+def test_files_that_cannot_be_read_are_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"none\.csv: No such file"):
+        audit.read_rows(tmp_path / "none.csv", ("a",))
+    (tmp_path / "latin.csv").write_bytes(b"a\n\xe9\n")
+    with pytest.raises(InputError, match=r"latin\.csv: byte 2 is not UTF-8"):
+        audit.read_rows(tmp_path / "latin.csv", ("a",))
+    with pytest.raises(InputError, match="row 1: direction is 'Up', wanted up or down"):
+        audit.check_directions(tmp_path / "x.csv", [{**ROW, "direction": "Up"}])
 
 
 def test_rows_without_raw_figures_are_noted():

@@ -86,7 +86,10 @@ def charted(tmp_path: Path) -> Path:
         "name": "t",
         "title": "T",
         "arms": ARMS,
-        "selection": {"e/a": [], "e/b": [str(tmp_path / "select.tsv")]},
+        "selection": {
+            "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")]},
+            "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": []},
+        },
     }
     costs.chart(table=tmp_path / "t.csv", metrics=metrics, spec=canonical(spec), out=tmp_path / "t")  # fmt: skip
     return tmp_path
@@ -96,6 +99,7 @@ def test_selection_is_charged_to_the_arm_that_needs_it(charted: Path) -> None:
     with open(charted / "t.costs.csv", newline="") as file:
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     assert [float(rows[f"e/{s}"]["selection_hours"]) for s in "ab"] == [0.0, 0.5]
+    assert [float(rows[f"e/{s}"]["selection_cpu_hours"]) for s in "ab"] == [0.5, 0.0]  # no hours of a GPU
     assert [float(rows[f"e/{s}"]["training_hours"]) for s in "ab"] == [1.0, 1.5]
     assert [rows[f"e/{s}"]["on_front"] for s in "ab"] == ["true", "true"]
     for ending in ("costs.md", "costs.html", "power.csv", "front.svg", "losses.svg"):
@@ -107,8 +111,52 @@ def test_a_plan_can_be_asked_for_another_model(charted: Path, capsys: pytest.Cap
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "bits_per_byte" in line]
     cells = [cell.strip() for cell in line.split("|")]
     assert float(cells[6].replace(",", "")) == 2 * int(cells[5]) * 10
-    with pytest.raises(InputError, match="is not above 0"):
-        costs.power(table=charted / "t.csv", gap=-1)
+    for wrong in ({"gap": -1.0}, {"gap": float("nan")}, {"hours_a_run": -3.0}, {"hours_a_run": float("inf")}):
+        with pytest.raises(InputError, match="is not a number above 0"):
+            costs.power(table=charted / "t.csv", **wrong)
+    with pytest.raises(InputError, match=r"none\.csv: No such file"):
+        costs.power(table=charted / "none.csv")
+
+
+def test_the_hours_of_a_shipped_model_are_its_flops_over_the_gpus(
+    charted: Path, capsys: pytest.CaptureFixture
+) -> None:
+    models = Path(__file__).parents[2] / "config" / "models.yaml"
+    weights = 12 * 12 * 768**2 + 768 * 50304
+    flops = 6 * weights + 6 * 12 * 768 * 2048
+    hours = costs.model_hours(models, "pythia-160m", "H100")
+    assert hours == pytest.approx(1.5e9 * flops / (0.4 * 989e12) / 3600)
+    assert hours < costs.model_hours(models, "pythia-1.4b", "H100")
+    costs.power(table=charted / "t.csv", model="pythia-160m", models=models, gap=0.05)
+    assert "GPU-hours a run" in capsys.readouterr().out
+    with pytest.raises(InputError, match="has no language model 'nano'; there are: neox-nano"):
+        costs.model_hours(models, "nano", "H100")
+    with pytest.raises(InputError, match="is none of H200"):
+        costs.model_hours(models, "pythia-160m", "TPU")
+    with pytest.raises(InputError, match="two ways"):
+        costs.power(table=charted / "t.csv", model="pythia-160m", models=models, hours_a_run=1)
+
+
+def test_nothing_is_promised_where_no_spread_was_seen() -> None:
+    row = {"arm": "e/b", "benchmark": "lambada", "metric": "acc", "group": "all", "items": "200", "scale": "difference",
+           "var_seed": "0", "var_item": "0", "var_residual": "0", "p": ""}  # fmt: skip
+    (planned,) = costs.plan([row], 1.0, (0.01,))
+    assert (planned["seeds"], planned["seeds_in_table"], planned["smallest_gap_of_items"]) == (
+        None,
+        None,
+        None,
+    )
+    (line,) = costs.power_table([planned])[1]
+    assert costs.NO_SPREAD in line
+    assert "none seen" in line
+
+
+def test_a_table_of_many_tests_needs_more_seeds_than_one_test() -> None:
+    row = {"arm": "e/b", "benchmark": "b", "metric": "acc", "group": "all", "items": "400", "scale": "difference",
+           "var_seed": "0.0004", "var_item": "-0.1", "var_residual": "0.2", "p": "0.3"}  # fmt: skip
+    other = {**row, "group": "a domain"}
+    alone, many = (costs.plan([row, *[other] * n], 1.0, (0.04,))[0] for n in (0, 49))
+    assert alone["seeds"] == alone["seeds_in_table"] == many["seeds"] < many["seeds_in_table"]
 
 
 def test_what_another_arm_beats_for_less_is_not_on_the_front() -> None:
@@ -118,7 +166,8 @@ def test_what_another_arm_beats_for_less_is_not_on_the_front() -> None:
         "e/b": [{"gpu_hours": 2.0, "processes": 1, "device": "H"}],
     }
     rows = [{"arm": f"e/{s}", "group": "all", "benchmark": "x", "metric": "acc", "better": "higher", "figure": f} for s, f in (("a", "0.5"), ("b", "0.4"))]  # fmt: skip
-    assert [row["on_front"] for row in costs.costs(arms, trained, {"e/a": 0.0, "e/b": None}, rows)] == [
-        True,
-        False,
-    ]
+    selection = {"e/a": (0.0, 3.0), "e/b": (None, None)}
+    assert [row["on_front"] for row in costs.costs(arms, trained, selection, rows)] == [True, False]
+    on_cpu = {name: [{**runs[0], "device": "cpu"}] for name, runs in trained.items()}
+    first = costs.costs(arms, on_cpu, {"e/a": (1.0, 3.0), "e/b": (None, None)}, rows)[0]
+    assert (first["selection_hours"], first["selection_cpu_hours"]) == (4.0, None)

@@ -682,12 +682,18 @@ def table_training_metrics(wildcards):
     return sorted({f"{MODEL}/metrics.json".format(**ids) for ids, _ in table_runs(wildcards.table)})
 
 
+GPU_RULES = ("embed_documents", "score_documents", "score_probe", "find_near_duplicates", "train_model")
+
+
 def selection_timings(table):
-    """The timings of the jobs that an arm's selection of documents takes, by arm: its first draw, and what that needs."""
-    return {
-        arm: sorted(arm_timings(dict(ids, data_seed=experiment["data_seeds"][0])))
-        for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table])
-    }
+    """The timings of the jobs that an arm's selection of documents takes, by arm: its first draw, and what that needs;
+    of those that take a GPU where there is one, and of the others."""
+    found = {}
+    for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table]):
+        jobs = sorted(arm_timings(dict(ids, data_seed=experiment["data_seeds"][0])))
+        gpu = [job for job in jobs if job.removeprefix(f"{R}/timings/").split("/")[0] in GPU_RULES]
+        found[arm] = dict(gpu=gpu, cpu=[job for job in jobs if job not in gpu])
+    return found
 
 
 def arm_timings(ids):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from winnow.stage import InputError, atomic_path, run, say
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 Z = 1.96
 FIELDS = ("row", "section", "benchmark", "field", "printed", "expected", "why")
 INPUTS = ("a_value", "a_stderr", "b_value", "b_stderr")
@@ -137,9 +137,10 @@ def audit(
         text = row["interpretation"]
         if text not in ("", "-") and named_side(text, row["a"], row["b"]) is None:
             notes.append(f"row {number}: the verdict {text!r} names neither side better or worse")
-        own = _audit_own(row)
+        read = {**row, **{field: expected for field, expected, _ in found if field == "direction"}}
+        own = _audit_own(read)
         known = {field for field, *_ in own}
-        against_raw = [finding for finding in _audit_raw(row, raw) if finding[0] not in known]
+        against_raw = [finding for finding in _audit_raw(read, raw) if finding[0] not in known]
         for field, expected, why in found + own + against_raw:
             findings.append(
                 {"row": str(number), "section": row["section"], "benchmark": row["benchmark"], "field": field,
@@ -289,15 +290,20 @@ def _audit_raw(row: dict[str, str], raw: Raw) -> list[Finding]:
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a CSV file that must have `columns`; raises InputError naming what is missing."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(
-                f"{path}: no column {missing[0]!r}; columns: {', '.join(reader.fieldnames or ())}"
-            )
-        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    """Rows of a CSV file that must have `columns`; raises InputError naming what is missing or cannot be read."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(
+                    f"{path}: no column {missing[0]!r}; columns: {', '.join(reader.fieldnames or ())}"
+                )
+            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     if not rows:
         raise InputError(f"{path}: no rows")
     return rows
@@ -316,6 +322,12 @@ def check_numbers(path: Path, rows: list[dict[str, str]], fields: tuple[str, ...
                 raise InputError(f"{path}: row {number}: {field} is {row[field]!r}, wanted a number")
 
 
+def check_directions(path: Path, rows: list[dict[str, str]]) -> None:
+    for number, row in enumerate(rows, start=1):
+        if row["direction"] not in ("up", "down"):
+            raise InputError(f"{path}: row {number}: direction is {row['direction']!r}, wanted up or down")
+
+
 def command(comparisons: Path, results: Path, out: Path) -> None:
     """Audits printed comparisons.
 
@@ -328,8 +340,10 @@ def command(comparisons: Path, results: Path, out: Path) -> None:
     rows = read_rows(comparisons, COMPARISON)
     figures = read_rows(results, RESULT)
     check_numbers(comparisons, rows, NUMBERS, empty=True)
+    check_directions(comparisons, rows)
     raw = [row for row in figures if row["kind"] == "raw"]
     check_numbers(results, raw, ("value", "stderr"), empty=False)
+    check_directions(results, figures)
     findings, notes = audit(rows, raw)
     with atomic_path(out) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

@@ -48,6 +48,8 @@ class Published:
         )
         self.printed = audit.read_rows(comparisons, COMPARISON)
         audit.check_numbers(comparisons, self.printed, audit.NUMBERS, True)
+        audit.check_directions(comparisons, self.printed)
+        audit.check_directions(results, self.figures)
         self.raw: Raw = {}
         for figure in self.figures:
             if figure["kind"] == "raw":
