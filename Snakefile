@@ -47,7 +47,7 @@ rule all:
     """Every table that the run names, and how different its samplers are."""
     input:
         tables(CONFIG["targets"]),
-        sampler_gates(CONFIG["experiments"]),
+        sampler_gates(experiments_of(CONFIG["targets"])),
 
 
 rule clusters:

@@ -417,6 +417,31 @@ def test_a_published_model_stands_beside_the_trained_ones(tmp_path):
     assert render.label_of(row, rows) == "big"
 
 
+def test_pairs_of_the_study_without_the_baseline_are_compared_too(tmp_path):
+    ids = SPEC["arms"]["exp/random"]
+    runs = [write_run(tmp_path, "random", seed) for seed in range(6)]
+    runs += [write_run(tmp_path, "uniform", seed, better=1.0) for seed in range(3)]
+    arms = {
+        "exp/random": {**ids, "data_seeds": [0, 1, 2]},
+        "again/random": {**ids, "data_seeds": [3, 4, 5]},
+        "exp/uniform": SPEC["arms"]["exp/uniform"],
+    }
+    published = {"size": "160M", "a": ["MiniPile", "Reproduction"], "b": ["Density"],
+                 "arms": {"Reproduction": "exp/random", "MiniPile": "again/random", "Density": "exp/uniform"}}  # fmt: skip
+    spec = {
+        **SPEC,
+        "arms": arms,
+        "table": {**SPEC["table"], "baseline": "exp/random", "published": published},
+    }
+    evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
+    collected = compare.collect(evaluations, subsets, models, spec)
+    found = [row for row in compare.beside(collected, spec) if not row["is_baseline"]]
+    assert {(row["baseline"], row["arm"], row["group"]) for row in found} == {
+        ("again/random", "exp/uniform", "all")
+    }
+    assert row_of(found, benchmark="cloze", metric="acc")["verdict"] == "better"
+
+
 def test_what_the_subsets_hold_of_the_benchmarks_is_told(tmp_path):
     evaluations, subsets, models = (list(p) for p in zip(*write_runs(tmp_path), strict=True))
     path = tmp_path / "c.json"

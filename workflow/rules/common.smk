@@ -318,14 +318,27 @@ def tables(names):
 def table_arms(name):
     """Ids of each arm of a table, by experiment/sampler, with its data seeds and tokenizer; pretrained models behind."""
     table = CONFIG["tables"][name]
-    arms, corpora = {}, set()
+    arms = {}
     for arm, ids, experiment in winnow_config.table_arms(CONFIG, table):
         tokenizer = CONFIG["models"][ids["model"]].get("tokenizer")
         arms[arm] = dict(ids, data_seeds=experiment["data_seeds"], tokenizer=tokenizer)
-        corpora.add(ids["corpus"])
     for model in table["pretrained"]:
-        arms[model] = dict(pretrained=model, corpus=table.get("corpus") or min(corpora))
+        arms[model] = dict(pretrained=model, corpus=pretrained_suites(name)[0])
     return arms
+
+
+def pretrained_suites(name):
+    """The corpus of a table's pretrained models, which is that of its baseline or first arm, and the suites that its
+    experiments on it have, without those that are part of another."""
+    table = CONFIG["tables"][name]
+    if "corpus" in table:
+        return table["corpus"], table["suites"]
+    arms = winnow_config.table_arms(CONFIG, table)
+    first = [ids for arm, ids, _ in arms if table["baseline"] in (arm, arm.split("/")[1])]
+    corpus = (first or [arms[0][1]])[0]["corpus"]
+    suites = {s for _, ids, experiment in arms if ids["corpus"] == corpus for s in experiment["suites"]}
+    held = {suite: set(CONFIG["suites"][suite]) for suite in suites}
+    return corpus, sorted(s for s in suites if not any(held[s] < held[other] for other in suites))
 
 
 def table_runs(name):
@@ -365,7 +378,7 @@ def table_evaluations(wildcards):
         f"{PRETRAINED}/results.json".format(corpus=ids["corpus"], pretrained=ids["pretrained"], suite=suite)
         for ids in table_arms(wildcards.table).values()
         if "pretrained" in ids
-        for suite in table_suites(wildcards.table)
+        for suite in pretrained_suites(wildcards.table)[1]
     ]
     return trained + published
 
@@ -614,11 +627,20 @@ def of_corpus(corpus):
     return own or [e for e in CONFIG["paper"]["experiments"] if e["corpus"] == corpus]
 
 
+def experiments_of(names):
+    """The run's experiments that tables compare."""
+    wanted = {experiment for name in names for experiment in CONFIG["tables"][name]["experiments"]}
+    return [experiment for experiment in CONFIG["experiments"] if experiment["name"] in wanted]
+
+
 def sampler_gates(experiments):
-    """How different the samplers of each corpus are."""
+    """How different the samplers of each corpus are that has two or more."""
+    samplers = {}
+    for experiment in experiments:
+        samplers.setdefault(experiment["corpus"], set()).update(experiment["samplers"])
     return expand(
         f"{R}/{{corpus}}/compare_samplers.{{format}}",
-        corpus=sorted({experiment["corpus"] for experiment in experiments}),
+        corpus=sorted(corpus for corpus, names in samplers.items() if len(names) > 1),
         format=["csv", "md", "html"],
     )
 

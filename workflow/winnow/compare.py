@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -417,6 +417,24 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
     return rows
 
 
+def beside(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `compare` for the pairs that the study compares and of which neither is the table's baseline: those with
+    one first side are a family of their own."""
+    table = spec["table"]
+    wanted, own = table["published"], find_baseline(table["baseline"], arms)
+    of = {variant: arm for variant, arm in wanted.get("arms", {}).items() if arm in arms and arm != own}
+    rows = []
+    for first in (of[a] for a in wanted["a"] if a in of):
+        others = [of[b] for b in wanted["b"] if b in of and of[b] != first]
+        if not others:
+            continue
+        chosen = [arms[name] for name in (first, *others)]
+        common = set.intersection(*(set(arm.items) for arm in chosen))
+        cut = {a.name: replace(a, items={pair: a.items[pair] for pair in common}) for a in chosen}
+        rows += compare(cut, {**spec, "table": {**table, "baseline": first, "groups": 0}})
+    return rows
+
+
 def _check_same_items(arms: list[Arm], pair: tuple[str, str], first: Items) -> None:
     for arm in arms:
         for key, found in arm.items[pair].items():
@@ -719,7 +737,9 @@ def main(
     wanted = settings["table"].get("published")
     if wanted:
         known = study.Published(*published)
-        compared = study.compare_published(known, settings["name"], wanted, rows, settings["tasks"])
+        compared = study.compare_published(
+            known, settings["name"], wanted, [*rows, *beside(arms, settings)], settings["tasks"]
+        )
         more += study.sections(known, wanted, compared)
         ledger += study.claims_of(compared)
     vector, raster = render.forest(rows, settings)

@@ -849,17 +849,19 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
             raise ConfigError(
                 (*path, "pretrained", index), "a table of classifiers takes no pretrained language model"
             )
-    corpora = sorted({values["corpus"] for values in ids.values()})
-    if len(corpora) > 1:
-        for name in table["experiments"]:
-            for suite in experiments[name]["suites"]:
-                for benchmark in config["suites"][suite]:
-                    if "heldout" in config["benchmarks"][benchmark]:
-                        raise ConfigError(
-                            (*path, "experiments"),
-                            f"benchmark {benchmark!r} is made of each corpus's own held-out documents, so arms of "
-                            f"{' and '.join(corpora)} have no item in common; make a table for each",
-                        )
+    measured: dict[str, str] = {}
+    for name in table["experiments"]:
+        for benchmark in {b for suite in experiments[name]["suites"] for b in config["suites"][suite]}:
+            corpus = experiments[name]["corpus"]
+            if (
+                "heldout" in config["benchmarks"][benchmark]
+                and measured.setdefault(benchmark, corpus) != corpus
+            ):
+                raise ConfigError(
+                    (*path, "experiments"),
+                    f"benchmark {benchmark!r} is made of each corpus's own held-out documents, so arms of "
+                    f"{measured[benchmark]} and {corpus} have no item in common; make a table for each",
+                )
     seen: dict[tuple[str, int], str] = {}
     for arm, values, experiment in table_arms(config, table):
         models = canonical({**values, "sampler": config["samplers"][values["sampler"]]})

@@ -117,7 +117,7 @@ def compare_published(
     rows = []
     for a in wanted["a"]:
         for b in wanted["b"]:
-            for benchmark, metric in published.pairs(size, a, b):
+            for benchmark, metric in published.pairs(size, a, b) if a != b else ():
                 rows.append(_row(published, name, size, a, b, benchmark, metric))
                 found = here.get((arms.get(a, ""), arms.get(b, ""), benchmark, metric))
                 if found is not None:
