@@ -20,7 +20,7 @@ rule fit_clusters:
     threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(8000),
-        runtime=240,
+        runtime=growing(240),
         gpu=0,
     params:
         spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
@@ -58,7 +58,7 @@ rule assign_clusters:
     threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
         gpu=0,
     params:
         version=version("cluster"),
@@ -138,7 +138,7 @@ rule assign_hdbscan:
     threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
-        runtime=120,
+        runtime=growing(120),
         gpu=0,
     params:
         version=version("hdbscan"),
@@ -178,7 +178,7 @@ rule summarise_clusters:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         version=version("cluster"),
     shell:
@@ -219,7 +219,7 @@ rule inspect_clusters:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=240,
+        runtime=growing(240),
     params:
         spec=inspection_spec,
         version=version("inspection"),
@@ -257,7 +257,7 @@ rule exclude_clusters:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=10,
+        runtime=growing(10),
     params:
         version=version("exclude"),
     shell:

@@ -119,9 +119,9 @@ def model_manifests():
     return sorted({f"{MODEL}/manifest.json".format(**ids) for ids, _ in experiment_arms()})
 
 
-def growing(mb):
-    """Memory that doubles with each attempt."""
-    return lambda wildcards, attempt: mb * 2 ** (attempt - 1)
+def growing(amount):
+    """Memory or time that doubles with each attempt."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
 def heavy(corpus):

@@ -44,7 +44,7 @@ rule compare_arms:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.table,
@@ -98,7 +98,7 @@ rule chart_costs:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.table,
@@ -140,7 +140,7 @@ rule compare_published:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=10,
+        runtime=growing(10),
     params:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
@@ -173,7 +173,7 @@ rule collate_claims:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=10,
+        runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/paper",
         version=version("published"),
@@ -200,7 +200,7 @@ rule collate_published_claims:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=10,
+        runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/published/paper",
         version=version("published"),
@@ -227,7 +227,7 @@ rule audit_published:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=10,
+        runtime=growing(10),
     params:
         version=version("audit"),
     shell:

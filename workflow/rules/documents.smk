@@ -16,7 +16,7 @@ rule generate_corpus:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
         version=version("generate"),
@@ -46,7 +46,7 @@ rule download_corpus:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=1440,
+        runtime=growing(1440),
     params:
         spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
         version=version("download"),
@@ -76,7 +76,7 @@ rule index_source:
     threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
         version=version("documents"),
@@ -108,7 +108,7 @@ rule write_documents:
     threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
-        runtime=240,
+        runtime=growing(240),
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
         shards=lambda wildcards: CONFIG["corpora"][wildcards.corpus]["shards"],
@@ -141,7 +141,7 @@ rule hold_out:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=lambda wildcards: spec(
             heldout=CONFIG["corpora"][wildcards.corpus]["heldout"],

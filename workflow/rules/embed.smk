@@ -18,7 +18,7 @@ rule download_model:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         spec=lambda wildcards: spec(source={"hub": wildcards.repository, "revision": wildcards.revision}),
         version=version("download"),

@@ -20,7 +20,7 @@ rule build_heldout_benchmark:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
@@ -58,7 +58,7 @@ rule build_labelled_benchmark:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
@@ -92,7 +92,7 @@ rule build_grammar_benchmark:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=10,
+        runtime=growing(10),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark, benchmark=CONFIG["benchmarks"][wildcards.benchmark]
@@ -124,7 +124,7 @@ rule download_benchmark:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         spec=lambda wildcards: spec(source=CONFIG["benchmarks"][wildcards.benchmark]["data"]),
         version=version("download"),
@@ -156,7 +156,7 @@ rule mirror_benchmark:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
@@ -237,7 +237,7 @@ rule evaluate_pretrained:
     threads: 8
     resources:
         mem_mb=growing(32000),
-        runtime=480,
+        runtime=growing(480),
         gpu=1,
     params:
         spec=lambda wildcards: spec(
@@ -279,7 +279,7 @@ rule count_ngrams:
     threads: 1
     resources:
         mem_mb=growing(8000),
-        runtime=60,
+        runtime=growing(60),
     params:
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
         version=version("ngrams"),
@@ -313,7 +313,7 @@ rule find_benchmark_items:
     threads: 1
     resources:
         mem_mb=growing(8000),
-        runtime=120,
+        runtime=growing(120),
     params:
         benchmarks=suite_folders,
         version=version("contamination"),
@@ -345,7 +345,7 @@ rule find_contaminated_documents:
     threads: 1
     resources:
         mem_mb=growing(8000),
-        runtime=240,
+        runtime=growing(240),
     params:
         benchmarks=suite_folders,
         version=version("contamination"),

@@ -25,7 +25,7 @@ rule draw_sample:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=draw_spec,
         version=version("sample", "allocate"),
@@ -68,7 +68,7 @@ rule write_subset:
     threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
-        runtime=240,
+        runtime=growing(240),
     params:
         spec=lambda wildcards: spec(
             ids=subset_ids(wildcards),
@@ -116,7 +116,7 @@ rule compare_samplers:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=120,
+        runtime=growing(120),
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",

@@ -64,7 +64,7 @@ rule fit_ratios:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=120,
+        runtime=growing(120),
     params:
         spec=scorer_spec,
         version=version("score"),
@@ -101,7 +101,7 @@ rule score_vectors:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=scorer_spec,
         version=version("score"),
@@ -171,7 +171,7 @@ rule sweep_near_duplicates:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=10,
+        runtime=growing(10),
     params:
         version=version("semdedup"),
     shell:
@@ -202,7 +202,7 @@ rule choose_probe:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         spec=scorer_spec,
         version=version("score"),
@@ -240,7 +240,7 @@ rule score_probe:
     threads: 8
     resources:
         mem_mb=growing(8000),
-        runtime=120,
+        runtime=growing(120),
         gpu=score_gpu,
     params:
         spec=text_spec,
@@ -279,7 +279,7 @@ rule mean_losses:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=20,
+        runtime=growing(20),
     params:
         spec=scorer_spec,
         version=version("score"),

@@ -19,7 +19,7 @@ rule train_tokenizer:
     threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(8000),
-        runtime=120,
+        runtime=growing(120),
     params:
         spec=lambda wildcards: spec(tokenizer=CONFIG["tokenizers"][wildcards.tokenizer]),
         version=version("tokens"),
@@ -51,7 +51,7 @@ rule count_tokens:
     threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
-        runtime=240,
+        runtime=growing(240),
     params:
         version=version("tokens"),
     shell:
@@ -82,7 +82,7 @@ rule tokenize_subset:
     threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
     resources:
         mem_mb=growing(4000),
-        runtime=120,
+        runtime=growing(120),
     params:
         version=version("tokens"),
     shell:

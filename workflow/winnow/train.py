@@ -584,7 +584,12 @@ def main(
     identity = canonical([settings, inputs, STAGE_VERSION])
     recipe["steps"] = steps_of(recipe, task.rows, task.sequence)
     state = State(out.parent / "state", hashlib.sha256(identity.encode()).hexdigest())
-    history, seconds = train(task, recipe, seed, state, name, checkpoint_minutes, ranks)
+    try:
+        history, seconds = train(task, recipe, seed, state, name, checkpoint_minutes, ranks)
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"training {name}: the GPU's memory is full; lower micro_batch ({recipe['micro_batch']}) of its recipe"
+        ) from None
     ranks.wait()
     if not ranks.first:
         return
