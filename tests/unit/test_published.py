@@ -67,6 +67,23 @@ def test_a_verdict_that_raw_figures_turn_over_is_told(study) -> None:
     assert "one letter" in rows["mmlu", "acc"]["notes"][0]
 
 
+def test_figures_that_the_notebook_prints_otherwise_are_shown(study) -> None:
+    assert study.otherwise_printed("160M", "Pile Deduplicated", "winogrande", "acc") == "0.4964"  # raw .4957
+    assert study.otherwise_printed("160M", "Pile Deduplicated", "arc_challenge", "acc") == ""
+    assert (
+        study.otherwise_printed("160M", "MiniPile", "lambada_standard", "perplexity") == ""
+    )  # its last digit is cut
+
+
+def test_no_claim_is_put_in_the_studys_mouth(study) -> None:
+    rows = published.compare_published(
+        study, "t", {"size": "160M", "a": ["Pile Deduplicated"], "b": ["Reproduction"]}
+    )
+    claims = published.claims_of(rows)
+    assert all(c["claim"].startswith("not claimed: ") and not c["published_verdict"] for c in claims)
+    assert all(c["verdict"] == "not distinguishable" for c in claims if c["p_adjusted"] >= 0.05)
+
+
 def test_what_was_measured_stands_beside_what_was_published(study) -> None:
     wanted = {
         "size": "160M",

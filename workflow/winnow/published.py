@@ -63,13 +63,13 @@ class Published:
         return sorted({r["variant"] for r in self.figures if r["model_size"] == size and r["kind"] == "raw"})
 
     def otherwise_printed(self, size: str, variant: str, benchmark: str, metric: str) -> str:
-        """A figure as the study's notebook prints it, where it is not the raw one rounded to its places; else empty."""
+        """A figure as the study's notebook prints it, where it is not the raw one rounded or cut to its places; else empty."""
         raw = self.raw.get((size, variant.lower(), benchmark, metric), [])
         for figure in self.figures:
             where = (figure["model_size"], figure["variant"].lower(), figure["benchmark"], figure["metric"])
             if figure["kind"] == "printed" and where == (size, variant.lower(), benchmark, metric):
-                half = 0.5 * 10.0 ** -len(figure["value"].partition(".")[2]) + 1e-9
-                if not any(abs(float(one["value"]) - float(figure["value"])) <= half for one in raw):
+                last = 1.001 * 10.0 ** -len(figure["value"].partition(".")[2])
+                if not any(abs(float(one["value"]) - float(figure["value"])) <= last for one in raw):
                     return figure["value"]
         return ""
 
@@ -214,9 +214,7 @@ def claims_of(rows: list[dict[str, Any]], confidence: float = 0.95) -> list[dict
         where = f"{row['benchmark']} ({row['metric']})"
         said = row["published_verdict"]
         sides = (
-            f"{row['b']} {words[said]} {row['a']}"
-            if said
-            else f"{row['b']} beside {row['a']}, of which none was made,"
+            f"{row['b']} {words[said]} {row['a']}" if said else f"not claimed: {row['b']} against {row['a']}"
         )
         up = row["direction"] == "up"
         difference = row["b_value"] - row["a_value"]
