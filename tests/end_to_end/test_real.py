@@ -43,9 +43,11 @@ def run(root, real_data, tmp_path_factory) -> Path:
     config = yaml.safe_load((root / "tests/configs/real.yaml").read_text())
     paper = yaml.safe_load((root / "tests/configs/pythia.yaml").read_text())
     for experiment in paper["experiments"]:
-        experiment["data_seeds"] = experiment["data_seeds"][:1]
+        for seeds in {"data_seeds", "training_seeds"} & set(experiment):
+            experiment[seeds] = experiment[seeds][:1]
     paper["experiments"][0]["samplers"] = ["random", "uniform", "density"]
     paper["paper"]["tables"].remove("pile-14m-idea-1")
+    paper["tables"]["pile-14m-recipes"]["unit"] = "models"
     both = config["experiments"] + paper["experiments"]
     merge(config, paper)
     config |= {"experiments": both, "targets": ["pile-real", "sst2-real", "tinystories-real"]}
@@ -86,7 +88,7 @@ def run(root, real_data, tmp_path_factory) -> Path:
 
 
 def test_tables_of_all_corpora_come_out(run):
-    paper = ("pile-14m", "pile-14m-aa", "pile-14m-recipes", "pile-14m-idea-3")
+    paper = ("pile-14m", "pile-14m-aa", "pile-14m-variance", "pile-14m-recipes", "pile-14m-idea-3")
     for table in ("pile-real", "sst2-real", "tinystories-real", *paper):
         for ending in (
             "csv",
@@ -121,7 +123,7 @@ def test_the_papers_tables_show_what_was_published_and_what_was_measured(run):
 
 def test_no_subset_holds_a_heldout_document_or_its_copy(run):
     manifests = list(run.glob("*/subsets/**/manifest.json"))
-    assert len(manifests) == 12
+    assert len(manifests) == 11
     for manifest in manifests:
         corpus = run / manifest.relative_to(run).parts[0]
         heldout = pq.read_table(corpus / "heldout.parquet")["doc"].to_numpy()
