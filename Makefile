@@ -26,7 +26,7 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"
 
 test: $(DEV_STAMP) ## run the fast tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
 
 test-all: $(DEV_STAMP) ## run every test, the slow ones too
 	@$(BIN)/python -m pytest
