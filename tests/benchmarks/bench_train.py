@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from winnow.machine import keep_memory, peak
+from winnow.machine import flops_a_token, keep_memory, peak
 from winnow.ranks import Ranks
 from winnow.train import LanguageModel, State, make_network, train
 
@@ -47,7 +47,7 @@ def main() -> None:
         return
     print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {precision}, {device}, {threads} threads")  # fmt: skip
     limit = peak(device, low, threads)
-    flops = 12 * layers * width**2 * 6 + 6 * width * vocabulary + 6 * layers * width * sequence
+    flops = flops_a_token(layers, width, sequence, vocabulary)
     ratios = []
     for _ in range(ROUNDS):
         found = []

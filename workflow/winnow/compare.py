@@ -38,7 +38,7 @@ from winnow.stage import (
 )
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 7
+STAGE_VERSION = 8
 GROUPS = 20
 TOKEN_TOLERANCE = 0.01
 BIGRAM_TOKENS = 2_000_000

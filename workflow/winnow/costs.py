@@ -191,8 +191,10 @@ def costs(
             return float(np.mean(values)) if values else None
 
         on_gpu, on_cpu = selection[name]
-        if runs[0]["device"] == "cpu":
-            on_gpu, on_cpu = (None if on_gpu is None or on_cpu is None else on_gpu + on_cpu), None
+        if on_gpu is None or on_cpu is None:
+            on_gpu = on_cpu = None
+        elif runs[0]["device"] == "cpu":
+            on_gpu, on_cpu = on_gpu + on_cpu, None
         out.append(
             {
                 "arm": name,
@@ -370,7 +372,7 @@ def model_hours(models: Path, name: str, gpu: str) -> float:
     """
     import yaml
 
-    from winnow.machine import GPUS
+    from winnow.machine import GPUS, flops_a_token
 
     if not models.is_file():
         raise InputError(f"--models: no file {models}; give --hours-a-run instead of --model")
@@ -385,11 +387,10 @@ def model_hours(models: Path, name: str, gpu: str) -> float:
     tokens = recipe.get("tokens", recipe.get("steps", 0) * recipe["batch"] * model["sequence"])
     if not tokens:
         raise InputError(f"{models}: recipe {model['recipe']!r} is of epochs; give --hours-a-run")
-    width, layers = model["width"], model["layers"]
-    weights = 12 * layers * width**2 + width * tokenizer.get("vocabulary", NEOX_VOCABULARY)
-    return (
-        tokens * (6 * weights + 6 * layers * width * model["sequence"]) / (UTILISATION * GPUS[gpu][0]) / 3600
+    flops = flops_a_token(
+        model["layers"], model["width"], model["sequence"], tokenizer.get("vocabulary", NEOX_VOCABULARY)
     )
+    return tokens * flops / (UTILISATION * GPUS[gpu][0]) / 3600
 
 
 def power(

@@ -22,8 +22,8 @@ IGNORED = -1
 def _loss_and_gradient(
     logits: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed loss of a chunk and its gradient in `logits`, in their dtype. Whole logits are passed over as often
-    as the eight lines say, so that this is for a compiler, which makes two passes of them."""
+    """The summed loss of a chunk and its gradient in `logits`, in their dtype. Each line passes over all logits: for a
+    compiler to fuse."""
     wide = logits.float()
     wide = wide - wide.amax(1, keepdim=True)
     hit = torch.arange(wide.shape[1], device=wide.device) == targets[:, None]

@@ -28,6 +28,13 @@ WATTS_A_THREAD = 8.0
 """Assumed of a processor: 250 W for 32 threads."""
 
 
+def flops_a_token(layers: int, width: int, sequence: int, vocabulary: int) -> float:
+    """Model FLOPs of a trained token of a GPT-NeoX: 6 for each weight of a matrix, 12 x layers x width x sequence for
+    attention, halved for the causal mask (Kaplan et al. 2020; Chowdhery et al. 2022, appendix B)."""
+    weights = 12 * layers * width**2 + width * vocabulary
+    return 6.0 * weights + 6.0 * layers * width * sequence
+
+
 def keep_memory() -> None:
     """Lets freed memory stay with the process (glibc; elsewhere nothing): a training step frees and takes the same blocks
     again, and new pages cost up to a fifth of it on a processor."""

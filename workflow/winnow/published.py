@@ -22,10 +22,11 @@ from winnow import audit, statistics
 from winnow.audit import COMPARISON, INPUTS, RESULT, Raw, Z, benchmark_id, named_side, raw_of
 from winnow.stage import InputError, read_json, read_spec, run, say
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 ORDER = (
     "arc_challenge", "arc_easy", "mmlu", "hellaswag", "winogrande", "lambada_openai", "lambada_standard", "blimp",
 )  # fmt: skip
+CONFIDENCE = 0.95
 CONSTANT_MMLU = 0.2295
 """lm-eval's MMLU accuracy of a model that gives one and the same letter to every question."""
 COLUMNS = (
@@ -201,7 +202,7 @@ def _row(
     return row
 
 
-def claims_of(rows: list[dict[str, Any]], confidence: float = 0.95) -> list[dict[str, Any]]:
+def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The ledger's rows of published comparisons: what was printed, what follows, what was measured. `verdict` is that of
     the raw figures after Holm's adjustment, `raw_verdict` that of the study's own interval."""
     words = {
@@ -237,7 +238,7 @@ def claims_of(rows: list[dict[str, Any]], confidence: float = 0.95) -> list[dict
                 "interval": "items, as the study",
                 "p": row["p"],
                 "p_adjusted": row["p_adjusted"],
-                "verdict": statistics.verdict(difference, row["p_adjusted"], confidence, up),
+                "verdict": statistics.verdict(difference, row["p_adjusted"], CONFIDENCE, up),
                 "published_verdict": said,
                 "own_verdict": row["own_verdict"],
                 "raw_verdict": row["raw_verdict"],
@@ -309,7 +310,8 @@ LEGEND = (
     "them; only what stands under `measured here` is this workflow's. Percentage 100 (b - a) / a; interval (b - a) ± "
     f"{Z} √(SE_a² + SE_b²): two models, one run each, taken as independent, so it says nothing of samplers (seeds are not in "
     "it). p of the same statistic, adjusted over these comparisons (Holm). Findings: what winnow.audit finds wrong in the "
-    "printed row. Of Pythia's own checkpoints those of the first hundred steps are as good as untrained."
+    "printed row. Measured here: where neither side is the table's baseline, p is adjusted over the comparisons with the same "
+    "first side. Step 0 of Pythia's own checkpoints is untrained."
 )
 
 

@@ -21,6 +21,8 @@ LATEX_MARKS = {
 }  # fmt: skip
 COLOURS = {BETTER: "#1b7837", WORSE: "#b2182b", SAME: "#4d4d4d", LITTLE: "#999999"}
 ALL = "all"
+NOTHING = 1e-9
+"""An axis whose ends are nearer to 0 shows effects of rounding only, and is drawn as an axis of zeros."""
 
 
 def number(value: float | None, signed: bool = False) -> str:
@@ -396,6 +398,9 @@ def forest(rows: Rows, spec: Mapping[str, Any]) -> tuple[str, bytes]:
                 fontsize=8,
             )
             axis.locator_params(axis="x", nbins=5)
+            if max(map(abs, axis.get_xlim())) < NOTHING:
+                axis.set_xlim(-1, 1)
+                axis.set_xticks([0])
             axis.tick_params(labelsize=8)
             axis.spines[["top", "right"]].set_visible(False)
         for axis in axes.flat[len(panels) :]:

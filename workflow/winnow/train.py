@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from winnow.config import check_definition, check_recipe
 from winnow.embed import pick_device
-from winnow.machine import keep_memory, peak
+from winnow.machine import flops_a_token, keep_memory, peak
 from winnow.ranks import Ranks, relaunch
 from winnow.stage import (
     InputError,
@@ -174,13 +174,9 @@ class LanguageModel:
         return total, self.targets(rows)
 
     def flops(self) -> float:
-        """Model FLOPs of a trained token: 6 for each weight of a matrix, 12 x layers x width x sequence for
-        attention, halved for the causal mask (Kaplan et al. 2020; Chowdhery et al. 2022, appendix B)."""
-        weights = sum(
-            p.numel() for n, p in self.model.named_parameters() if p.ndim == 2 and "embed_in" not in n
-        )
+        """Model FLOPs of a trained token."""
         config = self.model.config
-        return 6.0 * weights + 6.0 * config.num_hidden_layers * config.hidden_size * self.sequence
+        return flops_a_token(config.num_hidden_layers, config.hidden_size, self.sequence, config.vocab_size)
 
 
 def attend_causally(network: Any) -> None:
