@@ -46,7 +46,9 @@ def corpus(tmp_path: Path) -> tuple[list[Path], Path]:
 
 def make(corpus, out: Path, form: str, group: str | None = "domain", **keys) -> tuple[list[dict], dict]:
     spec = canonical({"benchmark": {"heldout": form, **keys}, "group": group, "name": "b"})
-    benchmarks.heldout(documents=corpus[0], heldout=corpus[1], spec=spec, out_dir=out)
+    source = out.parent / "source.json"
+    write_json(source, {"labels": {"names": ["no", "yes"], "values": [0, 1]}})
+    benchmarks.heldout(source=source, documents=corpus[0], heldout=corpus[1], spec=spec, out_dir=out)
     return pq.read_table(out / "data.parquet").to_pylist(), read_json(out / "manifest.json")
 
 
@@ -120,7 +122,7 @@ def test_labels_keep_text_and_label(corpus, tmp_path):
     rows, manifest = make(corpus, tmp_path / "b", "labels", group=None)
     assert all(r["label"] == r["item"] % 2 and r["group"] is None for r in rows)
     assert not (tmp_path / "b" / "task.yaml").exists()
-    assert manifest["kind"] == "labels"
+    assert (manifest["kind"], manifest["classes"]) == ("labels", ["no", "yes"])
 
 
 @pytest.mark.parametrize(
@@ -234,9 +236,9 @@ def test_mmlu_is_the_default_form_of_57_subjects():
     [
         ("arc_challenge", {"validation": "t"}, "needs the split 'test' of config 'ARC-Challenge'"),
         ("no_such_task", {"test": "t"}, "no task or group of this name"),
-        ("arc_challenge", {"test": "missing"}, "no such file"),
-        ("arc_challenge", {"test": "cut"}, "damaged after line"),
-        ("arc_challenge", {"test": "text"}, "line 1: not JSON"),
+        ("arc_challenge", {"test": "missing"}, "no file there"),
+        ("arc_challenge", {"test": "cut"}, "broken gzip after row"),
+        ("arc_challenge", {"test": "text"}, "row 1: not JSON"),
         ("arc_challenge", {"test": "${WINNOW_NO_SUCH}/x"}, "WINNOW_NO_SUCH is not set"),
         ("mmlu", {"test": "t"}, "reads 57 configs"),
     ],

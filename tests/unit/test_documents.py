@@ -227,7 +227,9 @@ def test_a_literal_dot_in_a_name_wins_over_a_field(tmp_path):
     assert table["m.x"].to_pylist() == [1, 3]
 
 
-@pytest.mark.parametrize(("labels", "want"), [([1, 0, -1], [1, 0, -1]), (["b", "a", "b"], [1, 0, 1])])
+@pytest.mark.parametrize(
+    ("labels", "want"), [([1, 0, 2], [1, 0, 2]), ([5, 10, 5], [0, 1, 0]), (["b", "a", "b"], [1, 0, 1])]
+)
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_labels_are_integers_or_numbered_in_sorted_order(tmp_path, kind, labels, want):
     path = tmp_path / f"a.{kind}"
@@ -247,13 +249,13 @@ BAD = {
         [{"body": "a", "meta": {"x": 1}}],
         r"a\.jsonl: no column 'text'; columns: body, meta\.x",
     ),
-    "number as text": ([{"text": 3}], r"text column 'text' is int64, not text"),
+    "number as text": ([{"text": 3}], r"text column 'text' is a whole number, not text"),
     "number later": (
         [{"text": "a"}] * 40 + [{"text": 3}],
-        r"a\.jsonl.*mixed types \(string in row 1, number in row 41\)",
+        r"a\.jsonl: row 41: column 'text' is a whole number, but text in row 1",
     ),
-    "an array": ([["a"]], r"row 1: a JSON array; one object a line is wanted"),
-    "lone surrogate": ([{"text": "\ud800"}], r"row 1: column 'text' is not valid UTF-8"),
+    "an array": ([["a"]], r"row 1: a JSON array; one object a line is needed"),
+    "lone surrogate": ([{"text": "\ud800"}], r"row 1: column 'text' holds an unpaired surrogate"),
 }
 
 
@@ -269,9 +271,9 @@ def test_a_bad_row_far_into_a_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "CHUNK", 500)
     good = "".join(f'{{"text":"t{i}","n":{i},"y":{i % 2}}}\n' for i in range(300)).encode()
     for bad, message in (
-        (b'{"text":5,"n":0,"y":1}\n', r"row 301: column 'text' is a number where text is wanted"),
-        (b'{"text":"a","n":"x","y":1}\n', r"row 301: column 'n' is a string where int64 is wanted"),
-        (b'{"text":"a","n":1,"y":null}\n', r"row 301: label 'y' is null"),
+        (b'{"text":5,"n":0,"y":1}\n', r"row 301: column 'text' is a whole number, but text in row \d+"),
+        (b'{"text":"a","n":"x","y":1}\n', r"row 301: column 'n' is text, but a whole number in row \d+"),
+        (b'{"text":"a","n":1,"y":null}\n', r"row 301: label 'y' is missing"),
         (b'{"text":"a",\n', r"row 301: not JSON"),
         (b'{"text":"a\xff"}\n', r"row 301: invalid UTF-8 at byte 11"),
     ):
@@ -287,7 +289,10 @@ FILES = {
     ),
     "noise.jsonl.gz": (b"not gzip at all", r"noise\.jsonl\.gz: broken gzip"),
     "noise.parquet": (b"not parquet", r"noise\.parquet: not a whole parquet file"),
-    "a.docx": (b"x", r"format not known by its name; known: \.parquet, \.jsonl, \.csv, \.txt"),
+    "a.docx": (
+        b"x",
+        r"format not known by its name; known: \.parquet, \.arrow, \.jsonl, \.csv, \.tsv, \.txt",
+    ),
     "bad.txt": (b"ab\xffc", r"bad\.txt: row 1: invalid UTF-8 at byte 3"),
     "bad.csv": (b"text,n\nfine,1\nb\xffd,2\n", r"bad\.csv: row 2: column 'text' is not valid UTF-8"),
     "fields.csv": (b"text,n\na,1\nb,2,3\n", r"row 2: 3 fields, the header has 2"),
@@ -309,14 +314,14 @@ def test_a_parquet_file_with_a_broken_text_is_named(tmp_path):
     pq.write_table(pa.table({"text": text}), tmp_path / "a.parquet")
     fails(tmp_path, r"a\.parquet: row 2: column 'text' is not valid UTF-8", corpus(tmp_path / "a.parquet"))
     pq.write_table(pa.table({"text": [1, 2], "t": ["a", "b"]}), tmp_path / "a.parquet")
-    fails(tmp_path, r"'text' is int64, not text; text columns: t", corpus(tmp_path / "a.parquet"))
+    fails(tmp_path, r"'text' is a whole number, not text; columns: text, t", corpus(tmp_path / "a.parquet"))
 
 
 def test_what_the_config_names_must_be_there(tmp_path, monkeypatch):
     path = lines(tmp_path / "a.jsonl", [{"text": "a", "doc": 1, "x": {"y": 1}, "z": [1]}])
     fails(tmp_path, r"no column 'x\.q'; columns: text, doc, x\.y, z", corpus(path, meta=["x.q"]))
     fails(tmp_path, r"'doc' is a column of Winnow's own", corpus(path, meta=["doc"]))
-    fails(tmp_path, r"label column 'z' is list", corpus(path, label="z"))
+    fails(tmp_path, r"label column 'z' is a list", corpus(path, label="z"))
     fails(tmp_path, r"none\*\.jsonl: no file there", corpus(tmp_path / "none*.jsonl"))
     monkeypatch.delenv("WINNOW_NOT_SET", raising=False)
     fails(tmp_path, r"WINNOW_NOT_SET is not set; set it, or write", corpus("${WINNOW_NOT_SET}/a.jsonl"))

@@ -83,7 +83,8 @@ def folders(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
     made: dict[str, tuple[Path, dict]] = {}
     for name, (form, columns) in rows.items():
         base = {"item": [7 * i for i in range(n)], "group": [f"g{i % 3}" for i in range(n)]}
-        benchmarks.write_local(root / name, name, form, {**base, **columns}, {})
+        classes = {"classes": ["LABEL_0", "LABEL_1"]} if form == "labels" else {}
+        benchmarks.write_local(root / name, name, form, {**base, **columns}, classes)
         definition = {"grammar": form} if form == "minimal-pairs" else {"heldout": form}
         made[name] = (root / name, definition)
     arc = [{"id": str(i), "question": f"Which {i}?", "answerKey": "ABCD"[i % 4],
@@ -282,10 +283,10 @@ def test_models_and_benchmarks_that_do_not_fit_are_one_line(neox, classifier, fo
         run(classifier, folders, ["cloze"], tmp_path)
 
 
-def test_labels_beyond_the_classes_are_one_line(classifier, tmp_path):
-    rows = {"item": [0], "group": [None], "text": ["x"], "label": [5]}
-    benchmarks.write_local(tmp_path / "b", "labels", "labels", rows, {})
-    with pytest.raises(InputError, match="has 2 classes"):
+def test_a_benchmark_of_other_classes_is_one_line(classifier, tmp_path):
+    rows = {"item": [0], "group": [None], "text": ["x"], "label": [1]}
+    benchmarks.write_local(tmp_path / "b", "labels", "labels", rows, {"classes": ["LABEL_1", "LABEL_0"]})
+    with pytest.raises(InputError, match=r"its classes are LABEL_1, LABEL_0, those of .* LABEL_0, LABEL_1"):
         run(classifier, {"labels": (tmp_path / "b", {"heldout": "labels"})}, ["labels"], tmp_path / "out")
 
 

@@ -44,6 +44,8 @@ def documents(folder: Path, pieces: int) -> list[Path]:
             "nested": [{"a": int(d), "b": [str(d)]} for d in doc],
         }
     )
+    names = {"names": ["even", "odd"], "values": ["even", "odd"]}
+    (folder / "source.json").write_text(json.dumps({"labels": names}))
     paths = []
     for i, part in enumerate(np.array_split(np.arange(ROWS), pieces)):
         paths.append(folder / f"documents-{pieces}-{i}.parquet")
@@ -66,7 +68,13 @@ def write_draw(path: Path, clustered: bool = True, test: int = 20, doc: np.ndarr
 @pytest.fixture
 def made(tmp_path):
     draw = write_draw(tmp_path / "draw.parquet")
-    main(draw=draw, documents=documents(tmp_path, 3), spec=json.dumps(SPEC), out_dir=tmp_path / "subset")
+    main(
+        draw=draw,
+        source=tmp_path / "source.json",
+        documents=documents(tmp_path, 3),
+        spec=json.dumps(SPEC),
+        out_dir=tmp_path / "subset",
+    )
     return draw, tmp_path / "subset"
 
 
@@ -101,6 +109,7 @@ def test_subsets_in_folders_of_one_name_do_not_share_a_cache(tmp_path):
         )
         main(
             draw=draw,
+            source=tmp_path / place / "source.json",
             documents=documents(tmp_path / place, 2),
             spec=json.dumps(SPEC),
             out_dir=tmp_path / place / "seed0",
@@ -113,11 +122,19 @@ def test_subsets_in_folders_of_one_name_do_not_share_a_cache(tmp_path):
 def test_load_dataset_opens_a_subset_that_has_no_test_split(tmp_path):
     datasets = pytest.importorskip("datasets")
     draw = write_draw(tmp_path / "draw.parquet", clustered=False, test=0)
-    main(draw=draw, documents=documents(tmp_path, 2), spec=json.dumps(SPEC), out_dir=tmp_path / "subset")
+    main(
+        draw=draw,
+        source=tmp_path / "source.json",
+        documents=documents(tmp_path, 2),
+        spec=json.dumps(SPEC),
+        out_dir=tmp_path / "subset",
+    )
     empty = pq.read_table(tmp_path / "subset" / "test.parquet")
     assert (empty.num_rows, empty.schema.names[:2]) == (0, ["doc", "text"])
     loaded = datasets.load_dataset(str(tmp_path / "subset"), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "validation"}
+    assert loaded["train"].features["label"].names == ["even", "odd"]
+    assert "0 `even`, 1 `odd`" in (tmp_path / "subset" / "README.md").read_text()
     assert "clusters" not in json.loads((tmp_path / "subset" / "manifest.json").read_text())["counts"]
 
 
@@ -139,7 +156,13 @@ def test_the_same_bytes_for_any_number_and_order_of_shards(made, tmp_path):
     files = [f"{n}.parquet" for n in ("train", "validation", "test")] + ["README.md", "manifest.json"]
     for pieces, step in ((1, 1), (5, -1)):
         other = tmp_path / f"other{pieces}"
-        main(draw=draw, documents=documents(tmp_path, pieces)[::step], spec=json.dumps(SPEC), out_dir=other)
+        main(
+            draw=draw,
+            source=tmp_path / "source.json",
+            documents=documents(tmp_path, pieces)[::step],
+            spec=json.dumps(SPEC),
+            out_dir=other,
+        )
         for name in files:
             assert (other / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -186,6 +209,12 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path):
     ]
     for draw_file, paths, message in cases:
         with pytest.raises(InputError, match=message) as error:
-            main(draw=draw_file, documents=paths, spec=json.dumps(SPEC), out_dir=tmp_path / "subset")
+            main(
+                draw=draw_file,
+                source=tmp_path / "source.json",
+                documents=paths,
+                spec=json.dumps(SPEC),
+                out_dir=tmp_path / "subset",
+            )
         assert "\n" not in str(error.value)
         assert not (tmp_path / "subset").exists() or not list((tmp_path / "subset").iterdir())

@@ -168,14 +168,15 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
     rows = [f"a {'good fine' if i % 2 else 'bad awful'} film {i}" for i in range(64)]
     table = pa.table({"text": rows, "label": pa.array([i % 2 for i in range(64)], pa.int32())})
     pq.write_table(table, tmp_path / "train.parquet")
-    (tmp_path / "manifest.json").write_text(json.dumps({"ids": {"corpus": "toy"}}))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"ids": {"corpus": "toy"}, "classes": ["bad", "good"]})
+    )
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4},
             "training_seed": 0, "names": {"model": "m"}, "base": base}  # fmt: skip
-    main(subset=tmp_path / "manifest.json", spec=canonical(spec), out=tmp_path / "out" / "manifest.json",
-         documents=[tmp_path / "train.parquet"])  # fmt: skip
+    main(subset=tmp_path / "manifest.json", spec=canonical(spec), out=tmp_path / "out" / "manifest.json")
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
-    assert model.config.num_labels == 2
+    assert model.config.id2label == {0: "bad", 1: "good"}
     history = json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]
     assert history[-1][0] < history[0][0]
 

@@ -150,7 +150,7 @@ def source_download(wildcards):
 
 def reading(corpus):
     """The part of a corpus's settings that decides what its documents are."""
-    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "label", "meta")}
+    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "label", "meta", "types")}
 
 
 def model_downloads(source):
@@ -231,7 +231,6 @@ def train_inputs(wildcards):
         "tokens": [],
         "tokens_meta": [],
         "tokenizer": [],
-        "labels": [],
         "start": [],
     }
     model = CONFIG["models"][wildcards.model]
@@ -242,7 +241,6 @@ def train_inputs(wildcards):
         inputs["start"] = model_downloads(model.get("start", {}))
     else:
         inputs["split"] = f"{subset}/train.parquet"
-        inputs["labels"] = document_shards(wildcards)
         inputs["encoder"] = model_downloads(CONFIG["encoders"][model["encoder"]]["source"])
     return inputs
 
@@ -269,8 +267,9 @@ def benchmark_kind(kind):
 
 
 def benchmark_folder(corpus, benchmark):
-    """Benchmarks made of held-out documents belong to their corpus, the others to all corpora."""
-    owner = f"{R}/{corpus}" if "heldout" in CONFIG["benchmarks"][benchmark] else R
+    """Benchmarks of held-out documents or of a corpus's classes belong to it, the others to all corpora."""
+    definition = CONFIG["benchmarks"][benchmark]
+    owner = f"{R}/{corpus}" if "heldout" in definition or "labelled" in definition else R
     return f"{owner}/benchmarks/{benchmark}"
 
 

@@ -4,6 +4,7 @@
 rule build_heldout_benchmark:
     """A benchmark of a corpus's held-out documents, which no subset can contain."""
     input:
+        source=f"{R}/{{corpus}}/source.json",
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
@@ -32,6 +33,7 @@ rule build_heldout_benchmark:
     shell:
         """
         python -m winnow.benchmarks heldout \
+            --source {input.source} \
             --documents {input.documents} \
             --heldout {input.heldout} \
             --spec {params.spec:q} \
@@ -43,14 +45,15 @@ rule build_heldout_benchmark:
 rule build_labelled_benchmark:
     """Labelled documents that have files of their own, for classifiers."""
     input:
-        labelled_files,
+        source=f"{R}/{{corpus}}/source.json",
+        files=labelled_files,
     output:
-        f"{R}/benchmarks/{{benchmark}}/data.parquet",
-        f"{R}/benchmarks/{{benchmark}}/manifest.json",
+        f"{R}/{{corpus}}/benchmarks/{{benchmark}}/data.parquet",
+        f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
     log:
-        f"{R}/logs/build_labelled_benchmark/{{benchmark}}.log",
+        f"{R}/logs/build_labelled_benchmark/{{corpus}}/{{benchmark}}.log",
     benchmark:
-        f"{R}/timings/build_labelled_benchmark/{{benchmark}}.tsv"
+        f"{R}/timings/build_labelled_benchmark/{{corpus}}/{{benchmark}}.tsv"
     wildcard_constraints:
         benchmark=benchmark_kind("labelled"),
     conda:
@@ -64,12 +67,13 @@ rule build_labelled_benchmark:
             name=wildcards.benchmark,
             benchmark=CONFIG["benchmarks"][wildcards.benchmark],
         ),
-        folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
-        version=version("benchmarks"),
+        folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
+        version=version("benchmarks", "documents"),
     shell:
         """
         python -m winnow.benchmarks labelled \
-            --files {input:q} \
+            --source {input.source} \
+            --files {input.files:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder} \
             &>{log}

@@ -52,6 +52,7 @@ rule write_subset:
     """The drawn documents as a data set of their own."""
     input:
         draw=f"{SUBSET}/draw.parquet",
+        source=f"{R}/{{corpus}}/source.json",
         documents=document_shards,
     output:
         train=f"{SUBSET}/train.parquet",
@@ -83,6 +84,7 @@ rule write_subset:
         """
         python -m winnow.subset \
             --draw {input.draw} \
+            --source {input.source} \
             --documents {input.documents} \
             --spec {params.spec:q} \
             --out-dir {params.folder} \

@@ -129,7 +129,6 @@ rule train_model:
             --tokens {input.tokens} \
             --tokens-meta {input.tokens_meta} \
             --tokenizer {input.tokenizer} \
-            --documents {input.labels} \
             --spec {params.spec:q} \
             --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed}/{wildcards.model} \
             --threads {threads} \

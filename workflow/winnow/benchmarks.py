@@ -10,14 +10,11 @@ in); a mirror has the data set at `<owner>/<name>/`, so that inside the folder t
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
 import os
 import re
 import shutil
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.paths import expand, expand_environment
+from winnow.paths import expand
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -44,8 +41,9 @@ from winnow.stage import (
     write_json,
     write_text,
 )
+from winnow.survey import read_table
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 
 TEXT_CHARACTERS = 4_000
 """Longest text of a bits-per-byte or label item, in characters: a few long documents must not be the figure."""
@@ -244,10 +242,11 @@ def write_local(
     say(f"[benchmarks] {name}: {len(rows['item']):,} items ({form}), {len(groups)} groups")
 
 
-def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -> None:
+def heldout(*, source: Path, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -> None:
     """Makes a benchmark of the corpus's held-out documents.
 
     Args:
+        source: source.json of the corpus, which names its classes.
         documents: parquet shards of the corpus, all of them.
         heldout: heldout.parquet of the corpus; only role `heldout` is used.
         spec: JSON: `benchmark` (heldout: bits-per-byte, cloze or labels; items; seed), `name`, `group` (meta column or null).
@@ -276,29 +275,46 @@ def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -
             if None in rows["label"]:
                 raise InputError(f"{documents[0]}: held-out documents without a label; benchmarks of labels need "
                                  "corpus.label and a label for each held-out document")  # fmt: skip
-    write_local(out_dir, settings["name"], form, rows, {"spec": settings, "stage_version": STAGE_VERSION})
+    classes = {"classes": class_names(source)} if form == "labels" else {}
+    write_local(
+        out_dir, settings["name"], form, rows, {"spec": settings, "stage_version": STAGE_VERSION, **classes}
+    )
 
 
-def labelled(*, files: list[str], spec: str, out_dir: Path) -> None:
+def class_names(source: Path) -> list[str]:
+    """Names of the classes of a corpus, from its source.json. Raises InputError if it has no labels."""
+    labels = read_json(source)["labels"]
+    if not labels:
+        raise InputError(f"{source}: the corpus has no labels; set its key label")
+    return labels["names"]
+
+
+def labelled(*, source: Path, files: list[str], spec: str, out_dir: Path) -> None:
     """Makes a benchmark of labelled documents that have files of their own (a test split).
 
+    A label is the class that it is in the corpus; one that the corpus does not have is an error.
+
     Args:
+        source: source.json of the corpus, which names its classes.
         files: files or globs, in any format of a corpus.
         spec: JSON: `benchmark` (labelled: text, label; items; seed) and `name`.
         out_dir: folder to write.
     """
-    from winnow.documents import index_files, write_shard
+    from winnow.documents import classes_of, index_files, write_shard
 
     settings = read_spec(spec, "benchmark", "name")
     definition = settings["benchmark"]
     if "labelled" not in definition:
         raise InputError("--spec benchmark: missing key 'labelled': this sub-command reads labelled files")
+    names = class_names(source)
     corpus = {"text": definition["labelled"]["text"], "label": definition["labelled"]["label"], "meta": []}
-    source = index_files(expand(files), corpus)
+    index = index_files(expand(files), corpus, labels=classes_of(read_json(source)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.parquet"
-        write_shard(source, corpus, 0, 1, path)
+        write_shard(index, corpus, 0, 1, path)
         table = pq.read_table(path, columns=["doc", "text", "label"])
+    if not len(table):
+        raise InputError(f"{index['files'][0]['path']}: no row with a text; nothing can be evaluated")
     chosen = choose(table["doc"].to_numpy(), definition["items"], definition["seed"])
     table = table.take(chosen)
     rows = {
@@ -307,7 +323,8 @@ def labelled(*, files: list[str], spec: str, out_dir: Path) -> None:
         "text": [text[:TEXT_CHARACTERS] for text in table["text"].to_pylist()],
         "label": table["label"].to_pylist(),
     }
-    write_local(out_dir, settings["name"], "labels", rows, {"spec": settings, "stage_version": STAGE_VERSION})
+    manifest = {"spec": settings, "stage_version": STAGE_VERSION, "classes": names}
+    write_local(out_dir, settings["name"], "labels", rows, manifest)
 
 
 def grammar(*, spec: str, out_dir: Path) -> None:
@@ -425,36 +442,6 @@ def stock_tasks(task: str, folder: str) -> list[StockTask]:
     return list(expand(task, {}))
 
 
-def read_rows(path: Path) -> pa.Table:
-    """All rows of a jsonl, jsonl.gz, jsonl.zst, or parquet file. Raises InputError naming the file and line."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file (benchmark data)")
-    if path.suffix == ".parquet":
-        return pq.read_table(path)
-    rows = []
-    number = 0
-    with contextlib.ExitStack() as stack:
-        file: Any = stack.enter_context(open(path, "rb"))
-        if path.name.endswith(".zst"):
-            import zstandard
-
-            file = stack.enter_context(zstandard.open(file, "rb"))
-        elif path.name.endswith(".gz"):
-            file = stack.enter_context(gzip.open(file))
-        try:
-            for line in file:
-                number += 1
-                if line.strip():
-                    rows.append(json.loads(line))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: line {number}: not JSON in UTF-8 ({error})") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{path}: damaged after line {number} ({error})") from None
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: wanted one JSON object a line, and at least one")
-    return pa.Table.from_pylist(rows)
-
-
 def write_dataset(
     folder: Path, tables: dict[str, dict[str, pa.Table]], title: str
 ) -> dict[str, dict[str, int]]:
@@ -494,15 +481,23 @@ def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) ->
                          "name the column that tells them apart as data.config_column")  # fmt: skip
     tables: dict[str, dict[str, pa.Table]] = {config: {} for config in configs}
     for split, text in data["files"].items():
-        path = Path(expand_environment(text))
-        table = read_rows(path)
+        path = expand([text])[0]
+        table = read_table(path)
         if column is None:
             tables[configs[0]][split] = table
             continue
         if column not in table.column_names:
             raise InputError(f"{path}: no column {column!r}; it has {', '.join(table.column_names)}")
+        named = table[column]
+        if named.null_count:
+            row = named.is_null().index(True).as_py() + 1
+            raise InputError(f"{path}: row {row}: {column!r} is missing; it names the config of the row")
+        if not (pa.types.is_string(named.type) or pa.types.is_integer(named.type)):
+            raise InputError(
+                f"{path}: column {column!r} is {named.type}; a config is named by text or a whole number"
+            )
         for config in configs:
-            part = table.filter(pc.equal(table[column], config))
+            part = table.filter(pc.equal(named.cast(pa.string()), config))
             if part.num_rows:
                 tables[config][split] = part
     for leaf in leaves:

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from winnow.formats import file_format
 from winnow.paths import expand
 from winnow.stage import InputError, canonical, run, say, write_text
 
@@ -456,10 +457,12 @@ def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ..
 
 def _check_rows(files: dict[str, str], path: tuple[str | int, ...]) -> None:
     for split, name in files.items():
-        if not name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")) or glob.has_magic(name):
-            raise ConfigError(
-                (*path, split), f"{name!r} must be one file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
-            )
+        if glob.has_magic(name):
+            raise ConfigError((*path, split), f"{name!r} must be one file, not a glob")
+        try:
+            file_format(name)
+        except InputError as error:
+            raise ConfigError((*path, split), str(error)) from None
 
 
 def expand_files(patterns: Iterable[str], where: str) -> list[str]:

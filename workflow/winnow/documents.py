@@ -1,16 +1,17 @@
 """Documents of a corpus: source files in, clean numbered documents out, in shards of whole blocks.
 
-`index` counts the rows of every source file and settles the columns' types; `write` makes one shard.
+`index` counts the rows of every source file, settles the columns' types and the classes of a label; `write` makes
+one shard.
 
-In: parquet, jsonl (plain, .gz, .zst), csv (with a header) and txt files. A row is a parquet row, a line of a
-jsonl file, a record of a csv file, a whole txt file (its one column is `text`). Errors count rows of a file
-from 1. A csv file's columns are all text (but for the label).
-Out: `source.json` (files with their rows, columns with their types, string labels) and
+In: parquet, arrow, jsonl, csv, tsv and txt files (winnow.readers). A row is a parquet or arrow row, a line of a jsonl
+file, a record of a csv file, a whole txt file or, where the config says so, a line of one. Errors count rows of a file
+from 1. The columns of csv files are text, but for whole-number labels and for what the config declares.
+Out: `source.json` (files with their rows, columns with their types, classes of the label) and
 `documents/{shard}.parquet` with `doc`, `text`, `bytes`, `digest`, `label` (labelled corpora), meta columns.
 
 `doc` is the number of the row over all files, from 0. A row whose text is null, empty or only white space
-is dropped and leaves a gap. NUL characters are removed. Text is otherwise stored as it is. Invalid UTF-8,
-text that is no string and broken files are errors: nothing is guessed.
+is dropped, counted, and leaves a gap. NUL characters are removed. Text is otherwise stored as it is. Invalid UTF-8,
+text that is no string, values that a column's type does not hold exactly, and broken files are errors.
 
 Memory: a few chunks of CHUNK bytes (or the largest single document), never the corpus.
 """
@@ -18,10 +19,8 @@ Memory: a few chunks of CHUNK bytes (or the largest single document), never the 
 from __future__ import annotations
 
 import os
-import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -32,25 +31,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from winnow.columns import Column, Labels, Layout, type_from_json, type_to_json
+from winnow.formats import file_format
 from winnow.paths import expand
-from winnow.readers import (
-    READERS,
-    Column,
-    Layout,
-    Work,
-    blank,
-    count_rows,
-    file_format,
-    settle,
-    type_from_json,
-    type_to_json,
-)
+from winnow.readers import READERS, Work, blank
 from winnow.stage import InputError, Progress, atomic_path, read_json, read_spec, run, write_json
+from winnow.survey import ahead, class_number, in_order, layout, missing_label, unknown_label
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 BLOCK = 4096
 ROW_GROUP_BYTES = 64 << 20
-MAX_LABELS = 10_000
 
 
 # ---------------------------------------------------------------- pure functions
@@ -102,24 +92,22 @@ def clean(path: str, layout: Layout, doc: np.ndarray, first: int, arrays: list[p
 
 
 def _labels(path: str, layout: Layout, label: pa.Array, rows: np.ndarray) -> pa.Array:
+    """Class numbers, int32 [n], of the labels of rows."""
     assert layout.label is not None
+    assert layout.labels is not None
     name = layout.label.name
     if label.null_count:
-        row = int(rows[np.flatnonzero(label.is_null().to_numpy(False))[0]]) + 1
-        raise InputError(f"{path}: row {row}: label {name!r} is null; label it, or leave the row out")
-    if not pa.types.is_string(label.type):
-        try:
-            return label.cast(pa.int32())
-        except pa.ArrowException:
-            raise InputError(f"{path}: label {name!r} beyond 32 bits; labels are small integers") from None
-    index = pc.index_in(label, value_set=pa.array(layout.labels or (), type=pa.string()))
-    if index.null_count:
-        where = int(np.flatnonzero(index.is_null().to_numpy(False))[0])
-        raise InputError(
-            f"{path}: row {int(rows[where]) + 1}: label {label[where].as_py()!r} is not in the index; "
-            "the file changed: make source.json again"
-        )
-    return index
+        where = int(np.flatnonzero(label.is_null().to_numpy(False))[0])
+        raise InputError(missing_label(path, int(rows[where]) + 1, name))
+    encoded = label.dictionary_encode()
+    numbers = []
+    for place, value in enumerate(encoded.dictionary.to_pylist()):
+        number = class_number(value, layout.labels)
+        if number is None:
+            row = int(rows[np.flatnonzero(encoded.indices.to_numpy() == place)[0]]) + 1
+            raise InputError(f"{path}: row {row}: {unknown_label(value, name, layout.labels)}")
+        numbers.append(number)
+    return pa.array(numbers, pa.int32()).take(encoded.indices)
 
 
 def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -153,85 +141,71 @@ def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(pending)
 
 
-# ---------------------------------------------------------------- overlap of reading, parsing and writing
-
-_END = object()
-
-
-def _ahead(items: Iterator, pool: ThreadPoolExecutor) -> Iterator:
-    """The same items, one made ahead by a thread of its own."""
-    future = pool.submit(next, items, _END)
-    while (item := future.result()) is not _END:
-        future = pool.submit(next, items, _END)
-        yield item
-
-
-def _in_order(function: Callable, items: Iterator, pool: ThreadPoolExecutor, depth: int) -> Iterator:
-    """`function` of each item, by several threads, in order; at most `depth` items in flight."""
-    flying: deque[Future] = deque()
-    for item in items:
-        flying.append(pool.submit(function, item))
-        if len(flying) >= depth:
-            yield flying.popleft().result()
-    while flying:
-        yield flying.popleft().result()
-
-
 # ---------------------------------------------------------------- file functions
 
 
-def index_files(paths: list[str], corpus: dict[str, Any], threads: int = 2) -> dict[str, Any]:
-    """What source.json holds: files with rows, bytes and format; rows in all; columns; string labels.
+def index_files(
+    paths: list[str], corpus: dict[str, Any], threads: int = 2, labels: Labels | None = None
+) -> dict[str, Any]:
+    """What source.json holds: files with rows, bytes and format; rows in all; columns; classes of the label.
 
-    Raises InputError as the module says.
+    `labels`: the classes, where the files are more documents of a corpus that has them. Raises InputError as the
+    module says.
     """
     for path in paths:
+        if any("\udc80" <= character <= "\udcff" for character in path):
+            raise InputError(f"{path!a}: the name of the file is not UTF-8; rename it")
         if os.path.getsize(path) == 0:
             raise InputError(f"{path}: an empty file (0 bytes); get it again, or take it out of the source")
-    files = [(path, *file_format(path)) for path in paths]
-    layout = settle(files, corpus)
-    progress = Progress("documents index", sum(os.path.getsize(path) for path in paths) / 1e6, "MB")
-    entries, labels = [], set()
+    lines = corpus.get("source", {}).get("txt") == "lines"
+    files = [(path, *file_format(path, lines)) for path in paths]
+    sizes = [os.path.getsize(path) for path in paths]
+    progress = Progress("documents index", sum(sizes) / 1e6, "MB")
     with ThreadPoolExecutor(threads) as pool:
-        counted = _in_order(lambda path: count_rows(path, layout), iter(paths), pool, threads + 1)
-        for (path, kind, _), (rows, found) in zip(files, counted, strict=True):
-            entries.append({"path": path, "rows": rows, "bytes": os.path.getsize(path), "format": kind})
-            labels |= found
-            progress.add(os.path.getsize(path) / 1e6)
-    total = sum(entry["rows"] for entry in entries)
-    if not total:
-        raise InputError(f"{paths[0]}: no rows in {'this file' if len(paths) == 1 else 'any file'}")
-    if len(labels) > MAX_LABELS:
-        raise InputError(f"label {corpus['label']!r}: {len(labels):,} distinct texts; at most {MAX_LABELS:,}")
-    columns = {
-        column.name: {"path": list(column.path), "type": type_to_json(column.type)}
-        for column in layout.columns
-    }
-    integers = bool(labels) and all(re.fullmatch(r"-?[0-9]{1,9}", label) for label in labels)
-    if integers and layout.label and all(kind == "csv" for _, kind, _ in files):
-        columns[layout.label.name]["type"], labels = "int64", set()
+        found, surveys = layout(
+            files, corpus, pool, threads + 1, lambda path: progress.add(os.path.getsize(path) / 1e6), labels
+        )
+    total = sum(survey.rows for survey in surveys)
     progress.line(f"{total:,} rows in {len(paths)} file{'s' * (len(paths) > 1)}")
     return {
-        "files": entries,
+        "files": [
+            {"path": path, "rows": survey.rows, "bytes": size, "format": kind}
+            for (path, kind, _), survey, size in zip(files, surveys, sizes, strict=True)
+        ],
         "rows": total,
         "format": "+".join(sorted({kind for _, kind, _ in files})),
-        "columns": columns,
-        "labels": sorted(labels) or None,
+        "columns": {
+            column.name: {
+                "path": list(column.path),
+                "type": type_to_json(column.type),
+                "declared": column.declared,
+            }
+            for column in found.columns
+        },
+        "labels": found.labels and {"names": list(found.labels.names), "values": list(found.labels.values)},
     }
 
 
-def _layout(source: dict[str, Any], corpus: dict[str, Any], where: str) -> Layout:
+def classes_of(source: dict[str, Any]) -> Labels | None:
+    """The classes of a labelled corpus from its source.json, None of another."""
+    labels = source["labels"]
+    return Labels(tuple(labels["names"]), tuple(labels["values"])) if labels else None
+
+
+def layout_of(source: dict[str, Any], corpus: dict[str, Any], where: str) -> Layout:
+    """What is read of each row, as `index_files` settled it. Raises InputError for a column that it did not settle."""
+
     def column(name: str) -> Column:
         if name not in source["columns"]:
             raise InputError(f"{where}: made without column {name!r}; make it again with this config")
         entry = source["columns"][name]
-        return Column(name, tuple(entry["path"]), type_from_json(entry["type"]))
+        return Column(name, tuple(entry["path"]), type_from_json(entry["type"]), entry["declared"])
 
     label = corpus.get("label")
     return Layout(
         column(corpus["text"]),
         column(label) if label else None,
-        tuple(source["labels"]) if source.get("labels") else None,
+        classes_of(source),
         tuple(column(name) for name in corpus.get("meta") or []),
     )
 
@@ -252,7 +226,7 @@ def write_shard(
     """
     if not 0 <= shard < shards:
         raise InputError(f"--shard {shard}: of {shards} shards, 0 to {shards - 1} exist")
-    layout = _layout(source, corpus, where)
+    layout = layout_of(source, corpus, where)
     start, stop = shard_range(source["rows"], shard, shards)
     progress = Progress(f"documents {shard + 1}/{shards}", stop - start, "rows")
 
@@ -294,14 +268,15 @@ def write_shard(
     ):
 
         def tables() -> Iterator[pa.Table]:
-            for rows, table in _in_order(finish, _ahead(pieces(), reader), workers, threads + 1):
+            for rows, table in in_order(finish, ahead(pieces(), reader), workers, threads + 1):
                 progress.add(rows)
                 yield table
 
         for table in row_groups(tables()):
             writer.write_table(table, row_group_size=len(table))
             written += len(table)
-    progress.line(f"{written:,} documents")
+    dropped = stop - start - written
+    progress.line(f"{written:,} documents" + (f", {dropped:,} rows without text left out" if dropped else ""))
     return written
 
 

@@ -35,7 +35,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 ITEMS = pa.schema(
     [
@@ -427,12 +427,14 @@ def evaluate_classifier(
     ready = time.monotonic()
     rows: list[dict[str, Any]] = []
     tasks = {}
-    for name, (folder, _) in benchmarks.items():
+    classes = [loaded.config.id2label[i] for i in range(loaded.config.num_labels)]
+    for name, (folder, manifest) in benchmarks.items():
         data = pq.read_table(folder / "data.parquet")
         label = data["label"].to_numpy()
-        if label.max() >= loaded.config.num_labels or label.min() < 0:
+        if manifest["classes"] != classes:
             raise InputError(
-                f"{folder}: labels {label.min()} to {label.max()}, but {model} has {loaded.config.num_labels} classes"
+                f"{folder}: its classes are {', '.join(manifest['classes'])}, those of {model} {', '.join(classes)}; "
+                "a benchmark and a model must be of one corpus"
             )
         guess = predict(loaded, tokenizer, data["text"].to_pylist(), batch_size)
         for item, group, right, chosen in zip(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -26,10 +27,24 @@ def expand_environment(pattern: str) -> str:
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, pattern)
 
 
+def folder_files(folder: str) -> list[str]:
+    """The files of a folder: the shards of a data set that `save_to_disk` wrote, in its order; else all txt files
+    below it, sorted. None if it is no folder. Raises InputError for the folder of several splits."""
+    if os.path.isfile(os.path.join(folder, "dataset_dict.json")):
+        splits = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        raise InputError(f"{folder}: holds the splits {', '.join(splits)}; name the folder of one")
+    state = os.path.join(folder, "state.json")
+    if os.path.isfile(state):
+        with open(state, encoding="utf-8") as file:
+            return [os.path.join(folder, entry["filename"]) for entry in json.load(file)["_data_files"]]
+    return sorted(glob.glob(os.path.join(glob.escape(folder), "**", "*.txt"), recursive=True))
+
+
 def expand(patterns: Iterable[str]) -> list[str]:
     """Paths of the files that `patterns` name: patterns in the order given, matches of each sorted.
 
-    A file that a second pattern matches again is read once. Raises InputError for a pattern without a file.
+    A folder stands for the files below it that `folder_files` names. A file that a second pattern matches again is
+    read once. Raises InputError for a pattern without a file.
     """
     paths: dict[str, None] = {}
     for pattern in patterns:
@@ -37,7 +52,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
         if glob.has_magic(expanded) and not os.path.exists(expanded):
             found = sorted(path for path in glob.glob(expanded, recursive=True) if os.path.isfile(path))
         else:
-            found = [expanded] if os.path.isfile(expanded) else []
+            found = [expanded] if os.path.isfile(expanded) else folder_files(expanded)
         if not found:
             seen = f" (read as {expanded})" if expanded != pattern else ""
             raise InputError(

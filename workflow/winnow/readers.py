@@ -1,7 +1,8 @@
-"""Source files -> rows: parquet, jsonl (plain, .gz, .zst), csv (with a header) and txt files.
+"""Source files -> rows: parquet, arrow, jsonl, csv, tsv (with a header) and txt files.
 
-`settle` finds the columns' types; READERS give the rows of a file as arrow arrays, a chunk at a time, as work
-that any thread may do. What cannot be read is an InputError that names the file and the row, from 1.
+READERS give the rows of a file as arrow arrays, a chunk at a time, as work that any thread may do. jsonl, csv, tsv
+and txt may be compressed (.gz, .zst, .bz2, .xz). What cannot be read as it is is an InputError that names the file
+and the row, from 1.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import lzma
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,89 +22,58 @@ import pyarrow.compute as pc
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
+from winnow.columns import Column, Repeated, number, plain, to_array, whole
+from winnow.formats import file_format
 from winnow.stage import InputError
 
 CHUNK = 8 << 20
-RESERVED = ("doc", "text", "bytes", "digest", "label")
-ENDINGS = {
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".txt": "txt",
-}
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+EXACT = float(1 << 53)
+TXT_COLUMNS = ("text", "folder", "file")
+"""Columns of a txt file: its text, the name of its folder, its own name."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A source column: the name in the config, the way to it (fields of structs), its Arrow type."""
-
-    name: str
-    path: tuple[str, ...]
-    type: pa.DataType
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What is read of each row: the text column, the label column and its string labels, meta columns."""
-
-    text: Column
-    label: Column | None
-    labels: tuple[str, ...] | None
-    meta: tuple[Column, ...]
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        return (self.text, *([self.label] if self.label else []), *self.meta)
-
-    @property
-    def schema(self) -> pa.Schema:
-        fields = [("doc", pa.int64()), ("text", pa.string()), ("bytes", pa.int32()), ("digest", pa.uint64())]
-        if self.label:
-            fields.append(("label", pa.int32()))
-        return pa.schema(fields + [(column.name, column.type) for column in self.meta])
-
-
-# ---------------------------------------------------------------- files and formats
-
-
-def file_format(path: str) -> tuple[str, str | None]:
-    """Format (parquet, jsonl, csv, txt) and compression (gzip, zstd or None), by the file's name."""
-    stem, ending = os.path.splitext(path.lower())
-    compression = COMPRESSIONS.get(ending)
-    if compression:
-        ending = os.path.splitext(stem)[1]
-    kind = ENDINGS.get(ending)
-    if kind is None or (kind == "parquet" and compression):
-        raise InputError(
-            f"{path}: format not known by its name; known: .parquet, .jsonl, .csv, .txt "
-            "(all but parquet also with .gz or .zst)"
-        )
-    return kind, compression
+# ---------------------------------------------------------------- files of lines
 
 
 def _open(path: str, compression: str | None) -> Any:
+    if compression == "xz":
+        return lzma.open(path, "rb")
     raw = pa.OSFile(path, "rb")
     return pa.CompressedInputStream(raw, compression) if compression else raw
 
 
+BROKEN = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
+
+
+def _broken(path: str, compression: str | None, rows: int, error: BaseException) -> InputError:
+    """A file that cannot be decompressed or read to its end."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if "requires too much memory" in reason:
+        return InputError(
+            f"{path}: zstd with a window of more than 128 MB (made with --long or --ultra); recompress it: "
+            "zstd -d --long=31 -c OLD.zst | zstd -o NEW.zst"
+        )
+    if "runcated" in reason or "end-of-stream" in reason:
+        reason = "the file is cut short"
+    return InputError(f"{path}: broken {compression or 'file'} after row {rows}: {reason}; get it again")
+
+
 def _chunks(path: str, compression: str | None) -> Iterator[bytes]:
-    """The bytes of a file of lines, decompressed, in pieces of whole lines of about CHUNK bytes."""
+    """The bytes of a file of lines, decompressed, in pieces of whole lines of about CHUNK bytes; none of an empty one."""
     rows, rest = 0, []
-    with _open(path, compression) as stream:
+    try:
+        stream = _open(path, compression)
+    except BROKEN as error:
+        raise _broken(path, compression, 0, error) from None
+    with stream:
         first = True
         while True:
             try:
                 data = stream.read(CHUNK)
-            except (OSError, pa.ArrowException) as error:
-                reason = "the file is cut short" if "runcated" in str(error) else str(error).splitlines()[0]
-                raise InputError(
-                    f"{path}: broken {compression or 'file'} after row {rows}: {reason}; get it again"
-                ) from None
+            except BROKEN as error:
+                raise _broken(path, compression, rows, error) from None
             if first:
-                data, first = data.removeprefix(b"\xef\xbb\xbf"), False
+                data, first = _without_mark(path, data), False
             if not data:
                 break
             end = data.rfind(b"\n") + 1
@@ -118,333 +88,178 @@ def _chunks(path: str, compression: str | None) -> Iterator[bytes]:
         yield b"".join(rest)
 
 
+def _without_mark(path: str, data: bytes) -> bytes:
+    """The first bytes of a file without the byte order mark of UTF-8. Raises InputError for UTF-16 and UTF-32."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{path}: UTF-16; store it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
 def _lines(chunk: bytes) -> int:
     return chunk.count(b"\n") + (not chunk.endswith(b"\n"))
 
 
-# ---------------------------------------------------------------- types and columns
+# ---------------------------------------------------------------- jsonl
 
 
-def _plain(kind: pa.DataType, texts: bool = False) -> pa.DataType:
-    """The type that is stored for a source type: no dictionaries, no large or fixed-size variants.
+def json_rows(path: str, chunk: bytes, first: int) -> Iterator[dict[str, Any]]:
+    """Rows of a chunk by the standard parser, exact about what is wrong where. A blank line is `{}`.
 
-    `texts`: times are text, as they are in JSON (pyarrow guesses times from strings).
+    Bytes that are not UTF-8 come as surrogates, for the columns that are read to be named.
     """
-    t = pa.types
-    if t.is_dictionary(kind):
-        return _plain(kind.value_type, texts)
-    if t.is_large_string(kind) or t.is_string_view(kind) or (texts and t.is_timestamp(kind)):
-        return pa.string()
-    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
-        return pa.list_(_plain(kind.value_type, texts))
-    if t.is_struct(kind):
-        return pa.struct([(field.name, _plain(field.type, texts)) for field in kind])
-    return kind
-
-
-def _known(kind: pa.DataType) -> pa.DataType:
-    """`kind` with text in the place of what is null everywhere."""
-    if pa.types.is_null(kind):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(_known(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _known(field.type)) for field in kind])
-    return kind
-
-
-def type_to_json(kind: pa.DataType) -> Any:
-    """An Arrow type as JSON: its name, `{"list": type}` or `{"struct": {name: type}}`."""
-    if pa.types.is_list(kind):
-        return {"list": type_to_json(kind.value_type)}
-    if pa.types.is_struct(kind):
-        return {"struct": [[field.name, type_to_json(field.type)] for field in kind]}
-    return str(kind)
-
-
-def type_from_json(value: Any) -> pa.DataType:
-    """The inverse of `type_to_json`. Raises ValueError for a type of another kind (decimal, map)."""
-    if isinstance(value, dict) and "list" in value:
-        return pa.list_(type_from_json(value["list"]))
-    if isinstance(value, dict):
-        return pa.struct([(name, type_from_json(kind)) for name, kind in value["struct"]])
-    if value == "null":
-        return pa.null()
-    return pa.type_for_alias(re.sub(r"^(double|float|halffloat)$", _FLOATS, value))
-
-
-def _FLOATS(match: re.Match[str]) -> str:
-    return {"double": "float64", "float": "float32", "halffloat": "float16"}[match.group(1)]
-
-
-def _find(schema: pa.Schema, name: str) -> tuple[tuple[str, ...], pa.DataType] | None:
-    """The way to column `name` (`a.b`: field b of struct a, unless a column is called so) and its type."""
-    fields = {field.name: field.type for field in schema}
-    if name in fields:
-        return (name,), fields[name]
-    for dot in (match.start() for match in re.finditer(r"\.", name)):
-        head, tail = name[:dot], name[dot + 1 :]
-        if head in fields and pa.types.is_struct(fields[head]):
-            below = _find(pa.schema(list(fields[head])), tail)
-            if below:
-                return (head, *below[0]), below[1]
-    return None
-
-
-def _value(row: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if not isinstance(row, dict):
-            return None
-        row = row.get(name)
-    return row
-
-
-def _names(schema: pa.Schema) -> str:
-    names = []
-    for field in schema:
-        below = list(field.type) if pa.types.is_struct(field.type) else []
-        names += [f"{field.name}.{sub.name}" for sub in below] or [field.name]
-    return ", ".join(names)
-
-
-def _json_rows(path: str, chunk: bytes, first: int) -> Iterator[dict[str, Any]]:
-    """Rows of a chunk by the standard parser: exact about what is wrong where. A blank line is `{}`."""
-    for number, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), start=first + 1):
+    for row, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), start=first + 1):
         if not line.strip():
             yield {}
             continue
         try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: row {number}: invalid UTF-8 at byte {error.start + 1} of the line; store it as UTF-8"
-            ) from None
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = getattr(error, "msg", "nested too deeply")
-            raise InputError(
-                f"{path}: row {number}: not JSON ({reason}); one object a line is wanted"
-            ) from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}: row {number}: a JSON {_json_name(row)}; one object a line is wanted")
-        yield row
+            value = json.loads(
+                line.decode("utf-8", "surrogateescape"), object_pairs_hook=_object, parse_float=number
+            )
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", "a number of too many digits")
+            if isinstance(error, RecursionError):
+                reason = "nested too deeply"
+            raise InputError(f"{path}: row {row}: not JSON ({reason}); one object a line is needed") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{path}: row {row}: a JSON {_json_name(value)}; one object a line is needed")
+        yield value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    repeated = Repeated(pairs)
+    keys = [key for key, _ in pairs]
+    repeated.names = frozenset(key for key in keys if keys.count(key) > 1)
+    return repeated
 
 
 def _json_name(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
     return names.get(type(value), "null")
 
 
-def _sample_schema(path: str, kind: str, compression: str | None, wanted: list[str]) -> pa.Schema:
-    """Schema of a file: a parquet file's own, a csv file's header, the first CHUNK of a jsonl file."""
-    if kind == "parquet":
-        schema = _parquet(path).schema_arrow
-        return pa.schema([(field.name, _plain(field.type)) for field in schema])
-    if kind == "txt":
-        return pa.schema([("text", pa.string())])
-    if kind == "csv":
-        header = next(_csv_records(path, compression), [])
-        if len(set(header)) < len(header):
-            raise InputError(f"{path}: the header names a column twice: {', '.join(header)}")
-        return pa.schema([(name, pa.string()) for name in header])
-    chunk = next(_chunks(path, compression))
-    try:
-        options = pajson.ReadOptions(use_threads=False, block_size=len(chunk) + 1)
-        schema = pajson.read_json(pa.BufferReader(chunk), read_options=options).schema
-    except pa.ArrowException:
-        schema = _infer(path, list(_json_rows(path, chunk, 0)), wanted)
-    return pa.schema([(field.name, _plain(field.type, texts=True)) for field in schema])
+def json_value(path: str, row: dict[str, Any], number: int, way: tuple[str, ...]) -> Any:
+    """The value at the end of a way of fields, None where a field is missing.
 
-
-def _infer(path: str, rows: list[dict[str, Any]], wanted: list[str]) -> pa.Schema:
-    """Schema of rows of which pyarrow could not make a table; only the wanted columns need one type."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    fields = []
-    for name in names:
-        values = [row.get(name) for row in rows]
-        try:
-            kind = pa.array(values).type
-        except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-            if not any(w == name or w.startswith(name + ".") for w in wanted):
-                continue
-            if all(isinstance(value, str | None) for value in values):
-                _array(path, Column(name, (name,), pa.string()), values, 0)
-            kinds: dict[str, int] = {}
-            for number, value in enumerate(values, start=1):
-                if value is not None:
-                    kinds.setdefault(_json_name(value), number)
-            seen = ", ".join(f"{kind} in row {number}" for kind, number in kinds.items())
-            raise InputError(f"{path}: column {name!r} has mixed types ({seen}); make it one type") from None
-        fields.append((name, kind))
-    return pa.schema(fields)
-
-
-def _unify(name: str, kinds: dict[str, pa.DataType]) -> pa.DataType:
-    """One type for a column of several files ({path: type})."""
-    known = {path: kind for path, kind in kinds.items() if not pa.types.is_null(kind)}
-    try:
-        schemas = [pa.schema([("x", kind)]) for kind in known.values()]
-        kind = (
-            pa.unify_schemas(schemas, promote_options="permissive").field("x").type if schemas else pa.null()
-        )
-    except pa.ArrowException:
-        (a, first), (b, other) = next(
-            (one, two) for one in known.items() for two in known.items() if one[1] != two[1]
-        )
-        raise InputError(f"{b}: column {name!r} is {other}, but {first} in {a}; make it one type") from None
-    kind = _known(kind)
-    try:
-        type_from_json(type_to_json(kind))
-    except ValueError:
-        path = next(iter(known))
-        raise InputError(f"{path}: column {name!r} is {kind}; store it as text or a number") from None
-    return kind
-
-
-def settle(files: list[tuple[str, str, str | None]], corpus: dict[str, Any]) -> Layout:
-    """The columns that a corpus reads, found in its files, with one type each over all files.
-
-    Parameters: `files`, (path, format, compression); `corpus`, its config (text, label, meta).
-    Raises InputError: a column that is not there (naming those that are), text that is no text, a name
-    that Winnow itself uses, a column of several types.
+    Raises InputError if a field on the way is no object, or stands twice.
     """
-    label, meta = corpus.get("label"), list(corpus.get("meta") or [])
-    for name in meta:
-        if name in RESERVED:
-            raise InputError(f"meta: {name!r} is a column of Winnow's own; rename it in the source")
-    wanted = [corpus["text"], *([label] if label else []), *meta]
-    kinds: dict[str, dict[str, pa.DataType]] = {name: {} for name in wanted}
-    ways: dict[str, tuple[str, ...]] = {}
-    missing: dict[str, tuple[str, str]] = {}
-    for path, kind, compression in files:
-        schema = _sample_schema(path, kind, compression, wanted)
-        for name in wanted:
-            found = _find(schema, name)
-            if found is None:
-                if kind != "jsonl" or name == corpus["text"]:
-                    raise InputError(f"{path}: no column {name!r}; columns: {_names(schema)}")
-                missing.setdefault(name, (path, _names(schema)))
-                continue
-            ways.setdefault(name, found[0])
-            kinds[name][path] = found[1]
-            if name == corpus["text"] and not (pa.types.is_string(found[1]) or pa.types.is_null(found[1])):
-                texts = [field.name for field in schema if pa.types.is_string(field.type)]
-                raise InputError(
-                    f"{path}: text column {name!r} is {found[1]}, not text; text columns: {', '.join(texts)}"
-                )
-    for name in wanted:
-        if name not in ways:
-            path, names = missing[name]
-            raise InputError(f"{path}: no column {name!r}; columns: {names}")
-    columns = {name: Column(name, ways[name], _unify(name, kinds[name])) for name in kinds}
-    if label and not _is_label(columns[label].type):
-        raise InputError(f"{files[0][0]}: label column {label!r} is {columns[label].type}; integer or text")
-    return Layout(
-        columns[corpus["text"]], columns[label] if label else None, None, tuple(columns[n] for n in meta)
-    )
-
-
-def _is_label(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)
-
-
-# ---------------------------------------------------------------- readers: (first row, columns) of a file
-
-
-def _parquet(path: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a whole parquet file ({reason}); get the file again") from None
-
-
-def _csv_records(path: str, compression: str | None) -> Iterator[list[str]]:
-    """Header and records of a csv file. Undecodable bytes come as surrogates, for the row to be named."""
-    csv.field_size_limit(1 << 31)
-    with _open(path, compression) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        number = 0
-        try:
-            for record in csv.reader(text, strict=True):
-                yield record
-                number += 1
-        except csv.Error as error:
+    value: Any = row
+    for depth, name in enumerate(way):
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            above, shown = ".".join(way[:depth]), ".".join(way)
             raise InputError(
-                f"{path}: row {number}: not csv ({error}); quote fields with line ends"
-            ) from None
-        except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: broken file after row {max(0, number - 1)}: {reason}") from None
+                f"{path}: row {number}: column {above!r} is no object, so it has no {shown!r}; "
+                "make it an object in every row, or take the column out of the config"
+            )
+        if isinstance(value, Repeated) and name in value.names:
+            raise InputError(f"{path}: row {number}: column {name!r} is named twice; name it once")
+        value = value.get(name)
+    return value
 
 
-def _array(path: str, column: Column, values: list[Any], first: int) -> pa.Array:
-    """Values of rows `first`... as an array of the column's type, or an InputError naming the row."""
-    try:
-        return pa.array(values, type=column.type)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError):
-        for number, value in enumerate(values, start=first + 1):
-            try:
-                pa.array([value], type=column.type)
-            except UnicodeEncodeError:
-                raise InputError(
-                    f"{path}: row {number}: column {column.name!r} is not valid UTF-8; store it as UTF-8"
-                ) from None
-            except (pa.ArrowException, OverflowError, TypeError):
-                raise InputError(
-                    f"{path}: row {number}: column {column.name!r} is a {_json_name(value)} where "
-                    f"{'text' if pa.types.is_string(column.type) else column.type} is wanted; make it one type"
-                ) from None
-        raise
-
-
-def _parse_json(path: str, columns: tuple[Column, ...], chunk: bytes, first: int) -> list[pa.Array]:
-    """Columns of a chunk of lines: by pyarrow; by the standard parser where that meets something odd."""
+def read_json(chunk: bytes, columns: tuple[Column, ...], unexpected: str = "ignore") -> list[pa.Array] | None:
+    """Columns of a chunk of lines by pyarrow, or None where it meets something odd: the standard parser then says
+    what. `unexpected`: `infer` lets structs have more fields than their types."""
     wanted: dict[str, Any] = {}
     for column in columns:
         place = wanted
         for name in column.path[:-1]:
-            place = place.setdefault(name, {})
-        if isinstance(place, dict):
-            place[column.path[-1]] = column.type
+            below = place.setdefault(name, {})
+            if not isinstance(below, dict):  # a whole object and a field of it are both read
+                return None
+            place = below
+        if place.setdefault(column.path[-1], column.type) is not column.type:
+            return None
 
     def nest(value: Any) -> pa.DataType:
         if isinstance(value, dict):
             return pa.struct([(name, nest(below)) for name, below in value.items()])
         return value
 
-    lines = _lines(chunk)
+    if re.match(rb"[ \t\r]*\n", chunk) or re.search(rb"\n[ \t\r]*(?=\n)", chunk):
+        return None
     try:
         table = pajson.read_json(
             pa.BufferReader(chunk),
             read_options=pajson.ReadOptions(use_threads=False, block_size=len(chunk) + 1),
             parse_options=pajson.ParseOptions(
                 explicit_schema=pa.schema([(name, nest(value)) for name, value in wanted.items()]),
-                unexpected_field_behavior="ignore",
+                unexpected_field_behavior=unexpected,
             ),
         )
-        table.validate(full=True)
-        if table.num_rows == lines:
-            return [_select(table, column) for column in columns]
+        if table.num_rows != _lines(chunk):
+            return None
+        arrays = [_select(table, column) for column in columns]
+        for array in arrays:
+            array.validate(full=True)
     except pa.ArrowException:
-        pass
-    rows = list(_json_rows(path, chunk, first))
-    return [_array(path, column, [_value(row, column.path) for row in rows], first) for column in columns]
+        return None
+    return arrays
+
+
+def _parse_json(path: str, columns: tuple[Column, ...], chunk: bytes, first: int) -> list[pa.Array]:
+    """Columns of a chunk of lines in their types. Raises InputError as the module says."""
+    arrays = read_json(chunk, columns)
+    if arrays is not None and not any(map(_inexact, arrays)):
+        return arrays
+    rows = list(json_rows(path, chunk, first))
+    found = []
+    for column in columns:
+        values = [json_value(path, row, n, column.path) for n, row in enumerate(rows, first + 1)]
+        if any(isinstance(value, str) and not value.isascii() for value in values):
+            _check_bytes(path, column, chunk, values, first)
+        found.append(to_array(path, column, values, first))
+    return found
+
+
+def _inexact(array: pa.Array) -> bool:
+    """Whether doubles may come from whole numbers that no double holds."""
+    if pa.types.is_list(array.type):
+        return _inexact(array.flatten())
+    if pa.types.is_struct(array.type):
+        return any(map(_inexact, array.flatten()))
+    if not pa.types.is_floating(array.type):
+        return False
+    return bool(pc.any(pc.greater_equal(pc.abs(array), EXACT)).as_py())
+
+
+def _check_bytes(path: str, column: Column, chunk: bytes, values: list[Any], first: int) -> None:
+    """Raises InputError for the first row with a surrogate in `values` whose line is not UTF-8."""
+    lines = chunk.split(b"\n")
+    for row, value in enumerate(values):
+        if isinstance(value, str) and re.search("[\udc80-\udcff]", value):
+            try:
+                lines[row].decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path}: row {first + row + 1}: invalid UTF-8 at byte {error.start + 1} of the line "
+                    f"(column {column.name!r}); store it as UTF-8"
+                ) from None
 
 
 def _select(table: pa.Table, column: Column) -> pa.Array:
     array = table.column(column.path[0]).combine_chunks()
     for name in column.path[1:]:
         array = pc.struct_field(array, name)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return array if array.type == column.type else array.cast(column.type)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 Work = Callable[[], list[pa.Array]]
 
 
 def _read_jsonl(file: dict[str, Any], columns: tuple[Column, ...], start: int, stop: int) -> Iterator:
-    path, first = file["path"], 0
+    path = file["path"]
+    for row, rows, piece in _pieces(path, start, stop):
+        yield row, rows, lambda piece=piece, row=row: _parse_json(path, columns, piece, row)
+
+
+def _pieces(path: str, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+    """(first row, rows, bytes) of the chunks of a file of lines, cut to the rows from `start` to `stop`."""
+    first = 0
     for chunk in _chunks(path, file_format(path)[1]):
         lines = _lines(chunk)
         low, high = max(start - first, 0), min(stop - first, lines)
@@ -452,19 +267,27 @@ def _read_jsonl(file: dict[str, Any], columns: tuple[Column, ...], start: int, s
             if (low, high) != (0, lines):
                 ends = np.flatnonzero(np.frombuffer(chunk, dtype=np.uint8) == 10) + 1
                 cuts = np.append(np.concatenate(([0], ends)), len(chunk))
-                piece = chunk[cuts[low] : cuts[high]]
-            else:
-                piece = chunk
-            row = first + low
-            yield row, high - low, lambda piece=piece, row=row: _parse_json(path, columns, piece, row)
+                chunk = chunk[cuts[low] : cuts[high]]
+            yield first + low, high - low, chunk
         first += lines
         if first >= stop:
             return
 
 
+# ---------------------------------------------------------------- parquet and arrow
+
+
+def open_parquet(path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except BROKEN as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a whole parquet file ({reason}); get the file again") from None
+
+
 def _read_parquet(file: dict[str, Any], columns: tuple[Column, ...], start: int, stop: int) -> Iterator:
     path, first = file["path"], 0
-    source = _parquet(path)
+    source = open_parquet(path)
     for group in range(source.num_row_groups):
         rows = source.metadata.row_group(group).num_rows
         if first < stop and first + rows > start:
@@ -475,76 +298,195 @@ def _read_parquet(file: dict[str, Any], columns: tuple[Column, ...], start: int,
                     low, high = max(start - row, 0), min(stop - row, len(batch))
                     if low < high:
                         table = pa.Table.from_batches([batch.slice(low, high - low)])
-                        yield row + low, high - low, _check_parquet(path, table, columns, row + low)
+                        yield row + low, high - low, _check_arrays(path, table, columns, row + low)
                     row += len(batch)
-            except (pa.ArrowException, OSError) as error:
+            except BROKEN as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path}: broken after row {row}: {reason}; get the file again") from None
         first += rows
 
 
-def _check_parquet(path: str, table: pa.Table, columns: tuple[Column, ...], first: int) -> Work:
+def arrow_batches(path: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Schema and batches of an Arrow file or stream (what `datasets` keeps), memory-mapped."""
+    try:
+        source = pa.memory_map(path)
+        try:
+            reader: Any = pa.ipc.open_file(source)
+            return reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
+        except pa.ArrowInvalid:
+            source.seek(0)
+            reader = pa.ipc.open_stream(source)
+            return reader.schema, iter(reader)
+    except BROKEN as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not an Arrow file or stream ({reason}); get the file again") from None
+
+
+def _read_arrow(file: dict[str, Any], columns: tuple[Column, ...], start: int, stop: int) -> Iterator:
+    path, row = file["path"], 0
+    try:
+        for batch in arrow_batches(path)[1]:
+            low, high = max(start - row, 0), min(stop - row, len(batch))
+            for at in range(low, high, 512):
+                table = pa.Table.from_batches([batch.slice(at, min(512, high - at))])
+                yield row + at, len(table), _check_arrays(path, table, columns, row + at)
+            row += len(batch)
+            if row >= stop:
+                return
+    except BROKEN as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: broken after row {row}: {reason}; get the file again") from None
+
+
+def _check_arrays(path: str, table: pa.Table, columns: tuple[Column, ...], first: int) -> Work:
+    """Columns of a table in their types; a cast that would change a value is an InputError with its row."""
+
     def work() -> list[pa.Array]:
         arrays = []
         for column in columns:
             array = _select(table, column)
+            array = array if array.type == plain(array.type) else array.cast(plain(array.type))
             try:
                 array.validate(full=True)
-            except pa.ArrowException:
-                for number, value in enumerate(array, start=first + 1):
-                    try:
-                        value.as_py()
-                    except UnicodeDecodeError:
-                        raise InputError(
-                            f"{path}: row {number}: column {column.name!r} is not valid UTF-8; store it as UTF-8"
-                        ) from None
+                arrays.append(array if array.type == column.type else _cast(array, column))
+            except (pa.ArrowException, ValueError):
+                for row in range(len(array)):
+                    _check_cell(path, column, array.slice(row, 1), first + row + 1)
                 raise
-            arrays.append(array)
         return arrays
 
     return work
 
 
+def _cast(array: pa.Array, column: Column) -> pa.Array:
+    if column.declared and pa.types.is_floating(array.type) and pa.types.is_string(column.type):
+        return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+    return array.cast(column.type, safe=True)
+
+
+def _check_cell(path: str, column: Column, cell: pa.Array, row: int) -> None:
+    try:
+        cell.validate(full=True)
+        cell[0].as_py()
+    except (pa.ArrowException, UnicodeDecodeError):
+        raise InputError(
+            f"{path}: row {row}: column {column.name!r} is not valid UTF-8; store it as UTF-8"
+        ) from None
+    try:
+        _cast(cell, column)
+    except (pa.ArrowException, ValueError):
+        raise InputError(
+            f"{path}: row {row}: column {column.name!r} is {str(cell[0].as_py())[:40]}, which {column.type} does not "
+            "hold exactly; make it one type"
+        ) from None
+
+
+# ---------------------------------------------------------------- csv, tsv
+
+
+def csv_records(path: str) -> Iterator[list[str]]:
+    """Header and records of a csv or tsv file; blank lines are none, as in pandas. Undecodable bytes come as
+    surrogates, for the row to be named. Raises InputError for a header that is no text or names a column twice."""
+    csv.field_size_limit(1 << 31)
+    kind, compression = file_format(path)
+    row = 0
+    try:
+        with _open(path, compression) as stream:
+            buffered = io.BufferedReader(_Marked(path, stream), 1 << 20)
+            text = io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", newline="")
+            for record in csv.reader(text, strict=True, delimiter="\t" if kind == "tsv" else ","):
+                if not record:
+                    continue
+                if row == 0:
+                    _check_header(path, record)
+                yield record
+                row += 1
+    except csv.Error as error:
+        where = f"row {row}" if row else "header"
+        raise InputError(
+            f"{path}: {where}: not {kind} ({error}); quote fields that hold quotes or line ends"
+        ) from None
+    except BROKEN as error:
+        raise _broken(path, compression, max(0, row - 1), error) from None
+
+
+class _Marked(io.RawIOBase):
+    """The bytes of a stream without its byte order mark."""
+
+    def __init__(self, path: str, stream: Any) -> None:
+        self.path, self.stream, self.first = path, stream, True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.stream.read(len(buffer))
+        if self.first:
+            data, self.first = _without_mark(self.path, data), False
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _check_header(path: str, header: list[str]) -> None:
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: the header names a column twice: {', '.join(header)}")
+    try:
+        "".join(header).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the header is not valid UTF-8; store the file as UTF-8") from None
+
+
 def _read_csv(file: dict[str, Any], columns: tuple[Column, ...], start: int, stop: int) -> Iterator:
     path = file["path"]
-    records = _csv_records(path, file_format(path)[1])
-    header = next(records)
+    records = csv_records(path)
+    header = next(records, [])
     places = [header.index(column.path[0]) for column in columns]
     rows: list[list[str]] = []
     size, row = 0, start
-    for number, record in enumerate(records):
-        if number >= stop:
+    for at, record in enumerate(records):
+        if at >= stop:
             break
-        if number < start:
+        if at < start:
             continue
         if len(record) != len(header):
             raise InputError(
-                f"{path}: row {number + 1}: {len(record)} fields, the header has {len(header)}; "
-                "quote fields that hold commas or line ends"
+                f"{path}: row {at + 1}: {len(record)} fields, the header has {len(header)}; "
+                "quote fields that hold separators or line ends"
             )
         rows.append([record[place] for place in places])
         size += sum(map(len, rows[-1]))
         if size >= CHUNK:
-            yield row, len(rows), lambda rows=rows, row=row: _columns(path, columns, rows, row)
-            rows, size, row = [], 0, number + 1
+            yield row, len(rows), lambda rows=rows, row=row: _csv_arrays(path, columns, rows, row)
+            rows, size, row = [], 0, at + 1
     if rows:
-        yield row, len(rows), lambda: _columns(path, columns, rows, row)
+        yield row, len(rows), lambda: _csv_arrays(path, columns, rows, row)
 
 
-def _columns(path: str, columns: tuple[Column, ...], rows: list[list[str]], first: int) -> list[pa.Array]:
+def _csv_arrays(path: str, columns: tuple[Column, ...], rows: list[list[str]], first: int) -> list[pa.Array]:
     arrays = []
-    for column, values in zip(columns, zip(*rows, strict=True), strict=True):
-        if pa.types.is_integer(column.type):
-            values = tuple(_integer(path, column, value, first + n) for n, value in enumerate(values, 1))
-        arrays.append(_array(path, column, list(values), first))
+    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+        values: list[Any] = list(cells)
+        for row, value in enumerate(values, first + 1):
+            if not value.isascii() and re.search("[\udc80-\udcff]", value):
+                raise InputError(
+                    f"{path}: row {row}: column {column.name!r} is not valid UTF-8; store it as UTF-8"
+                )
+        if pa.types.is_integer(column.type) and not column.declared:
+            values = [_label(path, column, value, row) for row, value in enumerate(values, first + 1)]
+        arrays.append(to_array(path, column, values, first))
     return arrays
 
 
-def _integer(path: str, column: Column, value: str, row: int) -> int:
+def _label(path: str, column: Column, value: str, row: int) -> int | None:
     try:
-        return int(value)
+        return whole(value) if value else None
     except ValueError:
-        raise InputError(f"{path}: row {row}: label {value!r} is no integer, as the others are") from None
+        raise InputError(
+            f"{path}: row {row}: label {column.name!r} is {value!r}, no whole number as the others are"
+        ) from None
+
+
+# ---------------------------------------------------------------- txt
 
 
 def _read_txt(file: dict[str, Any], columns: tuple[Column, ...], start: int, stop: int) -> Iterator:
@@ -558,12 +500,44 @@ def _read_txt(file: dict[str, Any], columns: tuple[Column, ...], start: int, sto
             raise InputError(
                 f"{path}: row 1: invalid UTF-8 at byte {error.start + 1} of the file; store it as UTF-8"
             ) from None
-        return [pa.array([text], type=pa.string()) for _ in columns]
+        return _txt_arrays(path, columns, [text], 0)
 
     yield 0, 1, work
 
 
-READERS = {"jsonl": _read_jsonl, "parquet": _read_parquet, "csv": _read_csv, "txt": _read_txt}
+def _read_lines(file: dict[str, Any], columns: tuple[Column, ...], start: int, stop: int) -> Iterator:
+    path = file["path"]
+
+    def parse(chunk: bytes, first: int) -> list[pa.Array]:
+        texts = []
+        for row, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), first + 1):
+            try:
+                texts.append(line.removesuffix(b"\r").decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path}: row {row}: invalid UTF-8 at byte {error.start + 1} of the line; store it as UTF-8"
+                ) from None
+        return _txt_arrays(path, columns, texts, first)
+
+    for row, rows, piece in _pieces(path, start, stop):
+        yield row, rows, lambda piece=piece, row=row: parse(piece, row)
+
+
+def _txt_arrays(path: str, columns: tuple[Column, ...], texts: list[str], first: int) -> list[pa.Array]:
+    folder, name = os.path.split(os.path.abspath(path))
+    values = {"text": texts, "folder": [os.path.basename(folder)] * len(texts), "file": [name] * len(texts)}
+    return [to_array(path, column, list(values[column.path[0]]), first) for column in columns]
+
+
+READERS = {
+    "jsonl": _read_jsonl,
+    "parquet": _read_parquet,
+    "arrow": _read_arrow,
+    "csv": _read_csv,
+    "tsv": _read_csv,
+    "txt": _read_txt,
+    "lines": _read_lines,
+}
 
 
 def blank(text: pa.Array) -> pa.Array:
@@ -571,19 +545,13 @@ def blank(text: pa.Array) -> pa.Array:
     return pc.fill_null(pc.or_(pc.equal(pc.binary_length(text), 0), pc.utf8_is_space(text)), True)
 
 
-def count_rows(path: str, layout: Layout) -> tuple[int, set[str]]:
-    """Rows of a file, and its distinct labels where they are text."""
-    kind, compression = file_format(path)
-    wanted = layout.label if layout.label and pa.types.is_string(layout.label.type) else None
-    if wanted is None and kind == "jsonl":
-        return sum(_lines(chunk) for chunk in _chunks(path, compression)), set()
-    if wanted is None and kind == "csv":
-        return sum(1 for _ in _csv_records(path, compression)) - 1, set()
-    if wanted is None:
-        return _parquet(path).metadata.num_rows if kind == "parquet" else 1, set()
-    rows, labels = 0, set()
-    for _, count, work in READERS[kind]({"path": path}, (layout.text, wanted), 0, 1 << 62):
-        text, label = work()
-        labels.update(pc.unique(label.filter(pc.invert(blank(text))).drop_null()).to_pylist())
-        rows += count
-    return rows, labels
+def count_rows(path: str, kind: str) -> int:
+    """Rows of a file."""
+    compression = file_format(path)[1]
+    if kind in ("jsonl", "lines"):
+        return sum(_lines(chunk) for chunk in _chunks(path, compression))
+    if kind in ("csv", "tsv"):
+        return max(0, sum(1 for _ in csv_records(path)) - 1)
+    if kind == "arrow":
+        return sum(len(batch) for batch in arrow_batches(path)[1])
+    return open_parquet(path).metadata.num_rows if kind == "parquet" else 1

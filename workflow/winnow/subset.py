@@ -23,6 +23,7 @@ from winnow.stage import (
     Progress,
     atomic_path,
     content_digest,
+    read_json,
     read_spec,
     run,
     sha256,
@@ -30,7 +31,7 @@ from winnow.stage import (
     write_text,
 )
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 ROW_GROUP = 4096
 INTERNAL = ("bytes", "digest")  # columns of the shards that a subset leaves out
 
@@ -134,8 +135,10 @@ def drawn_rows(
     progress.line()
 
 
-def subset(draw: pa.Table, documents: Sequence[Path], folder: Path) -> dict[str, Any]:
-    """Writes the three parquet files of a subset, rows in the order of doc.
+def subset(
+    draw: pa.Table, documents: Sequence[Path], folder: Path, classes: list[str] | None = None
+) -> dict[str, Any]:
+    """Writes the three parquet files of a subset, rows in the order of doc; `classes`: names of those of `label`.
 
     Returns counts: documents and bytes (UTF-8 of the text) a split and a cluster.
     Raises InputError if the draw names a document that no shard holds.
@@ -147,6 +150,8 @@ def subset(draw: pa.Table, documents: Sequence[Path], folder: Path) -> dict[str,
     fields = [schema.field("doc"), schema.field("text"), pa.field("cluster", pa.int32()),
               pa.field("probability", pa.float64()), *map(schema.field, given)]  # fmt: skip
     order = pa.schema(fields)
+    if classes:
+        order = with_classes(order, classes)
     doc = draw["doc"].to_numpy()
     split = np.asarray(draw["split"].to_pylist())
     size = np.zeros(len(doc), dtype=np.int64)
@@ -172,6 +177,15 @@ def subset(draw: pa.Table, documents: Sequence[Path], folder: Path) -> dict[str,
     return count(draw, split, size)
 
 
+def with_classes(schema: pa.Schema, classes: list[str]) -> pa.Schema:
+    """The schema with `label` as a ClassLabel of `datasets` (int64, names in the metadata)."""
+    import datasets
+
+    features = datasets.Features.from_arrow_schema(schema)
+    features["label"] = datasets.ClassLabel(names=classes)
+    return features.arrow_schema
+
+
 def count(draw: pa.Table, split: np.ndarray, size: np.ndarray) -> dict[str, Any]:
     """Documents and bytes by split, and by cluster if there are clusters. `size` int64 [n] in bytes."""
     counts: dict[str, Any] = {"splits": {}}
@@ -192,7 +206,11 @@ def count(draw: pa.Table, split: np.ndarray, size: np.ndarray) -> dict[str, Any]
 
 
 def card(
-    spec: dict[str, Any], counts: dict[str, Any], columns: Sequence[str], digests: dict[str, str]
+    spec: dict[str, Any],
+    counts: dict[str, Any],
+    columns: Sequence[str],
+    digests: dict[str, str],
+    classes: Sequence[str] | None = None,
 ) -> str:
     """The data set card: YAML that names the non-empty splits, then what a reader wants to know.
 
@@ -219,34 +237,44 @@ def card(
         lines.append(f"| {name} | {part['documents']:,} | {part['bytes']:,} |")
     lines += ["", f"Columns: {', '.join(f'`{c}`' for c in columns)}.",
               "`doc` is the row of the document in its source, `probability` the chance that the sampler takes it,",
-              "over all data seeds (null where that has no simple form).", "", "How it was drawn:", "", "```json"]  # fmt: skip
+              "over all data seeds (null where that has no simple form)."]  # fmt: skip
+    if classes:
+        lines += [
+            "",
+            "Classes of `label`: " + ", ".join(f"{i} `{name}`" for i, name in enumerate(classes)) + ".",
+        ]
+    lines += ["", "How it was drawn:", "", "```json"]
     how = {key: spec[key] for key in ("ids", "corpus", "sampler", "budget", "data_seed")}
     lines += [json.dumps(how, indent=2, sort_keys=True, ensure_ascii=False), "```", ""]
     return "\n".join(lines)
 
 
-def main(*, draw: Path, documents: list[Path], spec: str, out_dir: Path) -> None:
+def main(*, draw: Path, source: Path, documents: list[Path], spec: str, out_dir: Path) -> None:
     """Writes train.parquet, validation.parquet, test.parquet, README.md and, last, manifest.json.
 
     Args:
         draw: draw.parquet of the sample stage.
+        source: source.json of the corpus, which names the classes of its label.
         documents: Document shards of the corpus.
         spec: JSON: ids, corpus, sampler, budget, data_seed.
         out_dir: Folder to write to.
     """
     settings = read_spec(spec, "ids", "corpus", "sampler", "budget", "data_seed")
-    counts = subset(read_draw(draw), documents, out_dir)
+    labels = read_json(source)["labels"]
+    classes = labels["names"] if labels else None
+    counts = subset(read_draw(draw), documents, out_dir, classes)
     files = [f"{name}.parquet" for name in SPLITS]
     with open_parquet(out_dir / files[0], []) as file:
         columns = file.schema_arrow.names
     digests = {name: sha256(out_dir / name) for name in files}
-    write_text(out_dir / "README.md", card(settings, counts, columns, digests))
+    write_text(out_dir / "README.md", card(settings, counts, columns, digests, classes))
     manifest = {
         "ids": settings["ids"],
         "spec": settings,
         "stage_version": STAGE_VERSION,
         "counts": counts,
         "sha256": digests,
+        "classes": classes,
     }
     write_json(out_dir / "manifest.json", manifest)
 

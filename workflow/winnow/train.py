@@ -42,7 +42,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 
 def rate_at(step: int, recipe: dict[str, Any]) -> float:
@@ -263,7 +263,7 @@ class Classifier:
         model: dict[str, Any],
         encoder: dict[str, Any],
         split: Path,
-        labels: int,
+        classes: list[str],
         device: str,
         autocast: bool,
     ):
@@ -289,7 +289,11 @@ class Classifier:
         if not self.rows:
             raise InputError(f"{split}: holds no documents to train on")
         self.model = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=labels, use_safetensors=True, dtype="float32"
+            folder,
+            id2label=dict(enumerate(classes)),
+            label2id={name: i for i, name in enumerate(classes)},
+            use_safetensors=True,
+            dtype="float32",
         ).to(device)
 
     def targets(self, rows: np.ndarray) -> int:
@@ -309,17 +313,6 @@ class Classifier:
             logits = self.model(**{k: v.to(self.device) for k, v in inputs.items()}).logits
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"), len(rows)
-
-
-def count_labels(documents: list[Path]) -> int:
-    """Labels of a corpus, which are 0 to n - 1. Raises InputError for a negative one."""
-    largest = 0
-    for path in documents:
-        label = pq.read_table(path, columns=["label"])["label"].to_numpy()
-        if len(label) and label.min() < 0:
-            raise InputError(f"{path}: label {label.min()}; labels of a classifier are 0, 1, ...")
-        largest = max(largest, int(label.max(initial=0)))
-    return largest + 1
 
 
 class State:
@@ -510,7 +503,6 @@ def main(
     subset: Path,
     spec: str,
     out: Path,
-    documents: list[Path] = [],
     tokens: list[Path] = [],
     tokens_meta: list[Path] = [],
     tokenizer: list[Path] = [],
@@ -526,7 +518,6 @@ def main(
         spec: JSON with the keys `model`, `recipe`, `training_seed`, `names` (its ids), and `base`
             (the encoder a classifier starts from; null for a language model).
         out: manifest.json to write, last, beside the model.
-        documents: shards of the corpus (classifiers: which labels there are).
         tokens: packed train split (language models).
         tokens_meta: its JSON.
         tokenizer: tokenizer.json (language models).
@@ -571,11 +562,11 @@ def main(
                              recipe.get("sequences") == "documents")  # fmt: skip
         folder, inputs = tokenizer[0].parent, packed["sha256"]
     else:
-        if not documents:
-            raise InputError("a classifier needs --documents")
+        if not below["classes"]:
+            raise InputError(f"{subset}: names no classes; a classifier needs a labelled corpus")
         check_definition("encoder", settings["base"], where="--spec base")
         split = subset.parent / "train.parquet"
-        task = Classifier(model, settings["base"], split, count_labels(documents), device, autocast)
+        task = Classifier(model, settings["base"], split, below["classes"], device, autocast)
         folder, inputs = task.folder, canonical(below)
     identity = canonical([settings, inputs, STAGE_VERSION])
     recipe["steps"] = steps_of(recipe, task.rows, task.sequence)

@@ -1,0 +1,36 @@
+"""Formats of source files, known by their names. Nothing heavy: the configuration is checked by them, too."""
+
+from __future__ import annotations
+
+import os
+
+from winnow.stage import InputError
+
+ENDINGS = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".jsonl": "jsonl",
+    ".jsonlines": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "txt",
+}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
+
+
+def file_format(path: str, lines: bool = False) -> tuple[str, str | None]:
+    """Format (parquet, arrow, jsonl, csv, tsv, txt, or lines: a txt file with a document a line, which `lines`
+    asks for) and compression (gzip, zstd, bz2, xz or None), by the file's name."""
+    stem, ending = os.path.splitext(path.lower())
+    compression = COMPRESSIONS.get(ending)
+    if compression:
+        ending = os.path.splitext(stem)[1]
+    kind = ENDINGS.get(ending)
+    if kind is None or (kind in ("parquet", "arrow") and compression):
+        raise InputError(
+            f"{path}: format not known by its name; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt "
+            "(all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"
+        )
+    return ("lines" if lines and kind == "txt" else kind), compression
