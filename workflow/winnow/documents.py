@@ -275,7 +275,8 @@ def write_shard(
         for table in row_groups(tables()):
             writer.write_table(table, row_group_size=len(table))
             written += len(table)
-    dropped = stop - start - written
+        dropped = stop - start - written
+        writer.add_key_value_metadata({"rows": str(stop - start), "rows_without_text": str(dropped)})
     progress.line(f"{written:,} documents" + (f", {dropped:,} rows without text left out" if dropped else ""))
     return written
 
