@@ -32,18 +32,16 @@ rule build_heldout_benchmark:
     shell:
         """
         python -m winnow.benchmarks heldout \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
 rule build_labelled_benchmark:
     """Labelled documents that have files of their own, for classifiers."""
-    input:
-        labelled_files,
     output:
         f"{R}/benchmarks/{{benchmark}}/data.parquet",
         f"{R}/benchmarks/{{benchmark}}/manifest.json",
@@ -64,15 +62,15 @@ rule build_labelled_benchmark:
             name=wildcards.benchmark,
             benchmark=CONFIG["benchmarks"][wildcards.benchmark],
         ),
+        files=benchmark_state,
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
         version=version("benchmarks"),
     shell:
         """
         python -m winnow.benchmarks labelled \
-            --files {input:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -103,8 +101,8 @@ rule build_grammar_benchmark:
         """
         python -m winnow.benchmarks grammar \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -133,15 +131,14 @@ rule download_benchmark:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type dataset \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
 rule mirror_benchmark:
     """The data set of a stock task as a local folder, so that the task runs without a network."""
     input:
-        files=lambda wildcards: [] if benchmark_download(wildcards) else benchmark_files(wildcards),
         download=benchmark_download,
     output:
         f"{R}/benchmarks/{{benchmark}}/manifest.json",
@@ -163,15 +160,16 @@ rule mirror_benchmark:
             # Only what decides the data: items and metrics are the evaluation's.
             benchmark={k: CONFIG["benchmarks"][wildcards.benchmark][k] for k in ("task", "data")},
         ),
+        files=benchmark_state,
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
         version=version("benchmarks"),
     shell:
         """
         python -m winnow.benchmarks mirror \
             --spec {params.spec:q} \
-            --download {input.download} \
-            --out-dir {params.folder} \
-            &>{log}
+            --download {input.download:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -212,11 +210,11 @@ rule evaluate_model:
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
-            --model {params.model} \
-            --benchmarks {params.benchmarks} \
+            --model {params.model:q} \
+            --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -246,16 +244,17 @@ rule evaluate_pretrained:
             benchmarks=benchmarks_spec(wildcards.suite),
             weights=CONFIG["models"][wildcards.pretrained]["weights"],
         ),
+        files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
         version=version("evaluate"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
-            --benchmarks {params.benchmarks} \
+            --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -286,13 +285,13 @@ rule count_ngrams:
     shell:
         """
         python -m winnow.ngrams \
-            --subset {input.subset} \
-            --tokens {input.tokens} \
-            --tokenizer {input.tokenizer} \
-            --benchmark {params.folder} \
-            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
-            --out {output} \
-            &>{log}
+            --subset {input.subset:q} \
+            --tokens {input.tokens:q} \
+            --tokenizer {input.tokenizer:q} \
+            --benchmark {params.folder:q} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -320,12 +319,12 @@ rule find_benchmark_items:
     shell:
         """
         python -m winnow.contamination subset \
-            --subset {input.subset} \
-            --split {input.split} \
-            --benchmarks {params.benchmarks} \
-            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
-            --out {output} \
-            &>{log}
+            --subset {input.subset:q} \
+            --split {input.split:q} \
+            --benchmarks {params.benchmarks:q} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -352,9 +351,9 @@ rule find_contaminated_documents:
     shell:
         """
         python -m winnow.contamination shard \
-            --documents {input.documents} \
-            --benchmarks {params.benchmarks} \
-            --name {wildcards.corpus}/{wildcards.shard} \
-            --out {output} \
-            &>{log}
+            --documents {input.documents:q} \
+            --benchmarks {params.benchmarks:q} \
+            --name {wildcards.corpus:q}/{wildcards.shard:q} \
+            --out {output:q} \
+            &>{log:q}
         """

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.paths import expand, expand_environment
+from winnow.paths import existing_path, expand
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -279,12 +279,11 @@ def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -
     write_local(out_dir, settings["name"], form, rows, {"spec": settings, "stage_version": STAGE_VERSION})
 
 
-def labelled(*, files: list[str], spec: str, out_dir: Path) -> None:
+def labelled(*, spec: str, out_dir: Path) -> None:
     """Makes a benchmark of labelled documents that have files of their own (a test split).
 
     Args:
-        files: files or globs, in any format of a corpus.
-        spec: JSON: `benchmark` (labelled: text, label; items; seed) and `name`.
+        spec: JSON: `benchmark` (labelled: files, text, label; items; seed) and `name`.
         out_dir: folder to write.
     """
     from winnow.documents import index_files, write_shard
@@ -294,7 +293,7 @@ def labelled(*, files: list[str], spec: str, out_dir: Path) -> None:
     if "labelled" not in definition:
         raise InputError("--spec benchmark: missing key 'labelled': this sub-command reads labelled files")
     corpus = {"text": definition["labelled"]["text"], "label": definition["labelled"]["label"], "meta": []}
-    source = index_files(expand(files), corpus)
+    source = index_files(expand(definition["labelled"]["files"]), corpus)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.parquet"
         write_shard(source, corpus, 0, 1, path)
@@ -494,7 +493,7 @@ def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) ->
                          "name the column that tells them apart as data.config_column")  # fmt: skip
     tables: dict[str, dict[str, pa.Table]] = {config: {} for config in configs}
     for split, text in data["files"].items():
-        path = Path(expand_environment(text))
+        path = Path(existing_path(text))
         table = read_rows(path)
         if column is None:
             tables[configs[0]][split] = table

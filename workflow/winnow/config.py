@@ -9,7 +9,6 @@ import ast
 import copy
 import difflib
 import functools
-import glob
 import math
 import os
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from winnow.paths import expand
+from winnow.paths import existing_path, expand, results_folder
 from winnow.stage import InputError, canonical, run, say, write_text
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -339,6 +338,7 @@ def resolve(config: dict[str, Any], files: Iterable[str | Path] = ()) -> dict[st
         _check(schema(), config)
         _fill(schema(), config)
         _cross_check(config)
+        config["results"] = _results(config["results"])
         _check_files(config)
     except ConfigError as error:
         where = _dotted(error.path, config) or "top level"
@@ -421,6 +421,13 @@ def _place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | i
     return best or ("--config: " if trees and path else "")
 
 
+def _results(folder: str) -> str:
+    try:
+        return results_folder(folder)
+    except InputError as error:
+        raise ConfigError(("results",), str(error)) from None
+
+
 def _check_files(config: dict[str, Any]) -> None:
     """Local files that the run reads must be there before any job starts."""
     known = {f"{corpus}.{clustering}" for corpus in config["corpora"] for clustering in config["clusterings"]}
@@ -456,7 +463,8 @@ def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ..
 
 def _check_rows(files: dict[str, str], path: tuple[str | int, ...]) -> None:
     for split, name in files.items():
-        if not name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")) or glob.has_magic(name):
+        file = existing_path(name)
+        if not file.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")) or not os.path.isfile(file):
             raise ConfigError(
                 (*path, split), f"{name!r} must be one file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
             )
