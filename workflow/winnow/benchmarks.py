@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.paths import existing_path, expand
+from winnow.paths import existing_path, expand, plain_links
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -550,12 +550,12 @@ def open_dataset(leaves: list[StockTask], folder: Path) -> dict[str, dict[str, i
 
     datasets.disable_progress_bars()
     rows: dict[str, dict[str, int]] = {}
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache, plain_links({folder.name: folder}) as links:
         for leaf in leaves:
             config = leaf.dataset_name or "default"
             if config not in rows:
                 try:
-                    found = datasets.load_dataset(str(folder), leaf.dataset_name, cache_dir=cache)
+                    found = datasets.load_dataset(str(links[folder.name]), leaf.dataset_name, cache_dir=cache)
                 except ValueError as error:
                     raise InputError(
                         f"{folder}: {leaf.name} cannot open it: {str(error).splitlines()[0]}"

@@ -12,7 +12,10 @@ import glob
 import hashlib
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +215,20 @@ def check_unchanged(files: Iterable[Mapping[str, Any]], where: str) -> None:
             raise InputError(f"{path}: gone or changed since {where} was made; make that again")
 
 
-# ---------------------------------------------------------------- the folder of results
+# ---------------------------------------------------------------- folders for libraries, and of results
+
+
+@contextmanager
+def plain_links(folders: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """Copies of `folders`, by name, whose files are links, below a temporary folder.
+
+    `datasets` reads brackets in a path as a glob, and follows links of folders before it does.
+    """
+    with tempfile.TemporaryDirectory(prefix="winnow-") as temporary:
+        links = {name: Path(temporary, name) for name in folders}
+        for name, link in links.items():
+            shutil.copytree(folders[name].absolute(), link, copy_function=os.symlink)
+        yield links
 
 
 def results_folder(text: str) -> str:
