@@ -15,6 +15,14 @@ from winnow.stage import InputError, canonical
 
 # Files of --configfile stand first in the list, and win.
 given = list(workflow.overwrite_configfiles)
+
+
+def stop(error):
+    """Ends the command with the one line of an error."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
 try:
     for folder in (workflow.basedir, os.path.dirname(sys.executable)):
         # Snakemake reads braces as wildcards, PATH and PYTHONPATH a colon as an end.
@@ -24,8 +32,7 @@ try:
             )
     CONFIG = winnow_config.resolve(config, [f for f in workflow.configfiles if f not in given] + given)
 except InputError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
+    stop(error)
 
 R = CONFIG["results"]
 CLUSTERS = f"{R}/{{corpus}}/clusterings/{{clustering}}"
@@ -148,17 +155,29 @@ def generated_source(wildcards):
     return [f"{R}/{wildcards.corpus}/source.parquet"] if generated else []
 
 
+def in_one_line(function):
+    """The same function; an InputError ends the command."""
+
+    @functools.wraps(function)
+    def told(*arguments, **settings):
+        try:
+            return function(*arguments, **settings)
+        except InputError as error:
+            stop(error)
+
+    return told
+
+
 @functools.cache
+@in_one_line
 def files_state(where, *patterns):
     """What a replaced, added or missing file changes: a param of the rules that read the files of `patterns`.
     Such files are no inputs: there, Snakemake sees newer times only, and 45,000 of them take it minutes."""
-    try:
-        return state(winnow_config.expand_files(patterns, where))
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
+    return state(winnow_config.expand_files(patterns, where))
 
 
 @functools.cache
+@in_one_line
 def weights_state(**source):
     """The same of a local model folder, whose model.safetensors the config pins by its digest."""
     return folder_state(source["folder"], pinned="model.safetensors") if "folder" in source else "pinned"
@@ -198,6 +217,7 @@ def exclusions_file(wildcards):
     return noise_exclusions(wildcards)
 
 
+@in_one_line
 def exclusions_state(wildcards):
     """What a replaced file of a person's exclusions changes; others are made by rules."""
     return state([path for path in exclusions_file(wildcards) if path.startswith("config/exclusions/")])

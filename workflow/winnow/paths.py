@@ -246,7 +246,7 @@ def results_folder(text: str) -> str:
         )
     if path[0] in " -" or path[-1] == " ":
         raise InputError(f"{shown} begins with a hyphen or a blank, or ends with one; take another name")
-    if path in (".", "/") or set(Path(path).parts) == {".."}:
+    if path == "/" or os.path.realpath(path) == os.path.realpath("."):
         raise InputError(f"{shown}: wanted: a folder of its own, such as {os.path.join(path, 'results')}")
     above = Path(path)
     while not os.path.lexists(above) and above != above.parent:
