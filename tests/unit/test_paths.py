@@ -41,6 +41,7 @@ def put(*names: str) -> None:
         ("${SCRATCH}/x/", "/scratch/my files/x"),
         ("${SCRATCH:-/tmp}/x", "/scratch/my files/x"),
         ("${EMPTY:-/tmp}/x", "/tmp/x"),
+        ("${NOWHERE:-$SCRATCH}/x", "/scratch/my files/x"),
         ("${NOWHERE:-~/data}/x", "/home/me/data/x"),
         ("~/x", "/home/me/x"),
         ("~", "/home/me"),
@@ -239,7 +240,7 @@ def test_a_file_changed_since_the_index_is_an_error(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "text", ["results", "./out dir/", "$PWD/o [x] ü 'q\"", "../a", "a/b/c", "x:y", "a$5"]
+    "text", ["results", "./out dir/", "$PWD/o [x] ü 'q\"", "../a", "a/b/c", "a/x:y", "a$5"]
 )
 def test_a_results_folder_of_any_name_will_do(monkeypatch: pytest.MonkeyPatch, here: Path, text: str) -> None:
     monkeypatch.setenv("PWD", str(here))
@@ -262,7 +263,8 @@ def test_a_results_folder_of_any_name_will_do(monkeypatch: pytest.MonkeyPatch, h
         ("file", "file is a file, no folder"),
         ("file/x/y", "file is a file, no folder"),
         ("link/x", "link is a link to nothing, no folder"),
-        ("s3://bucket/x", "is an address; wanted: a folder of a file system"),
+        ("s3://bucket/x", "reads as an address; wanted: a folder of a file system"),
+        ("x:y/z", "reads as an address; wanted: a folder of a file system"),
     ],
 )
 def test_a_results_folder_that_cannot_be_gets_one_line(

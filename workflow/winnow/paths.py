@@ -28,7 +28,7 @@ FEW = 100
 """Files of a list up to which the small ones are compared by content; of longer lists all go by size and time."""
 
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
-_REFERENCE = re.compile(rf"\$\{{({_NAME})(?::-([^{{}}$]*))?\}}|\$({_NAME})|\$\{{")
+_REFERENCE = re.compile(rf"\$\{{({_NAME})(?::-([^{{}}]*))?\}}|\$({_NAME})|\$\{{")
 
 
 def expand_environment(text: str) -> str:
@@ -41,10 +41,11 @@ def expand_environment(text: str) -> str:
         name, default = match.group(1) or match.group(3), match.group(2)
         if name is None:
             raise InputError(f"{text}: '${{' begins a name; write ${{NAME}} or ${{NAME:-default}}")
-        found = os.environ.get(name) or default
-        if found is None:
+        if found := os.environ.get(name):
+            return found
+        if default is None:
             raise InputError(f"{text}: {name} is not set; set it, or write ${{{name}:-default}}")
-        return found
+        return expand_environment(default)
 
     return _REFERENCE.sub(value, text)
 
@@ -236,13 +237,15 @@ def results_folder(text: str) -> str:
 
     Raises InputError for a path that Snakemake cannot use, that is no folder, or that cannot be written.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        raise InputError(f"{text!r} is an address; wanted: a folder of a file system")
     path = local_path(text)
     shown = f"{text!r}{f' (read as {path!r})' if path != text else ''}"
     if found := sorted(set(re.findall(r"[{}\x00-\x1f\x7f\x85\u2028\u2029]", path))):
         raise InputError(
             f"{shown} holds {', '.join(map(repr, found))}, which Snakemake cannot have in a path"
+        )
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):  # to Snakemake, and to Arrow
+        raise InputError(
+            f"{shown} reads as an address; wanted: a folder of a file system, without a colon in its first name"
         )
     if path[0] in " -" or path[-1] == " ":
         raise InputError(f"{shown} begins with a hyphen or a blank, or ends with one; take another name")
