@@ -1,11 +1,12 @@
 # Winnow. `make help` lists the targets.
 PYTHON ?= python3
 CORES ?= all
-BIN := $(CURDIR)/.venv/bin
+# Relative, and programs as modules: the folder's own path may hold blanks and quotes.
+BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-script-location
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/local --cores $(CORES)
+SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES)
 
 .PHONY: help demo test test-all test-real lint format lock
 .DEFAULT_GOAL := help
@@ -22,8 +23,8 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	@echo; sed '/^## Tests/,$$d' results/tables/pile-mini.md
 	@echo; echo "Seeds an arm to see a gap of 0.01, at 1.5 hours a run:"
 	@$(BIN)/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
-	@echo; echo "Report: $(CURDIR)/results/report.html"
-	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"
+	@echo; echo "Report: $$PWD/results/report.html"
+	@echo "Tables: $$PWD/results/tables/ (main table: pile-mini.md)"
 
 test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
@@ -35,11 +36,11 @@ test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA), in a red
 	@$(BIN)/python -m pytest -m real tests/end_to_end
 
 lint: $(DEV_STAMP) ## formatters, linters and types
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@PATH="$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
-	@$(BIN)/mypy
-	@$(BIN)/snakemake --lint
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m snakemake --lint
 
 lock: ## resolve lock.txt anew (needs uv)
 	@envs/lock.sh

@@ -360,7 +360,7 @@ def benchmark(folder: Path, source: Path, labels) -> list[int]:
         "items": 100,
         "seed": 0,
     }
-    benchmarks.labelled(source=source, files=[str(path)], out_dir=folder / "b",
+    benchmarks.labelled(source=source, out_dir=folder / "b",
                         spec=canonical({"name": "t", "benchmark": definition}))  # fmt: skip
     assert read_json(folder / "b" / "manifest.json")["classes"] == read_json(source)["labels"]["names"]
     return pq.read_table(folder / "b" / "data.parquet")["label"].to_pylist()

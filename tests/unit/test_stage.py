@@ -161,3 +161,47 @@ def test_a_defect_keeps_its_traceback_and_reaches_the_terminal(tmp_path: Path) -
         )
     assert "Traceback" in done.stderr
     assert terminal.read_text() == "error: ZeroDivisionError: b (the traceback is in the log)\n"
+
+
+PATHS = """
+from pathlib import Path
+from winnow.stage import run
+def main(*, documents: list[Path], heldout: Path, names: list[str] = [], out: Path = Path("-")) -> None:
+    print(len(documents), documents[:1], documents[-1:], heldout, names)
+run(main)
+"""
+
+
+def call(line: str, folder: Path) -> str:
+    (folder / "main.py").write_text(PATHS)
+    command = f"{sys.executable} main.py {line}"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_a_list_may_be_longer_than_a_command_line(tmp_path: Path) -> None:
+    """10,000 shards: 4 MB of paths, of which an argument line holds 2 MB; cyclopts alone took minutes for them."""
+    line = (
+        "--documents @<(printf '%s\\n' " + "x" * 400 + "/{0001..9999} 'last [x] ü') --heldout 'a b' --names"
+    )
+    out = call(line, tmp_path)
+    assert out == f"10000 [PosixPath('{'x' * 400}/0001')] [PosixPath('last [x] ü')] a b []\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "out"),
+    [
+        ("--documents '[x]/a' '[x]/b' --heldout '{y}'", "2 [PosixPath('[x]/a')] [PosixPath('[x]/b')] {y} []"),
+        (
+            "--documents a --names b c --heldout d --documents e",
+            "2 [PosixPath('a')] [PosixPath('e')] d ['b', 'c']",
+        ),
+        ("--documents @<(printf '%s\\n') --heldout d", "0 [] [] d []"),
+        ("--documents --heldout d", "0 [] [] d []"),
+        ("--documents a --heldout b c", "Unused Tokens: ['c']"),
+        ("--documents a --heldout b --what c", "Unknown option: --what"),
+        ("--heldout b", "Parameter --documents requires an"),
+    ],
+)
+def test_lists_on_a_command_line(tmp_path: Path, line: str, out: str) -> None:
+    assert out in call(line, tmp_path)

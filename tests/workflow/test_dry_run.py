@@ -300,6 +300,82 @@ def test_params_are_plain_text_and_numbers(clone: Path, snakemake: Snakemake, co
     assert len(re.findall(r"^checked ", done.text, re.MULTILINE)) > 30
 
 
+@pytest.mark.parametrize("rule", rules())
+def test_every_path_and_name_on_a_shell_line_is_quoted(rule: str) -> None:
+    """A blank in a path made `&>log` write outside the results folder, to a file of the name before the blank."""
+    shell = rules()[rule].split("    shell:", 1)[1].split('"""')[1]
+    fields = [f for f in re.findall(r"(?<!\{)\{([^{}]+)\}(?!\})", shell)]
+    unquoted = [f for f in fields if not f.endswith(":q") and not re.match(r"threads$|resources\.", f)]
+    assert fields
+    assert unquoted == []
+    assert "{log:q}" in shell
+
+
+@pytest.mark.parametrize(
+    ("results", "folder"),
+    [
+        ("out dir/", "out dir"),
+        ("./out//deep/.", "out/deep"),
+        ("~/res", "HOME/res"),
+        ("$SCRATCH/res", "SCRATCH/res"),
+        ("${SCRATCH}/res/", "SCRATCH/res"),
+        ("${NOWHERE:-o [x] ü 'q\"}/res", "o [x] ü 'q\"/res"),
+    ],
+)
+def test_results_may_lie_anywhere(
+    clone: Path, snakemake: Snakemake, tmp_path: Path, results: str, folder: str
+) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"results": results}))
+    home, scratch = str(tmp_path / "ho me"), str(tmp_path / "scr[a]tch")
+    expected = folder.replace("HOME", home).replace("SCRATCH", scratch)
+    line = ("--dry-run", "--quiet", "rules", "--configfile", str(tmp_path / "run.yaml"))
+    done = snakemake(f"{expected}/pile-mini/heldout.parquet", *line, cwd=clone, HOME=home, SCRATCH=scratch)
+    assert done.jobs() == dict.fromkeys(("generate_corpus", "index_source", "write_documents", "hold_out"), 1)
+
+
+@pytest.mark.parametrize(
+    ("results", "line"),
+    [
+        ("${NOWHERE}/res", "${NOWHERE}/res: NOWHERE is not set; set it, or write ${NOWHERE:-default}"),
+        ("a{b}", "'a{b}' holds '{', '}', which Snakemake cannot have in a path"),
+        ("Snakefile/res", "'Snakefile/res': Snakefile is a file, no folder"),
+        (".", "'.': wanted: a folder of its own, such as ./results"),
+    ],
+)
+def test_results_that_cannot_be_end_the_command_with_one_line(
+    clone: Path, snakemake: Snakemake, tmp_path: Path, results: str, line: str
+) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"results": results}))
+    done = snakemake("--dry-run", "--configfile", str(tmp_path / "run.yaml"), cwd=clone)
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == f"error: {tmp_path}/run.yaml:1: results: {line}"
+    assert "Traceback" not in done.text
+    assert not list(clone.glob("*{*"))
+
+
+def test_a_clone_whose_path_snakemake_cannot_read_says_so(snakemake: Snakemake, tmp_path: Path) -> None:
+    done = snakemake("--dry-run", cwd=copy_workflow(tmp_path / "a{b}"))
+    assert done.code == 1
+    assert done.err.splitlines()[-1].endswith(
+        "a{b}: Winnow cannot run from a folder with '{' in its path; move it"
+    )
+
+
+def test_files_that_are_gone_are_said_in_one_line(clone: Path, snakemake: Snakemake, tmp_path: Path) -> None:
+    """Those of a corpus that no experiment of the run names: asked for by the path of a result."""
+    corpus = {"source": {"files": ["nowhere/*.txt"]}, "text": "text"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"corpora": {"gone": corpus}}))
+    for way in ("--dry-run", "--cores=1"):
+        done = snakemake(
+            "results/gone/source.json", way, "--configfile", str(tmp_path / "run.yaml"), cwd=clone
+        )
+        assert done.code == 1
+        assert done.err.splitlines()[-1].startswith(
+            "error: corpora.gone.source.files: nowhere/*.txt: no file there; give an existing path or glob"
+        )
+        assert "Traceback" not in done.text
+
+
 def revisions(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -122,10 +122,11 @@ TOY: Config = {
         "toy-pairs": {"grammar": "minimal-pairs", "items": 4},
         "toy-labels": {"heldout": "labels", "items": 4},
         "toy-tales": {"heldout": "cloze", "items": 4},
+        "toy-test": {"labelled": {"files": ["data/test*.csv"], "text": "sentence", "label": "label"}},
     },
     "suites": {
         "toy": ["toy-bpb", "toy-task", "toy-pairs"],
-        "toy-labels": ["toy-labels"],
+        "toy-labels": ["toy-labels", "toy-test"],
         "toy-tales": ["toy-tales"],
     },
     "experiments": [
@@ -247,6 +248,7 @@ TALES_HELDOUT = (
 )
 TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
 MIRROR = Counter(mirror_benchmark=1)
+LABELLED = Counter(build_labelled_benchmark=1)
 NOTHING: Counter[str] = Counter()
 
 
@@ -463,7 +465,8 @@ STAGES: dict[str, Counter[str]] = {
     + BY_PROXIES,
     "benchmarks": EVALUATE
     + MIRROR
-    + Counter(build_heldout_benchmark=3, build_grammar_benchmark=1, find_benchmark_items=11, count_ngrams=3),
+    + Counter(build_heldout_benchmark=3, build_grammar_benchmark=1, find_benchmark_items=11, count_ngrams=3)
+    + LABELLED,
     "ngrams": Counter(count_ngrams=3, compare_arms=1),
     "contamination": Counter(find_benchmark_items=11, compare_arms=3),
     "costs": Counter(chart_costs=3),
@@ -495,6 +498,7 @@ class Toy:
         tales = [{"text": f"Tale {i} of old.", "set": "ab"[i % 2]} for i in range(40)]
         (data / "tales.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tales))
         (data / "films.csv").write_text("sentence,label,mark\n" + films)
+        (data / "test.csv").write_text("sentence,label\nA film,1\nNo film,0\n")
         (data / "arc.jsonl").write_text(json.dumps({"id": "1", "question": "Why?"}) + "\n")
         exclusions = folder / "config" / "exclusions"
         exclusions.mkdir(exist_ok=True)
@@ -528,16 +532,17 @@ class Toy:
         return Counter(done.jobs())
 
     @contextmanager
-    def changed(self, path: str, text: str | None, later: bool = True) -> Iterator[None]:
-        """A file with other content (None: without it), as if just written; put back afterwards."""
+    def changed(self, path: str, text: str | None, later: float | None = None) -> Iterator[None]:
+        """A file with other content (None: without it), as if just written, or `later` seconds than it was; put back
+        afterwards."""
         file = self.folder / path
         before, times = (file.read_text(), file.stat()) if file.exists() else (None, None)
         if text is None:
             file.unlink()
         else:
             file.write_text(text)
-            if times and not later:
-                os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+            if times and later is not None:
+                os.utime(file, (times.st_mtime + later, times.st_mtime + later))
         try:
             yield
         finally:
@@ -641,27 +646,73 @@ def test_where_and_how_wide_it_runs_reruns_nothing(toy: Toy, arguments: tuple[st
     assert toy.jobs(*arguments) == NOTHING
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("data/notes-1.jsonl", NOTES_ALL),
-        ("data/films.csv", FILMS_ALL),
-        ("data/arc.jsonl", MIRROR + Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1)),
-        ("config/exclusions/films.toy-k3.tsv", FILMS_EXCLUSIONS),
-    ],
-)
-def test_an_edited_input_reruns_what_reads_it(toy: Toy, path: str, expected: Counter[str]) -> None:
+READ = {
+    "data/notes-1.jsonl": NOTES_ALL,
+    "data/films.csv": FILMS_ALL,
+    "data/arc.jsonl": MIRROR + Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1),
+    "data/test.csv": LABELLED + Counter(find_benchmark_items=2, evaluate_model=2, compare_arms=1),
+    "config/exclusions/films.toy-k3.tsv": FILMS_EXCLUSIONS,
+}
+
+
+@pytest.mark.parametrize("path", READ)
+def test_an_edited_input_reruns_what_reads_it(toy: Toy, path: str) -> None:
     text = (toy.folder / path).read_text()
     with toy.changed(path, text + text.splitlines()[-1] + "\n"):
-        assert toy.jobs() == whole(expected)
+        assert toy.jobs() == whole(READ[path])
 
 
+@pytest.mark.parametrize("path", READ)
 @pytest.mark.parametrize(
-    "path", ["data/notes-1.jsonl", "data/films.csv", "config/exclusions/films.toy-k3.tsv"]
+    "later",
+    [pytest.param(-1e8, id="older"), pytest.param(0, id="same time and size", marks=pytest.mark.slow)],
 )
+def test_a_replaced_input_reruns_what_reads_it_whatever_its_time(toy: Toy, path: str, later: float) -> None:
+    """As rsync -a, cp -p or a restored backup leave it: Snakemake itself sees newer times only."""
+    text = (toy.folder / path).read_text()
+    other = text.replace("1", "7") if later == 0 else text + text.splitlines()[-1] + "\n"
+    assert other != text
+    assert (len(other) == len(text)) == (later == 0)
+    with toy.changed(path, other, later):
+        assert toy.jobs() == whole(READ[path])
+
+
+@pytest.mark.parametrize("path", READ)
 def test_a_touched_input_of_the_same_content_reruns_nothing(toy: Toy, path: str) -> None:
-    with toy.changed(path, (toy.folder / path).read_text()):
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, text):
         assert toy.jobs() == NOTHING
+    with toy.changed(path, text, -1e8):
+        assert toy.jobs() == NOTHING
+
+
+def test_a_large_source_goes_by_size_and_time_and_a_local_encoder_by_its_files(toy: Toy) -> None:
+    """What small files show by their content, large ones show by their time, older or newer."""
+    corpus = {"source": {"files": ["data/large [x].jsonl"]}, "text": "text"}
+    encoder = {"source": {"folder": "data/model", "sha256": "0" * 64}, "dimension": 8}
+    config = {"results": "other", "corpora": {"large": corpus}, "encoders": {"mine": encoder}}
+    run, data = toy.folder / "more.yaml", toy.folder / "data"
+    run.write_text(json.dumps(config))
+    (data / "large [x].jsonl").write_text('{"text": "a"}\n' * 100_000)
+    (data / "model").mkdir()
+    (data / "model" / "tokenizer.json").write_text("{}")
+    target = "other/large/embeddings/mine/0000.npy"
+    for name in (target, "other/large/documents/0000.parquet", "other/large/source.json"):
+        (toy.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (toy.folder / name).write_text(name)
+    line = (target, "--configfile", str(run))
+    done = toy.snakemake(*line, "--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=toy.folder)
+    assert done.code == 0, done.text
+    assert toy.jobs(*line) == NOTHING
+    every = Counter(index_source=1, write_documents=1, embed_documents=1)
+    same = (data / "large [x].jsonl").read_text()
+    for later in (-1e8, 1e8):
+        with toy.changed("data/large [x].jsonl", same, later):
+            assert toy.jobs(*line) == every
+    with toy.changed("data/model/tokenizer.json", "[]", -1e8):
+        assert toy.jobs(*line) == Counter(embed_documents=1)
+    with toy.changed("data/model/config.json", "{}"):
+        assert toy.jobs(*line) == Counter(embed_documents=1)
 
 
 def test_one_more_file_that_a_glob_finds_reruns_the_corpus(toy: Toy) -> None:

@@ -28,14 +28,14 @@ rule fit_clusters:
     shell:
         """
         python -m winnow.cluster fit \
-            --documents {input.documents} \
-            --embeddings {input.embeddings} \
-            --heldout {input.heldout} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.clustering} \
+            --name {wildcards.corpus:q}/{wildcards.clustering:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -65,13 +65,13 @@ rule assign_clusters:
     shell:
         """
         python -m winnow.cluster assign \
-            --documents {input.documents} \
-            --embeddings {input.embeddings} \
-            --centroids {input.centroids} \
-            --name {wildcards.corpus}/{wildcards.clustering}/{wildcards.shard} \
+            --documents {input.documents:q} \
+            --embeddings {input.embeddings:q} \
+            --centroids {input.centroids:q} \
+            --name {wildcards.corpus:q}/{wildcards.clustering:q}/{wildcards.shard:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -105,16 +105,16 @@ rule fit_hdbscan:
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.hdbscan fit \
-            --documents {input.documents} \
-            --embeddings {input.embeddings} \
-            --heldout {input.heldout} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.clustering} \
-            --out {output.centroids} \
-            --model {output.model} \
-            --exclusions {output.exclusions} \
-            --report {output.report} \
-            &>{log}
+            --name {wildcards.corpus:q}/{wildcards.clustering:q} \
+            --out {output.centroids:q} \
+            --model {output.model:q} \
+            --exclusions {output.exclusions:q} \
+            --report {output.report:q} \
+            &>{log:q}
         """
 
 
@@ -145,13 +145,13 @@ rule assign_hdbscan:
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.hdbscan assign \
-            --documents {input.documents} \
-            --embeddings {input.embeddings} \
-            --centroids {input.centroids} \
-            --model {input.model} \
-            --name {wildcards.corpus}/{wildcards.clustering}/{wildcards.shard} \
-            --out {output} \
-            &>{log}
+            --documents {input.documents:q} \
+            --embeddings {input.embeddings:q} \
+            --centroids {input.centroids:q} \
+            --model {input.model:q} \
+            --name {wildcards.corpus:q}/{wildcards.clustering:q}/{wildcards.shard:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -184,12 +184,12 @@ rule summarise_clusters:
     shell:
         """
         python -m winnow.cluster summarise \
-            --assignments {input.assignments} \
-            --centroids {input.centroids} \
-            --heldout {input.heldout} \
-            --out {output.summary} \
-            --fingerprint-out {output.fingerprint} \
-            &>{log}
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --centroids {input.centroids:q} \
+            --heldout {input.heldout:q} \
+            --out {output.summary:q} \
+            --fingerprint-out {output.fingerprint:q} \
+            &>{log:q}
         """
 
 
@@ -226,16 +226,16 @@ rule inspect_clusters:
     shell:
         """
         python -m winnow.inspection \
-            --documents {input.documents} \
-            --assignments {input.assignments} \
-            --heldout {input.heldout} \
-            --fingerprint {input.fingerprint} \
-            --always {input.always} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --heldout {input.heldout:q} \
+            --fingerprint {input.fingerprint:q} \
+            --always {input.always:q} \
             --spec {params.spec:q} \
-            --out {output.page} \
-            --proposals {output.proposals} \
-            --criteria {output.criteria} \
-            &>{log}
+            --out {output.page:q} \
+            --proposals {output.proposals:q} \
+            --criteria {output.criteria:q} \
+            &>{log:q}
         """
 
 
@@ -259,14 +259,15 @@ rule exclude_clusters:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
+        files=exclusions_state,
         version=version("exclude"),
     shell:
         """
         python -m winnow.exclude \
-            --clusters {input.clusters} \
-            --fingerprint {input.fingerprint} \
-            --exclusions {input.exclusions} \
-            --out {output.clusters} \
-            --template {output.template} \
-            &>{log}
+            --clusters {input.clusters:q} \
+            --fingerprint {input.fingerprint:q} \
+            --exclusions {input.exclusions:q} \
+            --out {output.clusters:q} \
+            --template {output.template:q} \
+            &>{log:q}
         """

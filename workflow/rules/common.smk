@@ -1,6 +1,8 @@
 # Helpers for the rules: the checked configuration, specs, paths and resources. No rules here.
+import functools
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,15 +10,29 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from snakemake.exceptions import WorkflowError
 from winnow import config as winnow_config
+from winnow.paths import folder_state, state
 from winnow.stage import InputError, canonical
 
 # Files of --configfile stand first in the list, and win.
 given = list(workflow.overwrite_configfiles)
-try:
-    CONFIG = winnow_config.resolve(config, [f for f in workflow.configfiles if f not in given] + given)
-except InputError as error:
+
+
+def stop(error):
+    """Ends the command with the one line of an error."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+try:
+    for folder in (workflow.basedir, os.path.dirname(sys.executable)):
+        # Snakemake reads braces as wildcards, PATH and PYTHONPATH a colon as an end.
+        if found := re.findall(r"[{}:\n]", folder):
+            raise InputError(
+                f"{folder}: Winnow cannot run from a folder with {found[0]!r} in its path; move it"
+            )
+    CONFIG = winnow_config.resolve(config, [f for f in workflow.configfiles if f not in given] + given)
+except InputError as error:
+    stop(error)
 
 R = CONFIG["results"]
 CLUSTERS = f"{R}/{{corpus}}/clusterings/{{clustering}}"
@@ -28,15 +44,15 @@ PRETRAINED = f"{R}/{{corpus}}/pretrained/{{pretrained}}/evaluation/{{suite}}"
 # A stage runs with the interpreter that runs Snakemake unless a deployment method brings its own;
 # descriptor 3 is the terminal, for the stages' progress lines.
 PYTHON_PATH = (
-    f'export PATH="{Path(sys.executable).parent}:$PATH"; '
+    f'export PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
     if not workflow.deployment_settings.deployment_method
     else ""
 )
 shell.prefix(
     "set -euo pipefail; exec 3>&2; "
     + PYTHON_PATH
-    + f'export PYTHONPATH="{Path(workflow.basedir) / "workflow"}" WINNOW_TERMINAL_FD=3 '
-    "HF_HUB_OFFLINE=${{WINNOW_ONLINE:-1}} HF_DATASETS_OFFLINE=${{WINNOW_ONLINE:-1}} TOKENIZERS_PARALLELISM=false; "
+    + f"export PYTHONPATH={shlex.quote(os.path.join(workflow.basedir, 'workflow'))} WINNOW_TERMINAL_FD=3 "
+    "HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "
 )
 
 
@@ -133,14 +149,45 @@ def source_kind(kind):
     return "|".join(re.escape(n) for n, c in CONFIG["corpora"].items() if kind in c["source"]) or "$^"
 
 
-def source_files(wildcards):
-    """The files a corpus is read from: local ones, the generated one, or the record of a download."""
+def generated_source(wildcards):
+    """The generated file that a corpus is read from."""
+    generated = "generator" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/source.parquet"] if generated else []
+
+
+def in_one_line(function):
+    """The same function; an InputError ends the command."""
+
+    @functools.wraps(function)
+    def told(*arguments, **settings):
+        try:
+            return function(*arguments, **settings)
+        except InputError as error:
+            stop(error)
+
+    return told
+
+
+@functools.cache
+@in_one_line
+def files_state(where, *patterns):
+    """What a replaced, added or missing file changes: a param of the rules that read the files of `patterns`.
+    Such files are no inputs: there, Snakemake sees newer times only, and 45,000 of them take it minutes."""
+    return state(winnow_config.expand_files(patterns, where))
+
+
+@functools.cache
+@in_one_line
+def weights_state(**source):
+    """The same of a local model folder, whose model.safetensors the config pins by its digest."""
+    return folder_state(source["folder"], pinned="model.safetensors") if "folder" in source else "pinned"
+
+
+def source_state(wildcards):
     source = CONFIG["corpora"][wildcards.corpus]["source"]
-    if "generator" in source:
-        return [f"{R}/{wildcards.corpus}/source.parquet"]
-    if "hub" in source:
-        return []
-    return winnow_config.expand_files(source["files"], f"corpora.{wildcards.corpus}.source.files")
+    if "generator" in source or "hub" in source:
+        return "pinned"
+    return files_state(f"corpora.{wildcards.corpus}.source.files", *source["files"])
 
 
 def source_download(wildcards):
@@ -168,6 +215,12 @@ def exclusions_file(wildcards):
     if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
         return [f"{CLUSTERS}/proposals.tsv".format(**wildcards)]
     return noise_exclusions(wildcards)
+
+
+@in_one_line
+def exclusions_state(wildcards):
+    """What a replaced file of a person's exclusions changes; others are made by rules."""
+    return state([path for path in exclusions_file(wildcards) if path.startswith("config/exclusions/")])
 
 
 def noise_exclusions(wildcards):
@@ -256,6 +309,17 @@ def train_spec(wildcards):
     )
 
 
+def train_state(wildcards):
+    """What a replaced file of the local folder that a model starts from changes."""
+    model = CONFIG["models"][wildcards.model]
+    start = (
+        model.get("start", {})
+        if language_model(wildcards.model)
+        else CONFIG["encoders"][model["encoder"]]["source"]
+    )
+    return weights_state(**start)
+
+
 def big(name):
     """Whether a model wants a GPU and many cores."""
     model = CONFIG["models"][name]
@@ -291,14 +355,15 @@ def suite_manifests(wildcards):
     return [f"{benchmark_folder(wildcards.corpus, b)}/manifest.json" for b in suite]
 
 
-def benchmark_files(wildcards):
-    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
-    return winnow_config.expand_files(data["files"].values(), f"benchmarks.{wildcards.benchmark}.data.files")
-
-
-def labelled_files(wildcards):
-    files = CONFIG["benchmarks"][wildcards.benchmark]["labelled"]["files"]
-    return winnow_config.expand_files(files, f"benchmarks.{wildcards.benchmark}.labelled.files")
+def benchmark_state(wildcards):
+    """What a replaced file of a benchmark that is read from local files changes."""
+    benchmark = CONFIG["benchmarks"][wildcards.benchmark]
+    key = "labelled" if "labelled" in benchmark else "data"
+    if "hub" in benchmark[key]:
+        return "pinned"
+    files = benchmark[key]["files"]
+    names = files.values() if isinstance(files, dict) else files
+    return files_state(f"benchmarks.{wildcards.benchmark}.{key}.files", *names)
 
 
 def benchmark_download(wildcards):
@@ -403,9 +468,11 @@ def table_contamination(wildcards):
     )
 
 
+PUBLISHED = ["config/published/results.csv", "config/published/comparisons.csv"]
+
+
 def table_published(wildcards):
-    published = CONFIG["tables"][wildcards.table].get("published")
-    return ["config/published/results.csv", "config/published/comparisons.csv"] if published else []
+    return PUBLISHED if CONFIG["tables"][wildcards.table].get("published") else []
 
 
 def paper_outputs(wildcards):

@@ -54,20 +54,21 @@ rule compare_arms:
             metrics=table_metrics(wildcards.table),
             tasks=table_tasks(wildcards.table),
         ),
+        files=lambda wildcards: state(table_published(wildcards)),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
         version=version("compare", "published", "audit"),
     shell:
         """
         python -m winnow.compare \
-            --evaluations {input.evaluations} \
-            --models {input.models} \
-            --subsets {input.subsets} \
-            --ngrams {input.ngrams} \
-            --contamination {input.contamination} \
-            --published {input.published} \
+            --evaluations @<(printf '%s\\n' {input.evaluations:q}) \
+            --models @<(printf '%s\\n' {input.models:q}) \
+            --subsets @<(printf '%s\\n' {input.subsets:q}) \
+            --ngrams @<(printf '%s\\n' {input.ngrams:q}) \
+            --contamination @<(printf '%s\\n' {input.contamination:q}) \
+            --published {input.published:q} \
             --spec {params.spec:q} \
-            --out {params.prefix} \
-            &>{log}
+            --out {params.prefix:q} \
+            &>{log:q}
         """
 
 
@@ -111,11 +112,11 @@ rule chart_costs:
     shell:
         """
         python -m winnow.costs chart \
-            --table {input.table} \
-            --metrics {input.metrics} \
+            --table {input.table:q} \
+            --metrics @<(printf '%s\\n' {input.metrics:q}) \
             --spec {params.spec:q} \
-            --out {params.prefix} \
-            &>{log}
+            --out {params.prefix:q} \
+            &>{log:q}
         """
 
 
@@ -143,16 +144,17 @@ rule compare_published:
         runtime=growing(10),
     params:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
+        files=lambda wildcards: state(PUBLISHED),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
         version=version("published", "audit"),
     shell:
         """
         python -m winnow.published table \
-            --results {input.results} \
-            --comparisons {input.comparisons} \
+            --results {input.results:q} \
+            --comparisons {input.comparisons:q} \
             --spec {params.spec:q} \
-            --out {params.prefix} \
-            &>{log}
+            --out {params.prefix:q} \
+            &>{log:q}
         """
 
 
@@ -179,7 +181,7 @@ rule collate_claims:
         version=version("published"),
     shell:
         """
-        python -m winnow.published ledger --claims {input} --out {params.prefix} &>{log}
+        python -m winnow.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
         """
 
 
@@ -206,7 +208,7 @@ rule collate_published_claims:
         version=version("published"),
     shell:
         """
-        python -m winnow.published ledger --claims {input} --out {params.prefix} &>{log}
+        python -m winnow.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
         """
 
 
@@ -229,8 +231,9 @@ rule audit_published:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
+        files=lambda wildcards: state(PUBLISHED),
         version=version("audit"),
     shell:
         """
-        python -m winnow.audit --comparisons {input.comparisons} --results {input.results} --out {output} &>{log}
+        python -m winnow.audit --comparisons {input.comparisons:q} --results {input.results:q} --out {output:q} &>{log:q}
         """

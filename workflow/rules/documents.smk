@@ -23,10 +23,10 @@ rule generate_corpus:
     shell:
         """
         python -m winnow.generate \
-            --corpus-name {wildcards.corpus} \
+            --corpus-name {wildcards.corpus:q} \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -55,15 +55,15 @@ rule download_corpus:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type dataset \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
 rule index_source:
     """Files and row numbers of a source: what makes `doc` stable under any number of shards."""
     input:
-        files=source_files,
+        generated=generated_source,
         download=source_download,
     output:
         f"{R}/{{corpus}}/source.json",
@@ -79,16 +79,17 @@ rule index_source:
         runtime=growing(240),
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
+        files=source_state,
         version=version("documents"),
     shell:
         """
         python -m winnow.documents index \
-            --files {input.files:q} \
+            --files {input.generated:q} \
             --download {input.download:q} \
             --spec {params.spec:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -96,7 +97,7 @@ rule write_documents:
     """One shard of cleaned, numbered, digested documents."""
     input:
         source=f"{R}/{{corpus}}/source.json",
-        files=source_files,
+        generated=generated_source,
     output:
         f"{R}/{{corpus}}/documents/{{shard}}.parquet",
     log:
@@ -111,18 +112,19 @@ rule write_documents:
         runtime=growing(240),
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
+        files=source_state,
         shards=lambda wildcards: CONFIG["corpora"][wildcards.corpus]["shards"],
         version=version("documents"),
     shell:
         """
         python -m winnow.documents write \
-            --source {input.source} \
-            --shard $((10#{wildcards.shard})) \
-            --shards {params.shards} \
+            --source {input.source:q} \
+            --shard $((10#{wildcards.shard:q})) \
+            --shards {params.shards:q} \
             --spec {params.spec:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -151,8 +153,8 @@ rule hold_out:
     shell:
         """
         python -m winnow.heldout \
-            --documents {input.documents} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """

@@ -27,8 +27,8 @@ rule download_model:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type model \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -52,14 +52,15 @@ rule embed_documents:
         gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
     params:
         spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
+        files=lambda wildcards: weights_state(**CONFIG["encoders"][wildcards.encoder]["source"]),
         version=version("embed"),
     shell:
         """
         python -m winnow.embed \
-            --documents {input.documents} \
+            --documents {input.documents:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.shard} \
+            --name {wildcards.corpus:q}/{wildcards.shard:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """

@@ -33,12 +33,12 @@ rule build_heldout_benchmark:
     shell:
         """
         python -m winnow.benchmarks heldout \
-            --source {input.source} \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
+            --source {input.source:q} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -46,7 +46,6 @@ rule build_labelled_benchmark:
     """Labelled documents that have files of their own, for classifiers."""
     input:
         source=f"{R}/{{corpus}}/source.json",
-        files=labelled_files,
     output:
         f"{R}/{{corpus}}/benchmarks/{{benchmark}}/data.parquet",
         f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
@@ -67,16 +66,16 @@ rule build_labelled_benchmark:
             name=wildcards.benchmark,
             benchmark=CONFIG["benchmarks"][wildcards.benchmark],
         ),
+        files=benchmark_state,
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
         version=version("benchmarks", "documents"),
     shell:
         """
         python -m winnow.benchmarks labelled \
-            --source {input.source} \
-            --files {input.files:q} \
+            --source {input.source:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -107,8 +106,8 @@ rule build_grammar_benchmark:
         """
         python -m winnow.benchmarks grammar \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -137,15 +136,14 @@ rule download_benchmark:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type dataset \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
 rule mirror_benchmark:
     """The data set of a stock task as a local folder, so that the task runs without a network."""
     input:
-        files=lambda wildcards: [] if benchmark_download(wildcards) else benchmark_files(wildcards),
         download=benchmark_download,
     output:
         f"{R}/benchmarks/{{benchmark}}/manifest.json",
@@ -167,15 +165,16 @@ rule mirror_benchmark:
             # Only what decides the data: items and metrics are the evaluation's.
             benchmark={k: CONFIG["benchmarks"][wildcards.benchmark][k] for k in ("task", "data")},
         ),
+        files=benchmark_state,
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
         version=version("benchmarks"),
     shell:
         """
         python -m winnow.benchmarks mirror \
             --spec {params.spec:q} \
-            --download {input.download} \
-            --out-dir {params.folder} \
-            &>{log}
+            --download {input.download:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -216,11 +215,11 @@ rule evaluate_model:
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
-            --model {params.model} \
-            --benchmarks {params.benchmarks} \
+            --model {params.model:q} \
+            --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -250,16 +249,17 @@ rule evaluate_pretrained:
             benchmarks=benchmarks_spec(wildcards.suite),
             weights=CONFIG["models"][wildcards.pretrained]["weights"],
         ),
+        files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
         version=version("evaluate"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
-            --benchmarks {params.benchmarks} \
+            --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -290,13 +290,13 @@ rule count_ngrams:
     shell:
         """
         python -m winnow.ngrams \
-            --subset {input.subset} \
-            --tokens {input.tokens} \
-            --tokenizer {input.tokenizer} \
-            --benchmark {params.folder} \
-            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
-            --out {output} \
-            &>{log}
+            --subset {input.subset:q} \
+            --tokens {input.tokens:q} \
+            --tokenizer {input.tokenizer:q} \
+            --benchmark {params.folder:q} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -324,12 +324,12 @@ rule find_benchmark_items:
     shell:
         """
         python -m winnow.contamination subset \
-            --subset {input.subset} \
-            --split {input.split} \
-            --benchmarks {params.benchmarks} \
-            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
-            --out {output} \
-            &>{log}
+            --subset {input.subset:q} \
+            --split {input.split:q} \
+            --benchmarks {params.benchmarks:q} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -356,9 +356,9 @@ rule find_contaminated_documents:
     shell:
         """
         python -m winnow.contamination shard \
-            --documents {input.documents} \
-            --benchmarks {params.benchmarks} \
-            --name {wildcards.corpus}/{wildcards.shard} \
-            --out {output} \
-            &>{log}
+            --documents {input.documents:q} \
+            --benchmarks {params.benchmarks:q} \
+            --name {wildcards.corpus:q}/{wildcards.shard:q} \
+            --out {output:q} \
+            &>{log:q}
         """

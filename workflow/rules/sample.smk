@@ -32,19 +32,19 @@ rule draw_sample:
     shell:
         """
         python -m winnow.sample \
-            --documents {input.documents} \
-            --assignments {input.assignments} \
-            --clusters {input.clusters} \
-            --scores {input.scores} \
-            --lengths {input.lengths} \
-            --losses {input.losses} \
-            --used {input.used} \
-            --near {input.near} \
-            --embeddings {input.embeddings} \
-            --heldout {input.heldout} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --clusters {input.clusters:q} \
+            --scores @<(printf '%s\\n' {input.scores:q}) \
+            --lengths @<(printf '%s\\n' {input.lengths:q}) \
+            --losses {input.losses:q} \
+            --used @<(printf '%s\\n' {input.used:q}) \
+            --near @<(printf '%s\\n' {input.near:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -83,12 +83,12 @@ rule write_subset:
     shell:
         """
         python -m winnow.subset \
-            --draw {input.draw} \
-            --source {input.source} \
-            --documents {input.documents} \
+            --draw {input.draw:q} \
+            --source {input.source:q} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
             --spec {params.spec:q} \
-            --out-dir {params.folder} \
-            &>{log}
+            --out-dir {params.folder:q} \
+            &>{log:q}
         """
 
 
@@ -126,12 +126,12 @@ rule compare_samplers:
     shell:
         """
         python -m winnow.compare_samplers \
-            --draws {input.draws} \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
-            --assignments {input.assignments} \
-            --tokens {input.tokens} \
+            --draws @<(printf '%s\\n' {input.draws:q}) \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --heldout {input.heldout:q} \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --tokens @<(printf '%s\\n' {input.tokens:q}) \
             --spec {params.spec:q} \
-            --out {params.prefix} \
-            &>{log}
+            --out {params.prefix:q} \
+            &>{log:q}
         """

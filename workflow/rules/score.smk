@@ -31,16 +31,16 @@ rule score_documents:
     shell:
         """
         python -m winnow.score texts \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
-            --models {input.models} \
-            --trained {input.trained} \
-            --ratios {input.ratios} \
+            --documents {input.documents:q} \
+            --heldout {input.heldout:q} \
+            --models {input.models:q} \
+            --trained {input.trained:q} \
+            --ratios {input.ratios:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.scorer}/{wildcards.shard} \
+            --name {wildcards.corpus:q}/{wildcards.scorer:q}/{wildcards.shard:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -71,13 +71,13 @@ rule fit_ratios:
     shell:
         """
         python -m winnow.score fit \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
-            --target {input.target} \
-            --target-heldout {input.target_heldout} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --heldout {input.heldout:q} \
+            --target @<(printf '%s\\n' {input.target:q}) \
+            --target-heldout {input.target_heldout:q} \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -108,13 +108,13 @@ rule score_vectors:
     shell:
         """
         python -m winnow.score vectors \
-            --embeddings {input.embeddings} \
-            --assignments {input.assignments} \
-            --centroids {input.centroids} \
-            --heldout {input.heldout} \
+            --embeddings {input.embeddings:q} \
+            --assignments {input.assignments:q} \
+            --centroids {input.centroids:q} \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -145,12 +145,12 @@ rule find_near_duplicates:
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.semdedup score \
-            --assignments {input.assignments} \
-            --embeddings {input.embeddings} \
-            --heldout {input.heldout} \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -177,9 +177,9 @@ rule sweep_near_duplicates:
     shell:
         """
         python -m winnow.semdedup sweep \
-            --scores {input} \
-            --out {output} \
-            &>{log}
+            --scores {input:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -209,12 +209,12 @@ rule choose_probe:
     shell:
         """
         python -m winnow.score probe \
-            --assignments {input.assignments} \
-            --heldout {input.heldout} \
-            --trained {input.trained} \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --heldout {input.heldout:q} \
+            --trained {input.trained:q} \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -248,16 +248,16 @@ rule score_probe:
     shell:
         """
         python -m winnow.score texts \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
-            --models {input.models} \
-            --trained {input.trained} \
-            --only {input.only} \
+            --documents {input.documents:q} \
+            --heldout {input.heldout:q} \
+            --models {input.models:q} \
+            --trained {input.trained:q} \
+            --only {input.only:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.scorer}/{wildcards.shard} \
+            --name {wildcards.corpus:q}/{wildcards.scorer:q}/{wildcards.shard:q} \
             --threads {threads} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -286,9 +286,9 @@ rule mean_losses:
     shell:
         """
         python -m winnow.score losses \
-            --probe {input.probe} \
-            --scores {input.scores} \
+            --probe {input.probe:q} \
+            --scores @<(printf '%s\\n' {input.scores:q}) \
             --spec {params.spec:q} \
-            --out {output} \
-            &>{log}
+            --out {output:q} \
+            &>{log:q}
         """

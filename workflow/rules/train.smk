@@ -26,12 +26,12 @@ rule train_tokenizer:
     shell:
         """
         RAYON_NUM_THREADS={threads} python -m winnow.tokens train \
-            --documents {input.documents} \
-            --heldout {input.heldout} \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.tokenizer} \
-            --out {output.tokenizer} \
-            &>{log}
+            --name {wildcards.corpus:q}/{wildcards.tokenizer:q} \
+            --out {output.tokenizer:q} \
+            &>{log:q}
         """
 
 
@@ -57,11 +57,11 @@ rule count_tokens:
     shell:
         """
         RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.tokens count \
-            --documents {input.documents} \
-            --tokenizer {input.tokenizer} \
-            --name {wildcards.corpus}/{wildcards.shard} \
-            --out {output} \
-            &>{log}
+            --documents {input.documents:q} \
+            --tokenizer {input.tokenizer:q} \
+            --name {wildcards.corpus:q}/{wildcards.shard:q} \
+            --out {output:q} \
+            &>{log:q}
         """
 
 
@@ -88,12 +88,12 @@ rule tokenize_subset:
     shell:
         """
         RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.tokens pack \
-            --split {input.split} \
-            --tokenizer {input.tokenizer} \
-            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed} \
-            --out {output.tokens} \
-            --meta {output.meta} \
-            &>{log}
+            --split {input.split:q} \
+            --tokenizer {input.tokenizer:q} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
+            --out {output.tokens:q} \
+            --meta {output.meta:q} \
+            &>{log:q}
         """
 
 
@@ -121,19 +121,20 @@ rule train_model:
         checkpoint_minutes=10,
     params:
         spec=train_spec,
+        files=train_state,
         version=version("train"),
     shell:
         """
         python -m winnow.train \
-            --subset {input.subset} \
-            --tokens {input.tokens} \
-            --tokens-meta {input.tokens_meta} \
-            --tokenizer {input.tokenizer} \
+            --subset {input.subset:q} \
+            --tokens {input.tokens:q} \
+            --tokens-meta {input.tokens_meta:q} \
+            --tokenizer {input.tokenizer:q} \
             --spec {params.spec:q} \
-            --name {wildcards.corpus}/{wildcards.sampler}/seed{wildcards.data_seed}/{wildcards.model} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q}/{wildcards.model:q} \
             --threads {threads} \
             --processes {resources.gpu} \
             --checkpoint-minutes {resources.checkpoint_minutes} \
-            --out {output.manifest} \
-            &>{log}
+            --out {output.manifest:q} \
+            &>{log:q}
         """

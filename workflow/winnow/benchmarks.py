@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.paths import expand
+from winnow.paths import existing_path, expand, plain_links
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -289,15 +289,14 @@ def class_names(source: Path) -> list[str]:
     return labels["names"]
 
 
-def labelled(*, source: Path, files: list[str], spec: str, out_dir: Path) -> None:
+def labelled(*, source: Path, spec: str, out_dir: Path) -> None:
     """Makes a benchmark of labelled documents that have files of their own (a test split).
 
     A label is the class that it is in the corpus; one that the corpus does not have is an error.
 
     Args:
         source: source.json of the corpus, which names its classes.
-        files: files or globs, in any format of a corpus.
-        spec: JSON: `benchmark` (labelled: text, label; items; seed) and `name`.
+        spec: JSON: `benchmark` (labelled: files, text, label; items; seed) and `name`.
         out_dir: folder to write.
     """
     from winnow.documents import classes_of, index_files, write_shard
@@ -308,7 +307,7 @@ def labelled(*, source: Path, files: list[str], spec: str, out_dir: Path) -> Non
         raise InputError("--spec benchmark: missing key 'labelled': this sub-command reads labelled files")
     names = class_names(source)
     corpus = {"text": definition["labelled"]["text"], "label": definition["labelled"]["label"], "meta": []}
-    index = index_files(expand(files), corpus, labels=classes_of(read_json(source)))
+    index = index_files(expand(definition["labelled"]["files"]), corpus, labels=classes_of(read_json(source)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.parquet"
         write_shard(index, corpus, 0, 1, path)
@@ -481,7 +480,7 @@ def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) ->
                          "name the column that tells them apart as data.config_column")  # fmt: skip
     tables: dict[str, dict[str, pa.Table]] = {config: {} for config in configs}
     for split, text in data["files"].items():
-        path = expand([text])[0]
+        path = existing_path(text)
         table = read_table(path)
         if column is None:
             tables[configs[0]][split] = table
@@ -546,12 +545,12 @@ def open_dataset(leaves: list[StockTask], folder: Path) -> dict[str, dict[str, i
 
     datasets.disable_progress_bars()
     rows: dict[str, dict[str, int]] = {}
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache, plain_links({folder.name: folder}) as links:
         for leaf in leaves:
             config = leaf.dataset_name or "default"
             if config not in rows:
                 try:
-                    found = datasets.load_dataset(str(folder), leaf.dataset_name, cache_dir=cache)
+                    found = datasets.load_dataset(str(links[folder.name]), leaf.dataset_name, cache_dir=cache)
                 except ValueError as error:
                     raise InputError(
                         f"{folder}: {leaf.name} cannot open it: {str(error).splitlines()[0]}"

@@ -9,7 +9,6 @@ import ast
 import copy
 import difflib
 import functools
-import glob
 import math
 import os
 import re
@@ -20,7 +19,7 @@ from typing import Any
 import yaml
 
 from winnow.formats import file_format
-from winnow.paths import expand
+from winnow.paths import existing_path, expand, results_folder
 from winnow.stage import InputError, canonical, run, say, write_text
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -340,6 +339,7 @@ def resolve(config: dict[str, Any], files: Iterable[str | Path] = ()) -> dict[st
         _check(schema(), config)
         _fill(schema(), config)
         _cross_check(config)
+        config["results"] = _results(config["results"])
         _check_files(config)
     except ConfigError as error:
         where = _dotted(error.path, config) or "top level"
@@ -422,6 +422,13 @@ def _place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | i
     return best or ("--config: " if trees and path else "")
 
 
+def _results(folder: str) -> str:
+    try:
+        return results_folder(folder)
+    except InputError as error:
+        raise ConfigError(("results",), str(error)) from None
+
+
 def _check_files(config: dict[str, Any]) -> None:
     """Local files that the run reads must be there before any job starts."""
     known = {f"{corpus}.{clustering}" for corpus in config["corpora"] for clustering in config["clusterings"]}
@@ -457,10 +464,10 @@ def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ..
 
 def _check_rows(files: dict[str, str], path: tuple[str | int, ...]) -> None:
     for split, name in files.items():
-        if glob.has_magic(name):
-            raise ConfigError((*path, split), f"{name!r} must be one file, not a glob")
+        if not os.path.isfile(existing_path(name)):
+            raise ConfigError((*path, split), f"{name!r} must be one file, not a glob or a folder")
         try:
-            file_format(name)
+            file_format(existing_path(name))
         except InputError as error:
             raise ConfigError((*path, split), str(error)) from None
 

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.paths import plain_links
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
 
 STAGE_VERSION = 1
@@ -104,9 +105,10 @@ def _open(source: Path, config: str, split: str) -> list[dict[str, Any]]:
     import datasets
 
     datasets.disable_progress_bars()
-    with tempfile.TemporaryDirectory() as cache:  # its own: the shared one knows a folder by its name
+    # Its own cache: the shared one knows a folder by its name.
+    with tempfile.TemporaryDirectory() as cache, plain_links({source.name: source}) as links:
         name = None if config == "default" else config
-        return datasets.load_dataset(str(source), name, split=split, cache_dir=cache).to_list()
+        return datasets.load_dataset(str(links[source.name]), name, split=split, cache_dir=cache).to_list()
 
 
 def index(benchmarks: list[Path]) -> Items:

@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from winnow.columns import Column, Labels, Layout, type_from_json, type_to_json
 from winnow.formats import file_format
-from winnow.paths import expand
+from winnow.paths import check_unchanged, expand, file_states
 from winnow.readers import READERS, Work, blank
 from winnow.stage import InputError, Progress, atomic_path, read_json, read_spec, run, write_json
 from winnow.survey import ahead, class_number, in_order, layout, missing_label, unknown_label
@@ -297,7 +297,8 @@ def index(
     Args:
         spec: {"corpus": {...}} as in the config; source, text, label and meta are read.
         out: source.json
-        files: Files or globs, for a generated corpus; without, those of the corpus's own source.
+        files: Files or globs, for a generated corpus; without, those of the corpus's own source, so that many
+            files need no long command line.
         download: What `winnow.download` wrote, for a corpus from the Hub.
         threads: Files read at a time.
     """
@@ -314,7 +315,12 @@ def index(
         raise InputError("--files: missing; a generated corpus is read from what winnow.generate wrote")
     else:
         paths = expand(corpus["source"]["files"])
-    write_json(out, index_files(paths, corpus, threads))
+    states = file_states(paths)
+    source = index_files(paths, corpus, threads)
+    for file, (size, state) in zip(source["files"], states, strict=True):
+        file.update(bytes=size, state=None if download else state)  # a commit's files do not change
+    check_unchanged(source["files"], "the index of it")
+    write_json(out, source)
 
 
 def write(*, source: Path, shard: int, shards: int, spec: str, out: Path, threads: int = 2) -> None:
@@ -329,7 +335,14 @@ def write(*, source: Path, shard: int, shards: int, spec: str, out: Path, thread
         threads: Parsers at work; the bytes do not depend on it.
     """
     corpus = read_spec(spec, "corpus")["corpus"]
-    write_shard(read_json(source), corpus, shard, shards, out, threads, str(source))
+    found = read_json(source)
+    start, stop = shard_range(found["rows"], shard, shards)
+    ends = accumulate(file["rows"] for file in found["files"])
+    check_unchanged(
+        (f for f, end in zip(found["files"], ends, strict=True) if start < end and end - f["rows"] < stop),
+        str(source),
+    )
+    write_shard(found, corpus, shard, shards, out, threads, str(source))
 
 
 if __name__ == "__main__":

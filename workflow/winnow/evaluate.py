@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.config import check_definition
+from winnow.paths import plain_links
 from winnow.stage import (
     InputError,
     Progress,
@@ -236,7 +237,7 @@ def load_tasks(
     for name, (folder, manifest) in benchmarks.items():
         if manifest["kind"] == "stock":
             where = {
-                "dataset_path": str((folder / manifest["dataset"]).resolve()),
+                "dataset_path": str((folder / manifest["dataset"]).absolute()),
                 "dataset_kwargs": {"cache_dir": str(cache)},
             }
             # The factory, not manager.load: only it hands overrides down to the members of a group.
@@ -245,7 +246,7 @@ def load_tasks(
             )
         else:
             config = yaml.safe_load((folder / "task.yaml").read_text(encoding="utf-8"))
-            data_files = {"test": str((folder / "data.parquet").resolve())}
+            data_files = {"test": str((folder / "data.parquet").absolute())}
             config["dataset_kwargs"] = {"cache_dir": str(cache), "data_files": data_files}
             item = manager.load(config)["tasks"][config["task"]]
         names = [task.task_name for task in leaf_tasks(item)]
@@ -502,7 +503,9 @@ def evaluate(
         if classifier:
             rows, results = evaluate_classifier(model, found, batch_size)
         else:
-            rows, results = evaluate_language_model(model, found, definitions, cache, batch_size)
+            with plain_links({name: folder for name, (folder, _) in found.items()}) as links:
+                linked = {name: (links[name], manifest) for name, (_, manifest) in found.items()}
+                rows, results = evaluate_language_model(model, linked, definitions, cache, batch_size)
     for name in found:
         if not any(row["benchmark"] == name for row in rows):
             raise InputError(

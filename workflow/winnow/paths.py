@@ -1,62 +1,273 @@
-"""Files that a configuration names: environment values and globs."""
+"""Paths that a person names, in a configuration or for `--files`: one grammar, and how a replaced file is noticed.
+
+`${NAME}`, `${NAME:-default}` and `$NAME` take the environment's value, `~` and `~user` at the start a home folder;
+`./`, doubled and trailing slashes go. Where files are read, a path that exists as it is written is that file,
+whatever signs its name holds. So is each part of a pattern: only a part that does not exist is read as a glob.
+"""
 
 from __future__ import annotations
 
+import fnmatch
 import glob
-import json
+import hashlib
 import os
 import re
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from winnow.stage import InputError
+from winnow.stage import InputError, canonical, read_json, sha256
+
+SMALL = 1_000_000
+"""Bytes below which a file is compared by its content, as Snakemake does; larger ones by size and time."""
+
+FEW = 100
+"""Files of a list up to which the small ones are compared by content; of longer lists all go by size and time."""
+
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = re.compile(rf"\$\{{({_NAME})(?::-([^{{}}]*))?\}}|\$({_NAME})|\$\{{")
 
 
-def expand_environment(pattern: str) -> str:
-    """`${NAME}` and `${NAME:-default}` replaced by the environment's value.
+def expand_environment(text: str) -> str:
+    """`${NAME}`, `${NAME:-default}` and `$NAME` replaced by the environment's value; other dollar signs stay.
 
-    Raises InputError for a name that is not set and has no default.
+    Raises InputError for a name that is not set (or empty) and has no default, and for any other `${`.
     """
 
     def value(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        found = os.environ.get(name) or default
-        if found is None:
-            raise InputError(f"{pattern}: {name} is not set; set it, or write ${{{name}:-default}}")
-        return found
+        name, default = match.group(1) or match.group(3), match.group(2)
+        if name is None:
+            raise InputError(f"{text}: '${{' begins a name; write ${{NAME}} or ${{NAME:-default}}")
+        if found := os.environ.get(name):
+            return found
+        if default is None:
+            raise InputError(f"{text}: {name} is not set; set it, or write ${{{name}:-default}}")
+        return expand_environment(default)
 
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, pattern)
+    return _REFERENCE.sub(value, text)
 
 
-def folder_files(folder: str) -> list[str]:
-    """The files of a folder: the shards of a data set that `save_to_disk` wrote, in its order; else all txt files
-    below it, sorted. None if it is no folder. Raises InputError for the folder of several splits."""
-    if os.path.isfile(os.path.join(folder, "dataset_dict.json")):
-        splits = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-        raise InputError(f"{folder}: holds the splits {', '.join(splits)}; name the folder of one")
-    state = os.path.join(folder, "state.json")
-    if os.path.isfile(state):
-        with open(state, encoding="utf-8") as file:
-            return [os.path.join(folder, entry["filename"]) for entry in json.load(file)["_data_files"]]
-    return sorted(glob.glob(os.path.join(glob.escape(folder), "**", "*.txt"), recursive=True))
+def local_path(text: str) -> str:
+    """A path as a person writes it, in the form in which it is used: expanded, without `./`, `//` and a last `/`.
+
+    Raises InputError as `expand_environment`, and for an unknown user's home, no path at all, or a NUL character.
+    """
+    path = os.path.expanduser(expand_environment(text))
+    if path.startswith("~"):
+        raise InputError(
+            f"{text}: no user {path.split('/')[0][1:]!r} here; write ./~ for a name that begins so"
+        )
+    if not path or "\0" in path:
+        raise InputError(
+            f"{text!r}: {'holds a NUL character' if path else 'an empty path'}; name a file or folder"
+        )
+    return str(Path(path))
+
+
+def existing_path(text: str) -> str:
+    """The same of a path that is read: what exists as it is written is taken as it is written."""
+    return str(Path(text)) if text and "\0" not in text and os.path.lexists(text) else local_path(text)
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
     """Paths of the files that `patterns` name: patterns in the order given, matches of each sorted.
 
-    A folder stands for the files below it that `folder_files` names. A file that a second pattern matches again is
-    read once. Raises InputError for a pattern without a file.
+    A folder stands for the shards of a data set that `datasets.save_to_disk` wrote there, in its own order, else for all
+    txt files below it. A file that a second pattern matches again is read once. Raises InputError for a pattern without
+    a file, for a link to nothing, a folder that cannot be listed, and a name that is not UTF-8.
     """
-    paths: dict[str, None] = {}
+    paths: dict[str, str] = {}
     for pattern in patterns:
-        expanded = expand_environment(pattern)
-        if glob.has_magic(expanded) and not os.path.exists(expanded):
-            found = sorted(path for path in glob.glob(expanded, recursive=True) if os.path.isfile(path))
-        else:
-            found = [expanded] if os.path.isfile(expanded) else folder_files(expanded)
+        path = existing_path(pattern)
+        shown = f"{pattern}{f' (read as {path})' if path != pattern else ''}"
+        found = _saved(path) or sorted(match for match in _matches(path) if not os.path.isdir(match))
+        if not found and os.path.isdir(path):
+            found = sorted(_texts(path))
         if not found:
-            seen = f" (read as {expanded})" if expanded != pattern else ""
-            raise InputError(
-                f"{pattern}: no file there{seen}; give an existing path or glob, seen from {os.getcwd()}"
+            what = (
+                "a folder without txt files; name its files"
+                if os.path.isdir(path)
+                else "no file there; give an existing path or glob"
             )
-        paths.update(dict.fromkeys(found))
-    return list(paths)
+            raise InputError(f"{shown}: {what}, seen from {os.getcwd()}")
+        for match in found:
+            if not os.path.isfile(match):
+                what = "a link to nothing" if os.path.islink(match) else "no file"
+                raise InputError(f"{match!r}: {what}; mend it, or take it out of {pattern}")
+            try:
+                match.encode()
+            except UnicodeEncodeError:
+                raise InputError(f"{match!r}: the name is not UTF-8; rename the file") from None
+            paths.setdefault(os.path.abspath(match), match)
+    return list(paths.values())
+
+
+def _saved(path: str) -> list[str]:
+    """The arrow files of a data set that `datasets.save_to_disk` wrote to the folder `path`; none of another folder."""
+    if os.path.isfile(os.path.join(path, "dataset_dict.json")):
+        splits = ", ".join(map(str, read_json(Path(path, "dataset_dict.json")).get("splits", [])))
+        raise InputError(f"{path}: holds the splits {splits}; name the folder of one, {path}/SPLIT")
+    state = Path(path, "state.json")
+    if not state.is_file():
+        return []
+    try:
+        return [os.path.join(path, file["filename"]) for file in read_json(state)["_data_files"]]
+    except (KeyError, TypeError):
+        raise InputError(f"{state}: not as datasets.save_to_disk writes it; name the files instead") from None
+
+
+def _texts(folder: str) -> Iterator[str]:
+    """The txt files below a folder, compressed ones too."""
+    for path in _walk(folder, ("**",)):
+        if re.search(r"\.txt(\.(gz|zst|bz2|xz))?$", path.lower()):
+            yield path
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """What `pattern` names: as glob.glob (recursive), but in each folder a name that exists comes before a glob."""
+    return _walk("", Path(pattern).parts)
+
+
+def _walk(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
+    if not parts:
+        yield folder
+        return
+    head, rest = parts[0], parts[1:]
+    here = os.path.join(folder, head)
+    if head == "**":
+        if rest:
+            yield from _walk(folder, rest)
+        for entry in _entries(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if not (entry.is_symlink() and _above(entry.path, folder)):
+                    yield from _walk(os.path.join(folder, entry.name), parts)
+            elif not rest:
+                yield os.path.join(folder, entry.name)
+    elif os.path.lexists(here):
+        yield from _walk(here, rest)
+    elif glob.has_magic(head):
+        matches = re.compile(fnmatch.translate(head)).match
+        for entry in _entries(folder):
+            if matches(entry.name) and (head.startswith(".") or not entry.name.startswith(".")):
+                yield from _walk(os.path.join(folder, entry.name), rest)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(
+            f"{folder or '.'}: cannot be listed ({error.strerror}); change its permissions"
+        ) from None
+
+
+def _above(link: str, folder: str) -> bool:
+    """Whether a link leads to the folder that it lies in, or to one above: to follow it would never end."""
+    return Path(os.path.realpath(folder or ".")).is_relative_to(os.path.realpath(link))
+
+
+# ---------------------------------------------------------------- what tells a file from its successor
+
+
+def file_state(path: str, content: bool) -> tuple[int, str | int]:
+    """What changes when a file is replaced: its bytes, and the digest of a small one's content or the time (ns).
+
+    `content`: whether digests are wanted at all. Raises InputError for a file that cannot be read.
+    """
+    try:
+        found = os.stat(path)
+        digest = content and found.st_size < SMALL
+        return found.st_size, sha256(Path(path)) if digest else found.st_mtime_ns
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def file_states(paths: list[str]) -> list[tuple[int, str | int]]:
+    """`file_state` of each file of a list, the small ones by content if there are at most FEW."""
+    return [file_state(path, len(paths) <= FEW) for path in paths]
+
+
+def state(paths: list[str]) -> str:
+    """One line for a list of files: it differs when a file of it was replaced, or the list is another one.
+
+    What is compared: the paths, in their order, and `file_states`.
+    """
+    if not paths:
+        return "no files"
+    states = file_states(paths)
+    text = canonical([[path, *found] for path, found in zip(paths, states, strict=True)])
+    total = sum(size for size, _ in states)
+    return f"{len(paths)} files, {total} bytes, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def folder_state(text: str, pinned: str) -> str:
+    """`state` of the files that lie in a folder of a model, but for the one whose digest is `pinned` in the config."""
+    folder = existing_path(text)
+    names = sorted(entry.name for entry in _entries(folder) if entry.is_file() and entry.name != pinned)
+    return state([os.path.join(folder, name) for name in names])
+
+
+def check_unchanged(files: Iterable[Mapping[str, Any]], where: str) -> None:
+    """Raises InputError for a file (`path`, `bytes`, `state` or null) that is gone or not what it was for `where`."""
+    for file in files:
+        path, was = file["path"], file.get("state")
+        now = file_state(path, isinstance(was, str)) if os.path.isfile(path) else (None, None)
+        if now[0] != file["bytes"] or was not in (None, now[1]):
+            raise InputError(f"{path}: gone or changed since {where} was made; make that again")
+
+
+# ---------------------------------------------------------------- folders for libraries, and of results
+
+
+@contextmanager
+def plain_links(folders: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """Copies of `folders`, by name, whose files are links, below a temporary folder.
+
+    `datasets` reads brackets in a path as a glob, and follows links of folders before it does.
+    """
+    with tempfile.TemporaryDirectory(prefix="winnow-") as temporary:
+        links = {name: Path(temporary, name) for name in folders}
+        for name, link in links.items():
+            shutil.copytree(folders[name].absolute(), link, copy_function=os.symlink)
+        yield links
+
+
+def results_folder(text: str) -> str:
+    """The folder of results as it is used. Nothing is made.
+
+    Raises InputError for a path that Snakemake cannot use, that is no folder, or that cannot be written.
+    """
+    path = local_path(text)
+    shown = f"{text!r}{f' (read as {path!r})' if path != text else ''}"
+    if found := sorted(set(re.findall(r"[{}\x00-\x1f\x7f\x85\u2028\u2029]", path))):
+        raise InputError(
+            f"{shown} holds {', '.join(map(repr, found))}, which Snakemake cannot have in a path"
+        )
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):  # to Snakemake, and to Arrow
+        raise InputError(
+            f"{shown} reads as an address; wanted: a folder of a file system, without a colon in its first name"
+        )
+    if path[0] in " -" or path[-1] == " ":
+        raise InputError(f"{shown} begins with a hyphen or a blank, or ends with one; take another name")
+    if path == "/" or os.path.realpath(path) == os.path.realpath("."):
+        raise InputError(f"{shown}: wanted: a folder of its own, such as {os.path.join(path, 'results')}")
+    above = Path(path)
+    while not os.path.lexists(above) and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise InputError(
+            f"{shown}: {above} is {'a link to nothing' if above.is_symlink() else 'a file'}, no folder"
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{shown}: {above} cannot be written; take another folder, or change its permissions"
+        )
+    return path

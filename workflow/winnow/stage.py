@@ -173,6 +173,37 @@ def disk_full(error: BaseException) -> bool:
     )
 
 
+def _spelt_out(arguments: list[str]) -> list[str]:
+    """A command line with what bash's `@<(...)` hands over, `@/dev/fd/N`, replaced by the lines of that file: such a
+    list may be longer than a command line (2 MB; some 20,000 paths)."""
+    out: list[str] = []
+    for argument in arguments:
+        if argument.startswith("@/dev/fd/"):
+            out += [line for line in Path(argument[1:]).read_text(encoding="utf-8").split("\n") if line]
+        else:
+            out.append(argument)
+    return out
+
+
+def _first_values(arguments: list[str], lists: set[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """A command line with the first value only of each option of `lists`, and all values of each."""
+    short: list[str] = []
+    values: dict[str, list[str]] = {}
+    option = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            option = argument
+            if option not in values:
+                short.append(option)
+        elif option not in lists:
+            short.append(argument)
+        else:
+            if option not in values:
+                short.append(argument)
+            values.setdefault(option, []).append(argument)
+    return short, values
+
+
 def run(*commands: Callable[..., None]) -> None:
     """Makes a command line from the signatures of `commands` and runs it.
 
@@ -180,6 +211,7 @@ def run(*commands: Callable[..., None]) -> None:
     process with one line on stderr and exit code 1.
     """
     import gc
+    import typing
 
     from cyclopts import App, Parameter
 
@@ -188,7 +220,7 @@ def run(*commands: Callable[..., None]) -> None:
     )  # heavy imports make objects that never die: a quarter of start-up was GC
     app = App(
         help=sys.modules["__main__"].__doc__,
-        default_parameter=Parameter(consume_multiple=True, negative=()),
+        default_parameter=Parameter(consume_multiple=True, negative=(), json_list=False, json_dict=False),
         result_action="return_value",
     )
     for command in commands:
@@ -196,8 +228,18 @@ def run(*commands: Callable[..., None]) -> None:
             app.default(command)
         else:
             app.command(command)
+    sys.argv[1:] = _spelt_out(sys.argv[1:])
+    named = [c for c in commands if len(commands) == 1 or c.__name__.replace("_", "-") in sys.argv[1:2]]
+    hints = {name: hint for command in named for name, hint in typing.get_type_hints(command).items()}
+    lists = {f"--{n.replace('_', '-')}": n for n, hint in hints.items() if hint in (list[Path], list[str])}
+    # cyclopts compares each value of an option with each: 20,000 take it 40 s.
+    short, values = _first_values(sys.argv[1:], set(lists))
     try:
-        app()
+        command, bound, _ = app.parse_args(short)
+        if command in commands:
+            for option, given in values.items():
+                bound.arguments[lists[option]] = list(map(hints[lists[option]].__args__[0], given))
+        command(*bound.args, **bound.kwargs)
     except InputError as error:
         say(f"error: {error}")
         sys.exit(1)

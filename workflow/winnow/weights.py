@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from winnow.paths import expand_environment
+from winnow.paths import existing_path
 from winnow.stage import InputError, sha256
 
 
@@ -30,7 +30,7 @@ def weights_folder(source: dict[str, Any]) -> Path:
             raise InputError(f"package {source['package']!r} holds no model.safetensors")
         return _checked(files[0], source["sha256"])
     if "folder" in source:
-        folder = Path(expand_environment(source["folder"]))
+        folder = Path(existing_path(source["folder"]))
         weights = folder / "model.safetensors"
         if not weights.is_file():
             raise InputError(f"{folder}: has no model.safetensors; wanted: a folder in Hugging Face layout")
