@@ -18,10 +18,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for name in re.findall(r'^configfile: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE):
-        cfg.merge(merged, yaml.safe_load((ROOT / name).read_text()))
-    return merged
+    return cfg.read_files(cfg.definition_files(ROOT))
 
 
 def resolve(shipped: dict[str, Any], text: str, folder: Path) -> dict[str, Any]:
@@ -123,7 +120,7 @@ BAD = [
     ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, downloads, logs, report.html, tables, timings"),
     ("colliding table", "tables: {a.claims: {title: A, experiments: [pile-mini], baseline: random}}", "1: tables.a.claims: the name collides with files of other tables; take another"),
     ("own column", "corpora: {mine: {source: {files: [a]}, text: t, meta: [bytes]}}", "1: corpora.mine.meta[0]: 'bytes' is a column of Winnow's own; rename it in the source"),
-    ("group", "corpora: {pile-mini: {group: set}}", "1: corpora.pile-mini.group: 'set' is not among meta: domain, origin"),
+    ("group", "corpora: {pile-mini: {group: set}}", "1: corpora.pile-mini.group: 'set' is not among meta: domain, origin; add it to meta"),
     ("fixed generator", "corpora: {pile-mini: {source: {seed: 3}}}", "1: corpora.pile-mini.source.seed: python-packages is a fixed corpus; leave the key out"),
     ("no pool", "corpora: {sst2-mini: {heldout: {documents: 4000}}}", "1: corpora.sst2-mini.heldout.documents: 4,000 of 4,000 documents leaves no pool; hold out fewer"),
     ("omega", "samplers: {mine: {allocation: {weight: density}}}", "1: samplers.mine.allocation: missing key 'omega': weight density wants it, from 0 (size alone) to 1"),
