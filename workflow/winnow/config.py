@@ -428,7 +428,8 @@ def _compose(file: Path) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        if mark and "\t" in text.splitlines()[mark.line][: mark.column + 1]:
+        row = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+        if "\t" in row[: len(row) - len(row.lstrip())]:
             raise InputError(f"{file}{line}: a tab; YAML is indented with blanks only") from None
         raise InputError(f"{file}{line}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:

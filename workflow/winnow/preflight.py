@@ -294,9 +294,10 @@ def _first_rows(
     places: dict[str, tuple[str, int]] = {}
     if corpus.get("label") and counts["label"] <= MAX_VALUES:
         names = source.get("labels")
-        label, doc = table["label"].to_pylist(), table["doc"].to_pylist()
-        for value, row in zip(reversed(label), reversed(doc), strict=True):
-            places[str(names[value] if names else value)] = _place(source["files"], samples, row)
+        for value, row in zip(table["label"].to_pylist(), table["doc"].to_pylist(), strict=True):
+            label = str(names[value] if names else value)
+            if label not in places:
+                places[label] = _place(source["files"], samples, row)
     rows = source["rows"] if whole else _counted(paths)
     about = None
     if rows is None and not any(path.lower().endswith((".txt", ".txt.gz")) for path in paths):
