@@ -34,7 +34,7 @@ def forecast_cores():
 
 def say_forecast(record):
     """Before Snakemake's own first table of jobs: what the heavy ones of them come to."""
-    if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SAID:
+    if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SAID and not workflow.touch:
         FORECAST_SAID.append(True)
         jobs = [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]
         if line := forecast.forecast(CONFIG, R, jobs, forecast_cores()):

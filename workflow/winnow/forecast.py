@@ -6,6 +6,7 @@ evaluations; tests/benchmarks); the forecast scales them by cores and by the mul
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -46,8 +47,8 @@ def documents(config: dict[str, Any], results: str, corpus: str) -> tuple[int | 
         if found is not None:
             count = found.rows or found.about
             size = found.bytes / max(1, found.first)
-    if index.exists():
-        count = json.loads(index.read_text(encoding="utf-8"))["rows"]
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not made yet, or by another version
+        count = int(json.loads(index.read_text(encoding="utf-8"))["rows"])
     return count, size
 
 

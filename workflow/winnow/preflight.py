@@ -183,20 +183,23 @@ def _sample(path: str, folder: Path) -> tuple[str, int, bool] | None:
     """The first rows of a file, as a file of its own in `folder` unless it is small: that path, the bytes of the file
     that were read, and whether they are all. None where the format allows no cut."""
     size = os.path.getsize(path)
-    if size <= SAMPLE:
-        return path, size, True
     stem, ending = os.path.splitext(path)
+    compressed = ending.lower() in (".gz", ".bz2", ".xz", ".zst")
+    small = (path, size, True)
+    if size <= SAMPLE and not compressed:
+        return small
     folder.mkdir()
     if ending.lower() == ".parquet":
         return _parquet_sample(path, folder)
-    compressed = ending.lower() in (".gz", ".bz2", ".xz", ".zst")
     kind = os.path.splitext(stem)[1].lower() if compressed else ending.lower()
     if kind not in (".jsonl", ".ndjson", ".json", ".jsonlines", ".csv", ".tsv", ".txt"):
         return None
     try:
         data, used = _head(path, ending.lower() if compressed else "")
-    except (OSError, EOFError, lzma.LZMAError, ValueError):
-        return None  # broken: the stage that reads it all says how
+    except (OSError, EOFError, lzma.LZMAError, ValueError):  # broken: the stage that reads it all says how
+        return small if size <= SAMPLE else None
+    if len(data) < SAMPLE:
+        return small
     data = data[: data.rfind(b"\n") + 1]
     if kind in (".csv", ".tsv"):
         data = _records(data, "\t" if kind == ".tsv" else ",")
