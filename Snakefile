@@ -1,22 +1,10 @@
 # Winnow: which few documents of a corpus are worth training on, and how sure can we be?
 # The way of the data, a chapter a file: documents -> vectors -> clusters -> subsets -> models ->
-# evaluations -> tables. Settings: config/README.md. Results: results/README.md.
+# evaluations -> tables. Settings: config/README.md (common.smk reads the files of config/ and the run's own over
+# them). Results: results/README.md.
 from snakemake.utils import min_version
 
 min_version("9.20")
-
-
-configfile: "config/corpora.yaml"
-configfile: "config/encoders.yaml"
-configfile: "config/clusterings.yaml"
-configfile: "config/scorers.yaml"
-configfile: "config/samplers.yaml"
-configfile: "config/budgets.yaml"
-configfile: "config/models.yaml"
-configfile: "config/benchmarks.yaml"
-configfile: "config/tables.yaml"
-configfile: "config/minipile.yaml"
-configfile: "config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"
@@ -86,3 +74,6 @@ rule published_tables:
         published_tables(CONFIG["paper"]["tables"], ["md", "csv", "tex", "html"]),
         f"{R}/tables/published/paper.claims.json",
         f"{R}/tables/published/audit.csv",
+
+
+include: "workflow/rules/start.smk"

@@ -48,6 +48,14 @@ def clone(root, tmp_path) -> Path:
 
 
 def test_a_stranger_runs_a_corpus_of_their_own(clone):
+    done = subprocess.run(
+        [sys.executable, "-m", "winnow.config", "check", "my.yaml"],
+        cwd=clone,
+        env={**os.environ, "PYTHONPATH": str(clone / "workflow")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "1 experiment, 12 models, 1 table: all right\n"), done.stderr
     command = [
         str(Path(sys.executable).parent / "snakemake"),
         "--profile",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from winnow import config as cfg
+from winnow.listing import list_
 from winnow.stage import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -18,10 +22,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for name in re.findall(r'^configfile: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE):
-        cfg.merge(merged, yaml.safe_load((ROOT / name).read_text()))
-    return merged
+    return cfg.read_files(cfg.definition_files(ROOT))
 
 
 def resolve(shipped: dict[str, Any], text: str, folder: Path) -> dict[str, Any]:
@@ -123,7 +124,11 @@ BAD = [
     ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, downloads, logs, report.html, tables, timings"),
     ("colliding table", "tables: {a.claims: {title: A, experiments: [pile-mini], baseline: random}}", "1: tables.a.claims: the name collides with files of other tables; take another"),
     ("own column", "corpora: {mine: {source: {files: [a]}, text: t, meta: [bytes]}}", "1: corpora.mine.meta[0]: 'bytes' is a column of Winnow's own; rename it in the source"),
-    ("group", "corpora: {pile-mini: {group: set}}", "1: corpora.pile-mini.group: 'set' is not among meta: domain, origin"),
+    ("column of a clustering", "corpora: {mine: {source: {files: [a]}, text: t, meta: [a, cluster]}}", "1: corpora.mine.meta[1]: 'cluster' is a column of Winnow's own; rename it in the source"),
+    ("column of a draw", "corpora: {mine: {source: {files: [a]}, text: t, meta: [probability]}}", "1: corpora.mine.meta[0]: 'probability' is a column of Winnow's own; rename it in the source"),
+    ("field of a kept struct", "corpora: {mine: {source: {files: [a]}, text: t, meta: [a.b, a]}}", "1: corpora.mine.meta[0]: 'a.b' is a field of 'a', which is kept whole; keep one of them"),
+    ("text as label", "corpora: {mine: {source: {files: [a]}, text: t, label: t}}", "1: corpora.mine.label: 't' is the text; name the column of the classes"),
+    ("group", "corpora: {pile-mini: {group: set}}", "1: corpora.pile-mini.group: 'set' is not among meta: domain, origin; add it to meta"),
     ("fixed generator", "corpora: {pile-mini: {source: {seed: 3}}}", "1: corpora.pile-mini.source.seed: python-packages is a fixed corpus; leave the key out"),
     ("no pool", "corpora: {sst2-mini: {heldout: {documents: 4000}}}", "1: corpora.sst2-mini.heldout.documents: 4,000 of 4,000 documents leaves no pool; hold out fewer"),
     ("omega", "samplers: {mine: {allocation: {weight: density}}}", "1: samplers.mine.allocation: missing key 'omega': weight density wants it, from 0 (size alone) to 1"),
@@ -167,7 +172,7 @@ BAD = [
         "11: samplers.own: waits for its own draw: own -> own",
     ),
     ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; wanted: text: owner/name'),
-    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: format not known by its name"),
+    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: format not known by its name; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt (all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"),
     ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),
     ("two sources", "corpora: {pile-mini: {source: {files: [a.txt]}}}", "1: corpora.pile-mini.source: unknown key 'files'; known: documents, generator, seed"),
 ]  # fmt: skip
@@ -245,7 +250,8 @@ def test_an_environment_value_that_is_not_set_is_named(shipped: dict[str, Any], 
         ("results: a\nresults: b\n", "2: results: the key stands on line 1 already; keep one"),
         ("experiments: [\n", "2: not YAML: "),
         ("a: b: c\n", "1: not YAML: mapping values are not allowed in this context"),
-        ("budgets:\n\tmini: {train: 5}\n", "2: not YAML: "),
+        ("budgets:\n\tmini: {train: 5}\n", "2: a tab; YAML is indented with blanks only"),
+        ("budgets:\n  mini:\n  \ttrain: 5\n", "3: a tab; YAML is indented with blanks only"),
         ("- a\n", "1: not a mapping; wanted: keys such as experiments and targets at the top level"),
     ],
 )  # fmt: skip
@@ -330,3 +336,75 @@ def test_the_schema_has_no_keyword_by_accident() -> None:
         return found
 
     assert walk(cfg.schema(), "", False) == []
+
+
+# ---------------------------------------------------------------- commands
+
+
+def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> list[str]:
+    (tmp_path / "run.yaml").write_text(text)
+    cfg.check([tmp_path / "run.yaml"])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_check_names_the_arms_that_get_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    base = yaml.safe_load(run(seeds="0, 1, 2"))
+    assert checked(tmp_path, capsys, yaml.safe_dump(base)) == ["1 experiment, 6 models, 1 table: all right"]
+    few = {**base["experiments"][0], "name": "few", "samplers": ["density"], "data_seeds": [0, 1]}
+    base["experiments"].append(few)
+    base["tables"]["mine"]["experiments"].append("few")
+    assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
+        "note: table mine: no verdict on few/density (2): a verdict takes 3 data seeds an arm"
+    ]
+    base["tables"]["mine"]["arms"] = ["random", "uniform"]  # the arm of two seeds is no arm of the table
+    assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
+    del base["tables"]["mine"]["arms"]
+    base["tables"]["mine"]["baseline"] = "density"
+    assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
+        "note: table mine: no verdict at all: a verdict takes 3 data seeds an arm, and the baseline few/density has 2"
+    ]
+    base["tables"]["mine"]["unit"] = "models"
+    assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
+
+
+def test_the_fewest_seeds_are_those_of_the_statistics() -> None:
+    text = (ROOT / "workflow" / "winnow" / "statistics.py").read_text()
+    assert f"FEWEST_SEEDS = {cfg.FEWEST_SEEDS}\n" in text
+
+
+@pytest.mark.parametrize("section", cfg.DEFINITIONS)
+def test_list_has_a_line_for_each_name_that_ships(
+    shipped: dict[str, Any], section: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_(section)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(shipped[section])
+    assert all(len(line.split()) > 1 for line in lines)
+
+
+def test_list_knows_definitions_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "samplers:\n  mine: # mine alone\n    allocation: {weight: density, omega: 0.3}\n    ranking: {by: nearest}\n"
+    )
+    list_("samplers", config=[tmp_path / "run.yaml"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch("mine +weight density omega 0.3, by nearest  # mine alone", last)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "none.yaml"], "error: none.yaml: no such file"),
+        (["check", "config"], "error: config: a folder; name a file in it"),
+    ],
+)
+def test_a_run_config_that_is_not_there_is_told(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "winnow.config", *arguments], capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [said]

@@ -14,6 +14,7 @@ RUN_BY = {
     ".venv/bin/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
     ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
     ".venv/bin/snakemake --profile slurm -n paper_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/python -m winnow.config check my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
 }

@@ -18,9 +18,9 @@ import pytest
 import zstandard
 from winnow import benchmarks, readers
 from winnow.columns import fits, infer, widen
-from winnow.documents import index_files, write_shard
+from winnow.documents import index, index_files, write_shard
 from winnow.paths import expand
-from winnow.stage import InputError, canonical, read_json, write_json
+from winnow.stage import InputError, canonical, read_json
 from winnow.survey import read_table
 
 PACK = {
@@ -292,7 +292,7 @@ def test_a_folder_of_save_to_disk_is_a_source(tmp_path):
     source = index_files(paths, {"text": "text", "label": "y", "meta": []})
     assert source["labels"] == {"names": ["bad", "good"], "values": [0, 1]}
     datasets.DatasetDict(train=saved, test=saved).save_to_disk(tmp_path / "splits")
-    with pytest.raises(InputError, match=r"splits: holds the splits test, train; name the folder of one"):
+    with pytest.raises(InputError, match=r"splits: holds the splits train, test; name the folder of one"):
         expand([str(tmp_path / "splits")])
 
 
@@ -348,7 +348,7 @@ def corpus_labels(folder: Path, labels) -> Path:
     path = folder / "train.jsonl"
     path.write_bytes(jsonl([{"text": f"text {i}", "label": label} for i, label in enumerate(labels)]))
     corpus = {"source": {"files": [str(path)]}, "text": "text", "label": "label", "meta": []}
-    write_json(folder / "source.json", index_files([str(path)], corpus))
+    index(spec=canonical({"corpus": corpus}), out=folder / "source.json")
     return folder / "source.json"
 
 

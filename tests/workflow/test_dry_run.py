@@ -419,7 +419,10 @@ def test_the_published_tables_come_out_without_training(clone: Path, snakemake: 
 
 
 def test_published_models_are_measured_without_training(clone: Path, snakemake: Snakemake) -> None:
-    weights = [{"folder": f"/models/{name}", "sha256": name * 64} for name in "ab"]
+    for name in "ab":
+        (clone / "theirs" / name).mkdir(parents=True)
+        (clone / "theirs" / name / "model.safetensors").write_text("")
+    weights = [{"folder": f"theirs/{name}", "sha256": name * 64} for name in "ab"]
     table = {"title": "Theirs", "experiments": [], "corpus": "pile-mini", "suites": ["paper-tasks"], "baseline": "a",
              "pretrained": ["a", "b"], "unit": "models"}  # fmt: skip
     models = {name: {"kind": "pretrained", "weights": w} for name, w in zip("ab", weights, strict=True)}

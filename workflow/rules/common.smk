@@ -1,5 +1,7 @@
 # Helpers for the rules: the checked configuration, specs, paths and resources. No rules here.
+import contextlib
 import functools
+import io
 import os
 import re
 import shlex
@@ -8,13 +10,42 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from winnow import config as winnow_config
 from winnow.paths import folder_state, state
 from winnow.stage import InputError, canonical
 
-# Files of --configfile stand first in the list, and win.
+
+def command_line():
+    """What Snakemake's command line asks for; None in the processes of jobs and where a program started Snakemake."""
+    if not workflow.is_main_process:
+        return None
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        return get_argument_parser().parse_args(sys.argv[1:])
+
+
+def asks_for_tables():
+    """Whether the run's tables are among the targets: they are by default."""
+    targets = COMMAND.targets if COMMAND else []
+    return not targets or any(
+        target == "all" or re.search(r"(^|/)tables/(?!published/)", target) for target in targets
+    )
+
+
+def runs_jobs():
+    """Whether Snakemake plans or runs jobs, rather than reporting on or tidying up after those of another time."""
+    other = ("lint", "list_rules", "list_target_rules", "report", "summary", "unlock", "cleanup_metadata")
+    return workflow.is_main_process and not (COMMAND and any(getattr(COMMAND, name, None) for name in other))
+
+
+# The files of config/, and over them what was given on the command line. Not the directive `configfile`: that wants
+# them in the working directory, and announces each.
+COMMAND = command_line()
 given = list(workflow.overwrite_configfiles)
+shipped = winnow_config.definition_files(workflow.basedir)
+if workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config:
+    shipped = []
 
 
 def stop(error):
@@ -30,7 +61,11 @@ try:
             raise InputError(
                 f"{folder}: Winnow cannot run from a folder with {found[0]!r} in its path; move it"
             )
-    CONFIG = winnow_config.resolve(config, [f for f in workflow.configfiles if f not in given] + given)
+    merged = winnow_config.read_files(shipped)
+    winnow_config.merge(merged, config)
+    config.update(merged)
+    workflow.configfiles.extend(shipped)
+    CONFIG = winnow_config.resolve(config, [*shipped, *given], tables=asks_for_tables(), look=runs_jobs())
 except InputError as error:
     stop(error)
 
@@ -371,6 +406,11 @@ def benchmark_download(wildcards):
     return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
 
 
+# The working directory's own where it has them, as the files of config/.
+PUBLISHED = [
+    path if os.path.exists(path) else f"{workflow.basedir}/{path}"
+    for path in ("config/published/results.csv", "config/published/comparisons.csv")
+]
 FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
 COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "front.svg"]
 
@@ -472,7 +512,6 @@ PUBLISHED = ["config/published/results.csv", "config/published/comparisons.csv"]
 
 
 def table_published(wildcards):
-    return PUBLISHED if CONFIG["tables"][wildcards.table].get("published") else []
 
 
 def paper_outputs(wildcards):

@@ -123,8 +123,8 @@ rule chart_costs:
 rule compare_published:
     """The published figures of a table alone, computed anew."""
     input:
-        results="config/published/results.csv",
-        comparisons="config/published/comparisons.csv",
+        results=PUBLISHED[0],
+        comparisons=PUBLISHED[1],
     output:
         f"{R}/tables/published/{{table}}.csv",
         f"{R}/tables/published/{{table}}.md",
@@ -215,8 +215,8 @@ rule collate_published_claims:
 rule audit_published:
     """What in the printed comparisons does not follow from its own inputs or from the raw figures."""
     input:
-        results="config/published/results.csv",
-        comparisons="config/published/comparisons.csv",
+        results=PUBLISHED[0],
+        comparisons=PUBLISHED[1],
     output:
         f"{R}/tables/published/audit.csv",
     log:

@@ -9,9 +9,9 @@ import ast
 import copy
 import difflib
 import functools
+import importlib.util
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from winnow.formats import file_format
 from winnow.paths import existing_path, expand, results_folder
 from winnow.stage import InputError, canonical, run, say, write_text
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return yaml.load(SCHEMA.read_text(encoding="utf-8"), Loader=_LOADER)
 
 
 class ConfigError(InputError):
@@ -268,6 +269,20 @@ def _yaml_float(text: str) -> str:
     return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent if exponent[0] in '+-' else '+' + exponent}"
 
 
+# The files of config/ in the order in which they are merged, later ones over earlier ones.
+FILES = (
+    "corpora",
+    "encoders",
+    "clusterings",
+    "scorers",
+    "samplers",
+    "budgets",
+    "models",
+    "benchmarks",
+    "tables",
+    "minipile",
+    "config",
+)
 DEFINITIONS = {
     "corpora": "corpus",
     "encoders": "encoder",
@@ -284,11 +299,13 @@ DEFINITIONS = {
 }
 # Folders and files that a run keeps beside those of its corpora.
 RESERVED = ("benchmarks", "downloads", "logs", "report.html", "tables", "timings")
-# Columns of documents/*.parquet and of a subset that are Winnow's own.
-OWN_COLUMNS = ("doc", "text", "bytes", "digest", "label")
+# Columns of documents, clusterings and draws that are Winnow's own, and stand beside the meta columns in a subset.
+OWN_COLUMNS = ("doc", "text", "bytes", "digest", "label", "cluster", "distance", "split", "probability")
 NO_CLUSTERS = "none"
+FEWEST_SEEDS = 3  # data seeds an arm for a verdict on samplers, as in winnow.statistics
 
 
+@functools.cache
 def stage_version(stage: str) -> int:
     """STAGE_VERSION of a stage module, read without importing it."""
     tree = ast.parse((Path(__file__).parent / f"{stage}.py").read_text(encoding="utf-8"))
@@ -326,24 +343,63 @@ def _fill(part: dict[str, Any], value: Any) -> Any:
     return value
 
 
-def resolve(config: dict[str, Any], files: Iterable[str | Path] = ()) -> dict[str, Any]:
+def definition_files(root: str | Path) -> list[str]:
+    """The files of `config/` in the order in which they are merged: the working directory's own where it has them,
+    else those of the workflow's folder `root`."""
+    names = [f"config/{name}.yaml" for name in FILES]
+    return [name if os.path.exists(name) else str(Path(root) / name) for name in names]
+
+
+def read_files(files: Iterable[str | Path]) -> dict[str, Any]:
+    """The config files merged, later ones over earlier ones. Raises InputError as `resolve` does."""
+    merged: dict[str, Any] = {}
+    for file in files:
+        _compose(Path(file))
+        merge(merged, yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_LOADER) or {})
+    return merged
+
+
+def fill(config: dict[str, Any]) -> dict[str, Any]:
+    """Checks a configuration against the schema, fills in its defaults, in place, and returns it. Raises ConfigError."""
+    _check_plain(config)
+    _check(schema(), config)
+    return _fill(schema(), config)
+
+
+def resolve(
+    config: dict[str, Any], files: Iterable[str | Path] = (), tables: bool = True, look: bool = False
+) -> dict[str, Any]:
     """A checked copy of the merged configuration with every default filled in.
 
-    `files` are the config files it was merged from, later ones over earlier ones.
+    `files` are the config files it was merged from, later ones over earlier ones. `tables`: whether tables of the run
+    must be right (they are asked for); else what is wrong with them is said and passed over. `look`: whether the first
+    rows of local sources are read, too.
     Raises InputError: one line naming the file and line, the key, the value, and what would be right.
     """
     config = _plain(config)
     trees = [(file, _compose(Path(file))) for file in files]
+
+    def placed(error: ConfigError) -> str:
+        where = _dotted(error.path, config) or "top level"
+        return f"{_place(trees, error.place)}{where}: {error.why}"
+
     try:
-        _check_plain(config)
-        _check(schema(), config)
-        _fill(schema(), config)
+        fill(config)
         _cross_check(config)
         config["results"] = _results(config["results"])
+        try:
+            _check_tables(config)
+        except ConfigError as error:
+            if tables:
+                raise
+            say(f"warning: {placed(error)}; its table cannot be made")
         _check_files(config)
+        if look:
+            from winnow.preflight import look_at_sources
+
+            look_at_sources(config)
     except ConfigError as error:
-        where = _dotted(error.path, config) or "top level"
-        raise InputError(f"{_place(trees, error.place)}{where}: {error.why}") from None
+        raise InputError(placed(error)) from None
     return config
 
 
@@ -366,11 +422,16 @@ def _compose(file: Path) -> yaml.Node | None:
         raise InputError(f"{file}: no such file") from None
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8; save it as UTF-8 text") from None
+    except IsADirectoryError:
+        raise InputError(f"{file}: a folder; name a file in it") from None
     try:
-        tree = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        tree = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
+        row = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+        if "\t" in row[: len(row) - len(row.lstrip())]:
+            raise InputError(f"{file}{line}: a tab; YAML is indented with blanks only") from None
         raise InputError(f"{file}{line}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
@@ -439,18 +500,38 @@ def _check_files(config: dict[str, Any]) -> None:
             say(
                 f"warning: {path} is of no clustering of this run, which reads none; did you mean {near[0]}.tsv?"
             )
-    for experiment in config["experiments"]:  # those of the paper may lie on another machine
-        source = config["corpora"][experiment["corpus"]]["source"]
+    from winnow.preflight import needs
+
+    needed = needs(config)  # of the run: what the paper needs may lie on another machine
+    for name in needed.corpora:
+        source = config["corpora"][name]["source"]
         if "files" in source and "hub" not in source:
-            _check_paths(source["files"], ("corpora", experiment["corpus"], "source", "files"))
-        for suite in experiment["suites"]:
-            for name in config["suites"][suite]:
-                data = config["benchmarks"][name].get("data", {})
-                if "hub" not in data:
-                    _check_paths(data.get("files", {}), ("benchmarks", name, "data", "files"))
-                    _check_rows(data.get("files", {}), ("benchmarks", name, "data", "files"))
-                labelled = config["benchmarks"][name].get("labelled", {})
-                _check_paths(labelled.get("files", []), ("benchmarks", name, "labelled", "files"))
+            _check_paths(source["files"], ("corpora", name, "source", "files"))
+    for name in needed.benchmarks:
+        data = config["benchmarks"][name].get("data", {})
+        if "hub" not in data:
+            _check_paths(data.get("files", {}), ("benchmarks", name, "data", "files"))
+            _check_rows(data.get("files", {}), ("benchmarks", name, "data", "files"))
+        labelled = config["benchmarks"][name].get("labelled", {})
+        _check_paths(labelled.get("files", []), ("benchmarks", name, "labelled", "files"))
+    for place, weights in needed.weights.items():
+        _check_weights(weights, place)
+
+
+def _check_weights(source: dict[str, Any], path: tuple[str, ...]) -> None:
+    if "folder" in source:
+        try:
+            folder = Path(existing_path(source["folder"]))
+        except InputError as error:
+            raise ConfigError((*path, "folder"), str(error)) from None
+        if not (folder / "model.safetensors").is_file():
+            what = "has no model.safetensors" if folder.is_dir() else "no folder there"
+            raise ConfigError(
+                (*path, "folder"),
+                f"{folder}: {what}; wanted: a folder in Hugging Face layout, seen from {os.getcwd()}",
+            )
+    elif "package" in source and importlib.util.find_spec(source["package"].replace("-", "_")) is None:
+        say(f"warning: {_dotted((*path, 'package'))}: {source['package']!r} is not installed here")
 
 
 def _check_paths(patterns: list[str] | dict[str, str], path: tuple[str | int, ...]) -> None:
@@ -694,7 +775,12 @@ def _cross_check(config: dict[str, Any]) -> None:
         _check_name(experiment["name"], known, ("experiments", index))
         _check_experiment(config, experiment, ("experiments", index))
     for index, name in enumerate(config["targets"]):
-        _check_table(config, _known(config, "tables", name, ("targets", index)), ("tables", name))
+        _known(config, "tables", name, ("targets", index))
+
+
+def _check_tables(config: dict[str, Any]) -> None:
+    for name in config["targets"]:
+        _check_table(config, config["tables"][name], ("tables", name))
 
 
 def _check_name(name: str, known: set[str], path: tuple[str | int, ...]) -> None:
@@ -726,9 +812,20 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
             raise ConfigError(
                 (*path, "meta", index), f"{column!r} is a column of Winnow's own; rename it in the source"
             )
+        whole = next((name for name in corpus["meta"] if column.startswith(f"{name}.")), None)
+        if whole is not None:
+            raise ConfigError(
+                (*path, "meta", index),
+                f"{column!r} is a field of {whole!r}, which is kept whole; keep one of them",
+            )
+    if corpus["label"] == corpus["text"]:
+        raise ConfigError(
+            (*path, "label"), f"{corpus['label']!r} is the text; name the column of the classes"
+        )
     if corpus["group"] is not None and corpus["group"] not in corpus["meta"]:
         raise ConfigError(
-            (*path, "group"), f"{corpus['group']!r} is not among meta: {', '.join(corpus['meta']) or 'none'}"
+            (*path, "group"),
+            f"{corpus['group']!r} is not among meta: {', '.join(corpus['meta']) or 'none'}; add it to meta",
         )
     source = corpus["source"]
     if source.get("generator") == "python-packages":
@@ -1007,21 +1104,14 @@ def readme(*, out: Path) -> None:
 
 
 def check(files: list[Path], /) -> None:
-    """Check run configs without Snakemake: each is merged over the files that the Snakefile names.
+    """Check run configs without Snakemake, and the first rows of their local sources: each is merged over the files
+    of config/.
 
     Args:
         files: Run configs, later ones over earlier ones.
     """
-    root = Path(__file__).parents[2]
-    named = re.findall(
-        r'^configfile: "(.+)"$', (root / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    paths = [root / name for name in named] + list(files)
-    merged: dict[str, Any] = {}
-    for path in paths:
-        _compose(path)
-        merge(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    config = resolve(merged, paths)
+    paths: list[str | Path] = [*definition_files(Path(__file__).parents[2]), *files]
+    config = resolve(read_files(paths), paths, look=True)
     check_paper(config)
     models = {
         canonical([ids, d, t])
@@ -1029,18 +1119,30 @@ def check(files: list[Path], /) -> None:
         for ids in arms(config, e).values()
         for d, t in runs_of(e)
     }
-    seeds = {e["name"]: len(e["data_seeds"]) for e in all_experiments(config)}
     for name in config["targets"]:
-        table = config["tables"][name]
-        few = min((seeds[e] for e in table["experiments"]), default=1)
-        if table["unit"] == "samplers" and few < 3:
-            print(f"note: table {name} will give no verdict: 3 data seeds an arm are needed, it has {few}")
+        if note := few_seeds(config, name):
+            print(f"note: table {name}: {note}")
     amounts = {
         "experiment": len(config["experiments"]),
         "model": len(models),
         "table": len(config["targets"]),
     }
     print(", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in amounts.items()) + ": all right")
+
+
+def few_seeds(config: dict[str, Any], name: str) -> str:
+    """Which arms of a table get no verdict for want of data seeds, in words; empty where all get one."""
+    table = config["tables"][name]
+    if table["unit"] != "samplers":
+        return ""
+    seeds = {arm: len(e["data_seeds"]) for arm, _, e in table_arms(config, table)}
+    few = {arm: n for arm, n in seeds.items() if n < FEWEST_SEEDS}
+    base = [arm for arm in few if table["baseline"] in (arm, arm.split("/")[1])]
+    wanted = f"a verdict takes {FEWEST_SEEDS} data seeds an arm"
+    shown = ", ".join(f"{arm} ({n})" for arm, n in few.items())
+    if base:
+        return f"no verdict at all: {wanted}, and the baseline {base[0]} has {few[base[0]]}"
+    return f"no verdict on {shown}: {wanted}" if few else ""
 
 
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -1053,4 +1155,7 @@ def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(check, readme)
+    from winnow import config as _config  # of which other modules raise the errors
+    from winnow.listing import list_
+
+    run(_config.check, _config.readme, list_)

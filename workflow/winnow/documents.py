@@ -320,6 +320,11 @@ def index(
     for file, (size, state) in zip(source["files"], states, strict=True):
         file.update(bytes=size, state=None if download else state)  # a commit's files do not change
     check_unchanged(source["files"], "the index of it")
+    if source["labels"] and len(source["labels"]["names"]) == 1:
+        name = source["labels"]["names"][0]
+        raise InputError(
+            f"{paths[0]}: label {corpus['label']!r} is {name!r} in every row; two classes at least are needed"
+        )
     write_json(out, source)
 
 

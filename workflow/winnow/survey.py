@@ -426,16 +426,13 @@ def classes(found: list[tuple[str, dict[Any, int]]], surveys: list[Survey], name
     """The classes of a corpus from the labels of its files: texts in sorted order, numbers in ascending order; those of
     a ClassLabel in its own order.
 
-    Raises InputError if there is one class only, or a label is outside a ClassLabel.
+    Raises InputError for a label outside a ClassLabel.
     """
     path = found[0][0]
     values = {value: (where, row) for where, labels in reversed(found) for value, row in labels.items()}
     given = {survey.class_names for survey in surveys if survey.rows} - {None}
     if len(given) > 1:
         raise InputError(f"{path}: the files name the classes of {name!r} differently; make them one")
-    if len(values) == 1:
-        value = next(iter(values))
-        raise InputError(f"{path}: label {name!r} is {value!r} in every row; two classes at least are needed")
     if given and len(given) == len({s.class_names for s in surveys if s.rows}):
         class_names = given.pop() or ()
         for value, (where, row) in values.items():

@@ -1,0 +1,48 @@
+# What is told before the first job: a target that is none, and a forecast of the run. No rules here.
+import difflib
+
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+from winnow import forecast
+
+
+def check_targets():
+    """Ends the command with one line for a run config among the targets, or for a slip in a target's name."""
+    rules = [rule.name for rule in workflow.rules]
+    for target in COMMAND.targets if COMMAND else []:
+        if target.endswith((".yaml", ".yml", ".json")) and not target.startswith(f"{R}/"):
+            said = f"{target} stands among the targets; a run config goes behind --configfile"
+        elif re.fullmatch(r"[\w-]+", target) and target not in rules and not os.path.exists(target):
+            known = sorted(rule.name for rule in workflow.rules if not rule.output)
+            near = difflib.get_close_matches(target, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            said = f"no target {target!r}; {hint}known: {', '.join(known)}, and any file that a rule makes"
+        else:
+            continue
+        print(f"error: {said}", file=sys.stderr)
+        sys.exit(1)
+
+
+def forecast_cores():
+    """Cores that the run has on this machine, none where its jobs run on a cluster; of a dry run that names none, all."""
+    settings = workflow.resource_settings
+    if settings.nodes is not None:
+        return 0
+    unnamed = workflow.dryrun and settings.cores == 1 and not (COMMAND and COMMAND.cores)
+    return len(os.sched_getaffinity(0)) if unnamed else settings.cores
+
+
+def say_forecast(record):
+    """Before Snakemake's own first table of jobs: what the heavy ones of them come to."""
+    if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SAID and not workflow.touch:
+        FORECAST_SAID.append(True)
+        jobs = [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]
+        if line := forecast.forecast(CONFIG, R, jobs, forecast_cores()):
+            logger.info(line)
+    return True
+
+
+FORECAST_SAID = []
+check_targets()
+if workflow.is_main_process:
+    logger.addFilter(say_forecast)
