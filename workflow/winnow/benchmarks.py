@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ import pyarrow.parquet as pq
 
 from winnow.keys import keys
 from winnow.paths import expand, expand_environment
+from winnow.scripts import CHARACTERS_A_WORD, without_blanks
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -45,19 +47,22 @@ from winnow.stage import (
     write_text,
 )
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 
 TEXT_CHARACTERS = 4_000
-"""Longest text of a bits-per-byte or label item, in characters: a few long documents must not be the figure."""
+"""Longest text of a bits-per-byte item, in characters: a few long documents must not be the figure. (Texts of label items
+are whole: how much of them is read goes with the classifier.)"""
 
 CONTEXT_WORDS = 64
 CONTINUATION_WORDS = 12
 CONTINUATION_BYTES = 100
 SHORTEST_CLOZE = 2 * CONTINUATION_WORDS
 """Words of a cloze item: a document needs SHORTEST_CLOZE of them; its context is all but the last
-CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words."""
+CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words. Of a document that is too short in words
+and written in a script without blanks, CHARACTERS_A_WORD characters each (white space not counted) stand for a word."""
 
 CHOICES = 4
+ZERO_WIDTH_JOINER = "\u200d"
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,35 @@ def split_words(text: str) -> tuple[str, str] | None:
     Both keep the document's white space inside and none at their ends.
     """
     ends = [m.end() for m in _first_words(text, CONTEXT_WORDS + CONTINUATION_WORDS)]
-    if len(ends) < SHORTEST_CLOZE:
+    return _cut(text, ends, CONTINUATION_WORDS)
+
+
+def split_characters(text: str) -> tuple[str, str] | None:
+    """The same of a document in a script without blanks, by characters; a character keeps its marks.
+
+    None for documents in other scripts, too.
+    """
+    if not without_blanks(text):
         return None
-    cut = ends[len(ends) - CONTINUATION_WORDS - 1]
+    ends: list[int] = []  # of each character but white space: where it ends with the marks that belong to it
+    first = 0
+    for place, character in enumerate(text):
+        mark = unicodedata.category(character)[0] == "M" or character == ZERO_WIDTH_JOINER
+        if mark and ends and ends[-1] == place:
+            ends[first:] = [place + 1] * (len(ends) - first + 1)
+        elif len(ends) >= CHARACTERS_A_WORD * (CONTEXT_WORDS + CONTINUATION_WORDS):
+            break
+        elif not character.isspace():
+            first = len(ends)
+            ends.append(place + 1)
+    return _cut(text, ends, CHARACTERS_A_WORD * CONTINUATION_WORDS)
+
+
+def _cut(text: str, ends: list[int], last: int) -> tuple[str, str] | None:
+    """(context, continuation) of `last` units of a text whose first units end at `ends`; None as of `split_words`."""
+    if len(ends) < 2 * last:
+        return None
+    cut = ends[len(ends) - last - 1]
     continuation = text[cut : ends[-1]].strip()
     if len(continuation.encode()) > CONTINUATION_BYTES:
         return None
@@ -146,31 +177,40 @@ def cloze_items(held: HeldOut, items: int, seed: int) -> dict[str, list[Any]]:
     as far as it has enough different ones.
 
     The documents of a group stand on a circle ordered by their keys; an item takes the continuations that
-    follow its own. The place of the true one is the lowest bits of the key.
+    follow its own. The place of the true one is the lowest bits of the key. Documents cut by characters
+    (`split_characters`) and those cut by words take no continuations from each other, which would be told apart by
+    their script alone; where one sort has fewer than CHOICES different continuations, it gives no items.
     Returns columns item, group, context, choices, label. Raises InputError if too few documents are long enough.
     """
-    pairs = [split_words(text) for text in held.text]
-    long = np.array([i for i, pair in enumerate(pairs) if pair is not None], dtype=np.int64)
-    if len({pairs[i][1] for i in long}) < CHOICES:  # type: ignore[index]
+    by_words = [split_words(text) for text in held.text]
+    pairs = [pair or split_characters(text) for pair, text in zip(by_words, held.text, strict=True)]
+    sort = [pair is not None for pair in by_words]
+    found = [i for i, pair in enumerate(pairs) if pair is not None]
+    different = {s: len({pairs[i][1] for i in found if sort[i] == s}) for s in (True, False)}  # type: ignore[index]
+    if max(different.values()) < CHOICES:
         raise InputError(
-            f"cloze: {len(long)} held-out documents have the {SHORTEST_CLOZE} words an item needs, and at least "
-            f"{CHOICES} with different continuations are wanted; hold out more documents"
+            f"cloze: {len(found)} held-out documents have the {SHORTEST_CLOZE} words an item needs (in a script without "
+            f"blanks, {CHARACTERS_A_WORD * SHORTEST_CLOZE} characters), and at least {CHOICES} with different "
+            "continuations are wanted; hold out more documents"
         )
+    long = np.array([i for i in found if different[sort[i]] >= CHOICES], dtype=np.int64)
     key = keys("benchmark", seed, held.doc)
     ring = long[np.argsort(key[long], kind="stable")]
-    rings: dict[str | None, list[int]] = {}
+    rings: dict[tuple[bool, str | None], list[int]] = {}
+    whole: dict[bool, list[int]] = {True: [], False: []}
     place: dict[int, int] = {}
-    place_in_all = {int(i): n for n, i in enumerate(ring)}
+    place_in_all: dict[int, int] = {}
     for i in ring.tolist():
-        members = rings.setdefault(held.group[i], [])
-        place[i] = len(members)
+        members = rings.setdefault((sort[i], held.group[i]), [])
+        place[i], place_in_all[i] = len(members), len(whole[sort[i]])
         members.append(i)
+        whole[sort[i]].append(i)
     rows: dict[str, list[Any]] = {name: [] for name in ("item", "group", "context", "choices", "label")}
     for i in long[choose(held.doc[long], items, seed)].tolist():
         context, true = pairs[i]  # type: ignore[misc]
-        own = rings[held.group[i]]
+        own = rings[sort[i], held.group[i]]
         false: list[str] = []
-        for members, start in ((own, place[i]), (ring.tolist(), place_in_all[i])):
+        for members, start in ((own, place[i]), (whole[sort[i]], place_in_all[i])):
             for step in range(1, len(members)):
                 if len(false) == CHOICES - 1:
                     break
@@ -269,7 +309,7 @@ def heldout(*, documents: list[Path], heldout: Path, spec: str, out_dir: Path) -
         rows = {
             "item": [int(held.doc[i]) for i in chosen],
             "group": [held.group[i] for i in chosen],
-            "text": [held.text[i][:TEXT_CHARACTERS] for i in chosen],
+            "text": [held.text[i][: None if form == "labels" else TEXT_CHARACTERS] for i in chosen],
         }
         if form == "labels":
             rows["label"] = [held.label[i] for i in chosen]
@@ -304,7 +344,7 @@ def labelled(*, files: list[str], spec: str, out_dir: Path) -> None:
     rows = {
         "item": table["doc"].to_pylist(),
         "group": [None] * len(table),
-        "text": [text[:TEXT_CHARACTERS] for text in table["text"].to_pylist()],
+        "text": table["text"].to_pylist(),
         "label": table["label"].to_pylist(),
     }
     write_local(out_dir, settings["name"], "labels", rows, {"spec": settings, "stage_version": STAGE_VERSION})

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from winnow.config import proxies_of
 from winnow.keys import keys
 from winnow.parquet import batches as columns_of
+from winnow.scripts import count_words, part
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
 
 STAGE_VERSION = 2
@@ -151,10 +152,11 @@ class Entropy:
 def ngrams(text: str, buckets: int) -> np.ndarray:
     """Buckets of the words of a text and of its pairs of neighbours, int64 [2 words - 1].
 
-    Words are runs of letters and digits, or of other signs, in lower case. The hash is CRC-32 of the word; a
+    Words are runs of letters and digits, or of other signs, in lower case; of a script without blanks each character is
+    one. The hash is CRC-32 of the word; a
     pair's mixes those of both (splitmix64).
     """
-    words = np.array([zlib.crc32(w.encode()) for w in WORD.findall(text.lower())], dtype=np.uint64)
+    words = np.array([zlib.crc32(w.encode()) for w in WORD.findall(part(text.lower()))], dtype=np.uint64)
     pairs = (words[:-1] << np.uint64(32)) | words[1:]
     with np.errstate(over="ignore"):
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -256,7 +258,7 @@ def score_texts(
                 score = -log / np.maximum(tokens if scorer["per"] == "token" else size, 1)
                 part = {"doc": doc, "score": score, "log_probability": log, "tokens": tokens, "bytes": size}
             elif kind == "likelihood-difference":
-                words = np.array([max(1, len(text.split())) for text in texts], dtype=np.int64)
+                words = np.array([max(1, count_words(text)) for text in texts], dtype=np.int64)
                 (inside, inside_tokens), (general, general_tokens) = (p.sums(texts) for p in proxies)
                 part = {
                     "doc": doc, "score": (general - inside) / words,
