@@ -20,7 +20,7 @@ import tempfile
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ are whole: how much of them is read goes with the classifier.)"""
 
 CONTEXT_WORDS = 64
 CONTINUATION_WORDS = 12
-CONTINUATION_BYTES = 100
+CONTINUATION_LENGTH = 100
 SHORTEST_CLOZE = 2 * CONTINUATION_WORDS
 """Words of a cloze item: a document needs SHORTEST_CLOZE of them; its context is all but the last
 CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words. Of a document that is too short in words
@@ -123,17 +123,21 @@ def choose(doc: np.ndarray, items: int, seed: int) -> np.ndarray:
     return np.sort(order[:items])
 
 
-def split_words(text: str) -> tuple[str, str] | None:
+def byte_length(text: str) -> int:
+    return len(text.encode())
+
+
+def split_words(text: str, length: Callable[[str], int] = byte_length) -> tuple[str, str] | None:
     """(context, continuation) of a cloze item, or None if the document is too short, or the
-    continuation too long for a model of short sequences (100 bytes).
+    continuation too long for a model of short sequences (CONTINUATION_LENGTH, as `length` measures it).
 
     Both keep the document's white space inside and none at their ends.
     """
     ends = [m.end() for m in _first_words(text, CONTEXT_WORDS + CONTINUATION_WORDS)]
-    return _cut(text, ends, CONTINUATION_WORDS)
+    return _cut(text, ends, CONTINUATION_WORDS, length)
 
 
-def split_characters(text: str) -> tuple[str, str] | None:
+def split_characters(text: str, length: Callable[[str], int] = byte_length) -> tuple[str, str] | None:
     """The same of a document in a script without blanks, by characters; a character keeps its marks.
 
     None for documents in other scripts, too.
@@ -151,16 +155,16 @@ def split_characters(text: str) -> tuple[str, str] | None:
         elif not character.isspace():
             first = len(ends)
             ends.append(place + 1)
-    return _cut(text, ends, CHARACTERS_A_WORD * CONTINUATION_WORDS)
+    return _cut(text, ends, CHARACTERS_A_WORD * CONTINUATION_WORDS, length)
 
 
-def _cut(text: str, ends: list[int], last: int) -> tuple[str, str] | None:
+def _cut(text: str, ends: list[int], last: int, length: Callable[[str], int]) -> tuple[str, str] | None:
     """(context, continuation) of `last` units of a text whose first units end at `ends`; None as of `split_words`."""
     if len(ends) < 2 * last:
         return None
     cut = ends[len(ends) - last - 1]
     continuation = text[cut : ends[-1]].strip()
-    if len(continuation.encode()) > CONTINUATION_BYTES:
+    if length(continuation) > CONTINUATION_LENGTH:
         return None
     return text[:cut].strip(), continuation
 
@@ -179,15 +183,21 @@ def cloze_items(held: HeldOut, items: int, seed: int) -> dict[str, list[Any]]:
     The documents of a group stand on a circle ordered by their keys; an item takes the continuations that
     follow its own. The place of the true one is the lowest bits of the key. Documents cut by characters
     (`split_characters`) and those cut by words take no continuations from each other, which would be told apart by
-    their script alone; where one sort has fewer than CHOICES different continuations, it gives no items.
+    their script alone; where one sort has fewer than CHOICES different continuations, it gives no items. Continuations
+    have at most 100 bytes; 100 characters where that leaves too few (most scripts take two or three bytes a character).
     Returns columns item, group, context, choices, label. Raises InputError if too few documents are long enough.
     """
-    by_words = [split_words(text) for text in held.text]
-    pairs = [pair or split_characters(text) for pair, text in zip(by_words, held.text, strict=True)]
-    sort = [pair is not None for pair in by_words]
-    found = [i for i, pair in enumerate(pairs) if pair is not None]
-    different = {s: len({pairs[i][1] for i in found if sort[i] == s}) for s in (True, False)}  # type: ignore[index]
-    if max(different.values()) < CHOICES:
+    for length in (byte_length, len):
+        by_words = [split_words(text, length) for text in held.text]
+        pairs = [
+            pair or split_characters(text, length) for pair, text in zip(by_words, held.text, strict=True)
+        ]
+        sort = [pair is not None for pair in by_words]
+        found = [i for i, pair in enumerate(pairs) if pair is not None]
+        different = {s: len({pairs[i][1] for i in found if sort[i] == s}) for s in (True, False)}  # type: ignore[index]
+        if max(different.values()) >= CHOICES:
+            break
+    else:
         raise InputError(
             f"cloze: {len(found)} held-out documents have the {SHORTEST_CLOZE} words an item needs (in a script without "
             f"blanks, {CHARACTERS_A_WORD * SHORTEST_CLOZE} characters), and at least {CHOICES} with different "
