@@ -318,7 +318,7 @@ def draw_from(folder, paths, sampler, train, **files):
 
 def score_all(folder, paths, scorer, name, **files):
     out = [folder / f"{name}{i}.parquet" for i in range(len(paths))]
-    spec = json.dumps({"scorer": scorer, "max_tokens": 0})
+    spec = json.dumps({"scorer": scorer})
     for path, one in zip(paths, out, strict=True):
         texts(documents=path, heldout=folder / "heldout.parquet", spec=spec, out=one, **files)
     return out

@@ -596,12 +596,6 @@ def scorer_draws(wildcards):
     return proxy_draws(wildcards.corpus, wildcards.scorer)
 
 
-def text_spec(wildcards):
-    scorer = CONFIG["scorers"][wildcards.scorer]
-    tokens = CONFIG["models"][scorer["classifier"]["model"]]["max_tokens"] if "classifier" in scorer else 0
-    return spec(scorer=scorer, max_tokens=tokens)
-
-
 def score_ratios(wildcards):
     dsir = CONFIG["scorers"][wildcards.scorer]["kind"] == "dsir"
     return [f"{SCORES}.ratios.npy".format(**wildcards)] if dsir else []

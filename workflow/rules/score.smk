@@ -26,7 +26,7 @@ rule score_documents:
         runtime=lambda wildcards, attempt: 480 * attempt,
         gpu=score_gpu,
     params:
-        spec=text_spec,
+        spec=scorer_spec,
         version=version("score"),
     shell:
         """
@@ -243,7 +243,7 @@ rule score_probe:
         runtime=growing(120),
         gpu=score_gpu,
     params:
-        spec=text_spec,
+        spec=scorer_spec,
         version=version("score"),
     shell:
         """

@@ -15,8 +15,9 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import pyarrow.parquet as pq
 
 from winnow.keys import keys
 from winnow.paths import existing_path, expand, plain_links
+from winnow.scripts import CHARACTERS_A_WORD, without_blanks
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -46,16 +48,19 @@ from winnow.survey import read_table
 STAGE_VERSION = 4
 
 TEXT_CHARACTERS = 4_000
-"""Longest text of a bits-per-byte or label item, in characters: a few long documents must not be the figure."""
+"""Longest text of a bits-per-byte item, in characters: a few long documents must not be the figure. (Texts of label items
+are whole: how much of them is read goes with the classifier.)"""
 
 CONTEXT_WORDS = 64
 CONTINUATION_WORDS = 12
-CONTINUATION_BYTES = 100
+CONTINUATION_LENGTH = 100
 SHORTEST_CLOZE = 2 * CONTINUATION_WORDS
 """Words of a cloze item: a document needs SHORTEST_CLOZE of them; its context is all but the last
-CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words."""
+CONTINUATION_WORDS of its first CONTEXT_WORDS + CONTINUATION_WORDS words. Of a document that is too short in words
+and written in a script without blanks, CHARACTERS_A_WORD characters each (white space not counted) stand for a word."""
 
 CHOICES = 4
+ZERO_WIDTH_JOINER = "\u200d"
 
 
 @dataclass(frozen=True)
@@ -116,18 +121,48 @@ def choose(doc: np.ndarray, items: int, seed: int) -> np.ndarray:
     return np.sort(order[:items])
 
 
-def split_words(text: str) -> tuple[str, str] | None:
+def byte_length(text: str) -> int:
+    return len(text.encode())
+
+
+def split_words(text: str, length: Callable[[str], int] = byte_length) -> tuple[str, str] | None:
     """(context, continuation) of a cloze item, or None if the document is too short, or the
-    continuation too long for a model of short sequences (100 bytes).
+    continuation too long for a model of short sequences (CONTINUATION_LENGTH, as `length` measures it).
 
     Both keep the document's white space inside and none at their ends.
     """
     ends = [m.end() for m in _first_words(text, CONTEXT_WORDS + CONTINUATION_WORDS)]
-    if len(ends) < SHORTEST_CLOZE:
+    return _cut(text, ends, CONTINUATION_WORDS, length)
+
+
+def split_characters(text: str, length: Callable[[str], int] = byte_length) -> tuple[str, str] | None:
+    """The same of a document in a script without blanks, by characters; a character keeps its marks.
+
+    None for documents in other scripts, too.
+    """
+    if not without_blanks(text):
         return None
-    cut = ends[len(ends) - CONTINUATION_WORDS - 1]
+    ends: list[int] = []  # of each character but white space: where it ends with the marks that belong to it
+    first = 0
+    for place, character in enumerate(text):
+        mark = unicodedata.category(character)[0] == "M" or character == ZERO_WIDTH_JOINER
+        if mark and ends and ends[-1] == place:
+            ends[first:] = [place + 1] * (len(ends) - first + 1)
+        elif len(ends) >= CHARACTERS_A_WORD * (CONTEXT_WORDS + CONTINUATION_WORDS):
+            break
+        elif not character.isspace():
+            first = len(ends)
+            ends.append(place + 1)
+    return _cut(text, ends, CHARACTERS_A_WORD * CONTINUATION_WORDS, length)
+
+
+def _cut(text: str, ends: list[int], last: int, length: Callable[[str], int]) -> tuple[str, str] | None:
+    """(context, continuation) of `last` units of a text whose first units end at `ends`; None as of `split_words`."""
+    if len(ends) < 2 * last:
+        return None
+    cut = ends[len(ends) - last - 1]
     continuation = text[cut : ends[-1]].strip()
-    if len(continuation.encode()) > CONTINUATION_BYTES:
+    if length(continuation) > CONTINUATION_LENGTH:
         return None
     return text[:cut].strip(), continuation
 
@@ -144,31 +179,46 @@ def cloze_items(held: HeldOut, items: int, seed: int) -> dict[str, list[Any]]:
     as far as it has enough different ones.
 
     The documents of a group stand on a circle ordered by their keys; an item takes the continuations that
-    follow its own. The place of the true one is the lowest bits of the key.
+    follow its own. The place of the true one is the lowest bits of the key. Documents cut by characters
+    (`split_characters`) and those cut by words take no continuations from each other, which would be told apart by
+    their script alone; where one sort has fewer than CHOICES different continuations, it gives no items. Continuations
+    have at most 100 bytes; 100 characters where that leaves too few (most scripts take two or three bytes a character).
     Returns columns item, group, context, choices, label. Raises InputError if too few documents are long enough.
     """
-    pairs = [split_words(text) for text in held.text]
-    long = np.array([i for i, pair in enumerate(pairs) if pair is not None], dtype=np.int64)
-    if len({pairs[i][1] for i in long}) < CHOICES:  # type: ignore[index]
+    for length in (byte_length, len):
+        by_words = [split_words(text, length) for text in held.text]
+        pairs = [
+            pair or split_characters(text, length) for pair, text in zip(by_words, held.text, strict=True)
+        ]
+        sort = [pair is not None for pair in by_words]
+        found = [i for i, pair in enumerate(pairs) if pair is not None]
+        different = {s: len({pairs[i][1] for i in found if sort[i] == s}) for s in (True, False)}  # type: ignore[index]
+        if max(different.values()) >= CHOICES:
+            break
+    else:
         raise InputError(
-            f"cloze: {len(long)} held-out documents have the {SHORTEST_CLOZE} words an item needs, and at least "
-            f"{CHOICES} with different continuations are wanted; hold out more documents"
+            f"cloze: {len(found)} held-out documents have the {SHORTEST_CLOZE} words an item needs (in a script without "
+            f"blanks, {CHARACTERS_A_WORD * SHORTEST_CLOZE} characters), and at least {CHOICES} with different "
+            "continuations are wanted; hold out more documents"
         )
+    long = np.array([i for i in found if different[sort[i]] >= CHOICES], dtype=np.int64)
     key = keys("benchmark", seed, held.doc)
     ring = long[np.argsort(key[long], kind="stable")]
-    rings: dict[str | None, list[int]] = {}
+    rings: dict[tuple[bool, str | None], list[int]] = {}
+    whole: dict[bool, list[int]] = {True: [], False: []}
     place: dict[int, int] = {}
-    place_in_all = {int(i): n for n, i in enumerate(ring)}
+    place_in_all: dict[int, int] = {}
     for i in ring.tolist():
-        members = rings.setdefault(held.group[i], [])
-        place[i] = len(members)
+        members = rings.setdefault((sort[i], held.group[i]), [])
+        place[i], place_in_all[i] = len(members), len(whole[sort[i]])
         members.append(i)
+        whole[sort[i]].append(i)
     rows: dict[str, list[Any]] = {name: [] for name in ("item", "group", "context", "choices", "label")}
     for i in long[choose(held.doc[long], items, seed)].tolist():
         context, true = pairs[i]  # type: ignore[misc]
-        own = rings[held.group[i]]
+        own = rings[sort[i], held.group[i]]
         false: list[str] = []
-        for members, start in ((own, place[i]), (ring.tolist(), place_in_all[i])):
+        for members, start in ((own, place[i]), (whole[sort[i]], place_in_all[i])):
             for step in range(1, len(members)):
                 if len(false) == CHOICES - 1:
                     break
@@ -268,7 +318,7 @@ def heldout(*, source: Path, documents: list[Path], heldout: Path, spec: str, ou
         rows = {
             "item": [int(held.doc[i]) for i in chosen],
             "group": [held.group[i] for i in chosen],
-            "text": [held.text[i][:TEXT_CHARACTERS] for i in chosen],
+            "text": [held.text[i][: None if form == "labels" else TEXT_CHARACTERS] for i in chosen],
         }
         if form == "labels":
             rows["label"] = [held.label[i] for i in chosen]
@@ -319,7 +369,7 @@ def labelled(*, source: Path, spec: str, out_dir: Path) -> None:
     rows = {
         "item": table["doc"].to_pylist(),
         "group": [None] * len(table),
-        "text": [text[:TEXT_CHARACTERS] for text in table["text"].to_pylist()],
+        "text": table["text"].to_pylist(),
         "label": table["label"].to_pylist(),
     }
     manifest = {"spec": settings, "stage_version": STAGE_VERSION, "classes": names}

@@ -3,7 +3,8 @@
 In: the embedding shards of a corpus. Out: `fit`: centroids float32 [k, d], unit norm, from k-means++
 and Lloyd iterations on a stated sample; `assign`: cluster and cosine distance of each document of a
 shard, one streamed pass; `summarise`: one row a cluster, with the fingerprint of the clustering.
-The same code runs on a processor and on a GPU.
+The same code runs on a processor and on a GPU. Equal vectors get equal clusters and distances, wherever they stand:
+a matrix product rounds a row by its place in the block, so it only proposes, and close calls are decided exactly.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from winnow.embed import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 ROWS = 8192  # of a block: its vectors and products stay in the cache
 START = 32  # points a centroid on which starts are tried
 GROWTH = 4
@@ -117,7 +118,7 @@ def _plus_plus(points: Any, k: int, generator: Any) -> Any:
 
 
 def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
-    """Nearest centroid and cosine similarity of each point: int64 [n], float32 [n]; blocked product."""
+    """Nearest centroid and cosine similarity of each point, to rounding: int64 [n], float32 [n]; blocked product."""
     import torch
 
     table = centroids.to(points.dtype).T.contiguous()
@@ -128,6 +129,64 @@ def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
         best = (points[part] @ table).max(1)
         own[part], similarity[part] = best.indices, best.values.float()
     return own, similarity
+
+
+def exact_product(vectors: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """vectors @ table.T without rounding: float64 [n, k], the same bits wherever a row stands, on any machine.
+
+    `vectors` [n, d]: float16 rows (of any dtype) of norm at most 1: their entries are multiples of 2^-24. `table` [k, d]:
+    rows of norm at most 1, which are first rounded to multiples of 2^-28. Products and sums are then multiples of
+    2^-52 below 2, which float64 holds, so no order of addition rounds.
+    """
+    grid = np.rint(table.astype(np.float64) * 2.0**28) / 2.0**28
+    return vectors.astype(np.float64) @ grid.T
+
+
+def nearest_centroids(
+    vectors: np.ndarray, centroids: np.ndarray, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centroid, int64 [n], and cosine distance to it, float32 [n], of unit vectors float16 [n, d].
+
+    Equal vectors have equal answers. Products in the machine's fastest type, then in float32, leave the rows whose best
+    two centroids are closer than rounding can tell; `exact_product` decides these, the first of equals.
+    """
+    import torch
+
+    device = pick_device()
+    kind = _working_type(device)
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    exact = torch.from_numpy(np.ascontiguousarray(centroids, dtype=np.float32))
+    rounding = len(exact[0]) * 2.0**-22  # of two products of d terms and norms of 1, twice over
+    levels = [(torch.float32, rounding)]
+    if kind != torch.float32:
+        levels.insert(0, (kind, 2.0**-8 + rounding))  # and of storing both
+    tables = [exact.to(device, kind).to(level).T.contiguous() for level, _ in levels]
+    last = exact.to(kind).double().numpy()
+    cluster = np.empty(len(vectors), dtype=np.int64)
+    distance = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        block = torch.from_numpy(np.array(vectors[part]))
+        points = block.to(device, kind)
+        own = torch.empty(len(points), dtype=torch.long, device=device)
+        rows = torch.arange(len(points), device=device)
+        for (level, margin), table in zip(levels, tables, strict=True):
+            product = (points if len(rows) == len(points) else points[rows]).to(level) @ table
+            best = product.max(1)
+            own[rows] = best.indices
+            rows = rows[(product >= (best.values - margin)[:, None]).sum(1) > 1]
+            if not len(rows):
+                break
+        if len(rows):
+            close = exact_product(points[rows].double().cpu().numpy(), last)
+            own[rows] = torch.from_numpy(close.argmax(1)).to(device)
+        own = own.cpu()
+        cluster[part] = own.numpy()
+        distance[part] = (1 - (block.float() * exact[own]).sum(1)).numpy()
+        if progress:
+            progress.add(len(block))
+    return cluster, distance
 
 
 def _working_type(device: str) -> Any:
@@ -236,20 +295,10 @@ def assign(
     if threads:
         torch.set_num_threads(threads)
     doc, vectors = open_shard(documents, embeddings)
-    device = pick_device()
-    exact = torch.from_numpy(np.load(centroids)).to(device)
-    cluster = np.empty(len(vectors), dtype=np.int32)
-    distance = np.empty(len(vectors), dtype=np.float32)
     progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
-    for start in range(0, len(vectors), ROWS):
-        part = slice(start, start + ROWS)
-        points = torch.from_numpy(np.array(vectors[part])).to(device)
-        own, _ = _nearest(points.to(_working_type(device)), exact)
-        cluster[part] = own.cpu().numpy()
-        distance[part] = 1 - (points.float() * exact[own]).sum(1).cpu().numpy()
-        progress.add(len(points))
+    cluster, distance = nearest_centroids(vectors, np.load(centroids), progress)
     progress.line()
-    write_assignments(out, doc, cluster, distance)
+    write_assignments(out, doc, cluster.astype(np.int32), distance)
 
 
 def fingerprint(centroids: np.ndarray) -> str:

@@ -2,7 +2,8 @@
 
 An item is found if one of its texts is (question, context, sentence, an answer: none shorter than 8 words; the blank of a
 sentence is filled with its right option), and a text if at least 70 % of its 8-grams of words are (PaLM's criterion: Chowdhery
-et al. 2022, section 8); words are runs of letters and digits in lower case. `subset`: how many items of each benchmark the train split of a subset
+et al. 2022, section 8); words are runs of letters and digits in lower case, and of a script without blanks each
+character is half a word. `subset`: how many items of each benchmark the train split of a subset
 holds, all documents together. `shard`: the documents of a corpus that hold an item by themselves, for the filter
 `contaminated` of a sampler.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,24 +22,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.paths import plain_links
+from winnow.scripts import CHARACTER, CHARACTERS_A_WORD, part
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 WORDS = 8
 SHARE = 0.7
 BASE = np.uint64(0x9E3779B97F4A7C15)
 """Odd multiplier of the rolling hash (2^64 over the golden ratio)."""
+INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 EXAMPLES = 10
 
 
 @dataclass(frozen=True)
 class Items:
-    """8-grams of the texts of benchmark items. `grams`: uint64, sorted, unique; `gram` and `text`: int64, one row for each
+    """8-grams of the texts of benchmark items. `words`: number of each word; `light`: bool, whether a word is one
+    character of a script without blanks. `grams`: uint64, sorted, unique; `gram` and `text`: int64, one row for each
     different 8-gram of each text (places in `grams` and among all texts), sorted by gram; `size`: int64, 8-grams of a
     text; `benchmark` and `place`: int64, of a text, its benchmark's place in `names` and its item's number there; `asked`:
     items of a benchmark, those too short too."""
 
     words: dict[str, int]
+    light: np.ndarray
     grams: np.ndarray
     gram: np.ndarray
     text: np.ndarray
@@ -50,27 +55,36 @@ class Items:
 
 
 def words_of(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+    return re.findall(r"[^\W_]+", part(text.lower()))
 
 
-def hashes(ids: np.ndarray) -> np.ndarray:
-    """Hash of each window of WORDS ids (int64 [n], -1: a word of no benchmark): uint64, windows with -1 left out."""
-    n = len(ids) - WORDS + 1
-    if n < 1:
+def is_light(words: Iterable[str]) -> np.ndarray:
+    """Which words are one character of a script without blanks, bool."""
+    return np.array([len(word) == 1 and CHARACTER.match(word) is not None for word in words], dtype=bool)
+
+
+def hashes(ids: np.ndarray, light: np.ndarray | None = None) -> np.ndarray:
+    """Hash of each window of WORDS words: uint64. `ids`: int64 [n], numbers of words, -1 for one of no benchmark;
+    windows with such a one are left out. `light` (bool, by number): words of which CHARACTERS_A_WORD count as one."""
+    if not len(ids):
         return np.zeros(0, dtype=np.uint64)
+    size = np.full(len(ids), CHARACTERS_A_WORD)
+    if light is not None and light.any():
+        size[(ids >= 0) & light[ids]] = 1
+    reached = np.concatenate([[0], np.cumsum(size)])
+    ends = np.searchsorted(reached, reached[:-1] + CHARACTERS_A_WORD * WORDS)
     known = np.concatenate([[0], np.cumsum(ids < 0)])
-    whole = known[WORDS:] == known[:-WORDS]
-    if not whole.any():
-        return np.zeros(0, dtype=np.uint64)
-    values = (ids + 1).astype(np.uint64)
-    total = np.zeros(n, dtype=np.uint64)
+    starts = np.flatnonzero(ends <= len(ids))
+    starts = starts[known[ends[starts]] == known[starts]]
     with np.errstate(over="ignore"):
-        for offset in range(WORDS):
-            total = total * BASE + (
-                values[offset : offset + n] ^ (values[offset : offset + n] << np.uint64(31))
-            )
+        values = (ids + 1).astype(np.uint64) * BASE
+        values = (values ^ (values >> np.uint64(32))) * INVERSE
+        powers = np.cumprod(np.concatenate([[np.uint64(1)], np.full(len(ids) - 1, BASE)]))
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(values * powers)])
+        back = np.cumprod(np.concatenate([[np.uint64(1)], np.full(len(ids) - 1, INVERSE)]))
+        total = (sums[ends[starts]] - sums[starts]) * back[starts]
         total ^= total >> np.uint64(29)
-    return total[whole]
+    return total
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -114,7 +128,7 @@ def _open(source: Path, config: str, split: str) -> list[dict[str, Any]]:
 def index(benchmarks: list[Path]) -> Items:
     """The 8-grams of all items. Raises InputError for two benchmarks of one name."""
     words: dict[str, int] = {}
-    found: list[np.ndarray] = []
+    texts: list[np.ndarray] = []
     benchmark, place, names, asked = [], [], [], {}
     for folder in benchmarks:
         name, rows = rows_of(folder)
@@ -124,27 +138,31 @@ def index(benchmarks: list[Path]) -> Items:
         asked[name] = len(rows)
         for number, row in enumerate(rows):
             for text in strings(row):
-                ids = np.array([words.setdefault(w, len(words)) for w in words_of(text)], dtype=np.int64)
-                own = np.unique(hashes(ids))
-                if len(own):
-                    found.append(own)
+                numbers = [words.setdefault(w, len(words)) for w in words_of(text)]
+                if len(numbers) >= WORDS:
+                    texts.append(np.array(numbers, dtype=np.int64))
                     benchmark.append(len(names) - 1)
                     place.append(number)
+    light = is_light(words)
+    found = [np.unique(hashes(ids, light)) for ids in texts]
+    kept = [i for i, own in enumerate(found) if len(own)]
+    found = [found[i] for i in kept]
     size = np.array([len(own) for own in found], dtype=np.int64)
     flat = np.concatenate([np.zeros(0, dtype=np.uint64), *found])
     grams, gram = np.unique(flat, return_inverse=True)
     text_of = np.repeat(np.arange(len(found)), size)
     order = np.argsort(gram, kind="stable")
     return Items(
-        words, grams, gram[order], text_of[order], size, np.array(benchmark, dtype=np.int64),
-        np.array(place, dtype=np.int64), names, asked,
+        words, light, grams, gram[order], text_of[order], size, np.array(benchmark, dtype=np.int64)[kept],
+        np.array(place, dtype=np.int64)[kept], names, asked,
     )  # fmt: skip
 
 
 def matches(items: Items, text: str) -> np.ndarray:
     """Places in `items.grams` of the 8-grams of a text, int64, sorted, each once."""
     get = items.words.get
-    own = np.unique(hashes(np.array([get(word, -1) for word in words_of(text)], dtype=np.int64)))
+    ids = np.array([get(word, -1) for word in words_of(text)], dtype=np.int64)
+    own = np.unique(hashes(ids, items.light))
     if not len(own) or not len(items.grams):
         return np.zeros(0, dtype=np.int64)
     at = np.minimum(np.searchsorted(items.grams, own), len(items.grams) - 1)

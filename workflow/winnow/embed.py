@@ -2,7 +2,8 @@
 
 In: a document shard. Out: float16 [n, d], C order, row i = row i of the shard, L2-normalised, finite.
 Documents are batched inside blocks of 4,096 rows of the source, sorted by length, so that padding is
-rare and the number of shards cannot change a batch.
+rare and the number of shards cannot change a batch. Equal texts of a block (texts of equal tokens, as far as the
+encoder reads) are read once and have equal vectors; those of two blocks agree to rounding only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 BLOCK = 4096
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}  # of a batch, padding included; 2,048 stay in a core's cache
 SCORES = 1 << 20  # attention scores held at a time on a processor
@@ -52,6 +53,27 @@ def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
         size = max(1, tokens // int(lengths[order[start]]))
         yield order[start : start + size]
         start += size
+
+
+def distinct(ids: list[list[int]]) -> tuple[list[list[int]], np.ndarray]:
+    """The different rows among token ids, in order of first appearance, and the place of each row among them, int64.
+
+    What a model says of a text depends on its batch in the last bits; equal texts that are read once cannot differ.
+    """
+    places: dict[tuple[int, ...], int] = {}
+    own = np.array([places.setdefault(tuple(row), len(places)) for row in ids], dtype=np.int64)
+    return [list(row) for row in places], own
+
+
+def padded(ids: list[list[int]]) -> tuple[Any, Any]:
+    """Token ids as a torch tensor int64 [n, longest], zeros behind each row, and the mask of the tokens, int64."""
+    import torch
+
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    tokens = np.zeros(mask.shape, dtype=np.int64)
+    tokens[mask] = np.concatenate(ids)
+    return torch.from_numpy(tokens), torch.from_numpy(mask.astype(np.int64))
 
 
 def _onednn(precision: str) -> bool:
@@ -137,10 +159,10 @@ class Encoder:
 
     def __init__(self, spec: dict[str, Any], device: str | None = None):
         import torch
-        from tokenizers import Tokenizer
         from transformers import AutoModel
         from transformers.utils import logging
 
+        from winnow.tokens import open_tokenizer
         from winnow.weights import weights_folder
 
         logging.disable_progress_bar()
@@ -168,42 +190,35 @@ class Encoder:
             raise InputError(
                 f"encoder: max_tokens {spec['max_tokens']} is beyond the {limit} positions of the model"
             )
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.enable_truncation(spec["max_tokens"])
-        self.tokenizer.no_padding()
+        self.tokenizer = open_tokenizer(folder / "tokenizer.json", spec["max_tokens"])
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors of one block: float16 [len(texts), d]. At most the first 32 x max_tokens
-        characters of a text are looked at."""
+        """Unit vectors of one block: float16 [len(texts), d]; texts of equal tokens have equal vectors. At most the
+        first 32 x max_tokens characters of a text are looked at."""
         import torch
 
         cut = CHARACTERS_PER_TOKEN * self.spec["max_tokens"]
         prefix = self.spec["prefix"]
         encoded = self.tokenizer.encode_batch_fast([prefix + text[:cut] for text in texts])
-        ids = [e.ids for e in encoded]
+        ids, own = distinct([e.ids for e in encoded])
         lengths = np.array([len(row) for row in ids])
-        out = np.empty((len(texts), self.spec["dimension"]), dtype=np.float16)
+        out = np.empty((len(ids), self.spec["dimension"]), dtype=np.float16)
         with torch.inference_mode():
             for rows in batches(lengths, BATCH_TOKENS[self.device]):
-                longest = int(lengths[rows].max())
-                tokens = np.zeros((len(rows), longest), dtype=np.int64)
-                for i, row in enumerate(rows):
-                    tokens[i, : lengths[row]] = ids[row]
-                mask = np.arange(longest) < lengths[rows, None]
-                vectors = self._forward(torch.from_numpy(tokens), torch.from_numpy(mask))
+                vectors = self._forward(*padded([ids[row] for row in rows]))
                 if vectors.shape[1] != self.spec["dimension"]:
                     raise InputError(
                         f"encoder: dimension {self.spec['dimension']} asked, the model gives {vectors.shape[1]}"
                     )
                 out[rows] = vectors.to(torch.float16).cpu().numpy()
-        return out
+        return out[own]
 
     def _forward(self, tokens: Any, mask: Any) -> Any:
         import torch
 
         full = bool(mask.all())
         tokens, mask = tokens.to(self.device), mask.to(self.device)
-        states = self.model(input_ids=tokens, attention_mask=None if full else mask.long()).last_hidden_state
+        states = self.model(input_ids=tokens, attention_mask=None if full else mask).last_hidden_state
         states = states.float()
         if self.spec["pooling"] == "cls":
             pooled = states[:, 0]

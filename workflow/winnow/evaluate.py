@@ -3,7 +3,8 @@
 In: a model folder (Hugging Face format, safetensors) and benchmark folders of `winnow.benchmarks`. Out:
 `items.parquet`, one row per item and metric, and `results.json` with lm-eval's own figures, versions and
 timings. Stock tasks keep lm-eval's prompts and metrics; only where their data set lies is replaced. A classifier
-(architecture `*ForSequenceClassification`) is evaluated on benchmarks of labels, by its own batched prediction.
+(architecture `*ForSequenceClassification`) is evaluated on benchmarks of labels, by its own batched prediction, on as
+much of a text as it was trained on. Names of control tokens inside a text are text (`winnow.tokens`).
 Nothing is fetched: everything is read from local files.
 """
 
@@ -113,8 +114,8 @@ def is_classifier(model: Path) -> bool:
     return architectures[0].endswith("ForSequenceClassification")
 
 
-def load(model: Path, kind: str) -> tuple[Any, Any, Any]:
-    """(model in evaluation mode on its device, tokenizer, device); kind is a suffix of transformers' Auto classes.
+def load(model: Path, kind: str) -> tuple[Any, Any]:
+    """(model in evaluation mode on its device, device); kind is a suffix of transformers' Auto classes.
 
     float32, as trained models are saved, whatever the device: in bfloat16 log-likelihoods of hundreds of nats are
     rounded to whole ones, choices tie, and the first of a tie is often the right one. Raises InputError if a weight was newly initialised or did not fit:
@@ -137,10 +138,26 @@ def load(model: Path, kind: str) -> tuple[Any, Any, Any]:
     if wrong:
         raise InputError(f"{model}: {len(wrong)} weights were newly initialised on load ({', '.join(sorted(wrong)[:3])}): "
                          "the file does not hold this model")  # fmt: skip
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        model, trust_remote_code=False, local_files_only=True
-    )
-    return loaded.to(device).eval(), tokenizer, device
+    return loaded.to(device).eval(), device
+
+
+def text_tokenizer(model: Path) -> Any:
+    """transformers' own tokenizer of a model folder, for which text is text.
+
+    Raises InputError if the name of a control token inside a text would still become that token.
+    """
+    from transformers import AutoTokenizer
+
+    from winnow.tokens import as_text
+
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
+    tokenizer.split_special_tokens = True
+    if tokenizer.is_fast:
+        as_text(tokenizer.backend_tokenizer, tokenizer.all_special_tokens, str(model))
+    for name in set(tokenizer.all_special_tokens) - {tokenizer.unk_token}:
+        if tokenizer.convert_tokens_to_ids(name) in tokenizer.encode(f"a {name}", add_special_tokens=False):
+            raise InputError(f"{model}: {name!r} inside a text becomes the control token of this name")
+    return tokenizer
 
 
 # --- language models, through lm-eval
@@ -167,6 +184,12 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
                 longest = min(len(context) + len(continuation), self.max_length)
                 start, size = self._batch = (pos, max(1, self.budget // longest))
             return size
+
+        def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+            # HFLM leaves the first token out before a text that spells it out: here that is text like any other.
+            if add_special_tokens is None:
+                add_special_tokens = self.add_bos_token is not False
+            return super().tok_encode(string, add_special_tokens, **kwargs)
 
         def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
             return super().loglikelihood(requests, disable_tqdm=True)
@@ -329,8 +352,8 @@ def evaluate_language_model(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """(rows of items.parquet, results) of a language model."""
     started = time.monotonic()
-    loaded, tokenizer, device = load(model, "CausalLM")
-    lm = language_model(loaded, tokenizer, batch_size)
+    loaded, device = load(model, "CausalLM")
+    lm = language_model(loaded, text_tokenizer(model), batch_size)
     from lm_eval.evaluator import simple_evaluate
 
     ready = time.monotonic()
@@ -398,33 +421,40 @@ def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np.ndarray:
-    """Class of each text, int64 [n]: batches of texts of like length, cut at what the model reads."""
+    """Class of each text, int64 [n]: batches of texts of like length; equal texts are read once.
+
+    `tokenizer`: of `winnow.tokens.classifier_tokenizer`, which cuts texts where training did.
+    """
     import torch
 
-    limit = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 10**9))
-    ids = tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+    from winnow.embed import distinct, padded
+
+    ids, own = distinct([encoded.ids for encoded in tokenizer.encode_batch_fast(texts)])
     order = np.argsort([-len(i) for i in ids], kind="stable")
-    out = np.zeros(len(texts), dtype=np.int64)
-    progress = Progress("evaluate", total=len(texts), unit="texts")
+    out = np.zeros(len(ids), dtype=np.int64)
+    progress = Progress("evaluate", total=len(ids), unit="texts")
     budget = TOKENS_CPU if model.device.type == "cpu" else TOKENS_GPU
     start = 0
     while start < len(order):
         size = batch_size or max(1, budget // max(1, len(ids[order[start]])))
         chosen = order[start : start + size]
-        batch = tokenizer.pad({"input_ids": [ids[i] for i in chosen]}, return_tensors="pt").to(model.device)
+        tokens, mask = (x.to(model.device) for x in padded([ids[i] for i in chosen]))
         with torch.inference_mode():
-            out[chosen] = model(**batch).logits.argmax(-1).cpu().numpy()
+            out[chosen] = model(input_ids=tokens, attention_mask=mask).logits.argmax(-1).cpu().numpy()
         start += size
         progress.add(len(chosen))
-    return out
+    return out[own]
 
 
 def evaluate_classifier(
     model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """(rows of items.parquet, results) of a classifier on benchmarks of labels: accuracy and macro-F1."""
+    from winnow.tokens import classifier_tokenizer
+
     started = time.monotonic()
-    loaded, tokenizer, device = load(model, "SequenceClassification")
+    loaded, device = load(model, "SequenceClassification")
+    tokenizer = classifier_tokenizer(model)
     ready = time.monotonic()
     rows: list[dict[str, Any]] = []
     tasks = {}

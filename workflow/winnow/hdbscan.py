@@ -6,7 +6,8 @@ unit norm), beside what assignment needs: the sample, its labels, and how far a 
 a principal component reduction if asked; every other document takes the cluster of the nearest sampled one, or
 is noise: if that one is, or if it lies farther off than the cluster's own points from their neighbours.
 With `noise: own`, noise is the last cluster, excluded unless a person says otherwise; with `nearest`, noise
-goes to the nearest centroid.
+goes to the nearest centroid. Equal vectors get equal clusters and distances. So do, in the sample, vectors that differ
+by rounding alone (equal texts of two blocks: `winnow.embed`).
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from winnow.cluster import fingerprint, open_shard, sample_rows, write_assignments
+from winnow.cluster import (
+    exact_product,
+    fingerprint,
+    nearest_centroids,
+    open_shard,
+    sample_rows,
+    write_assignments,
+)
 from winnow.embed import pick_device
 from winnow.parquet import batches
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 ROWS = 4096
 NUMBERS = 1 << 26  # of a block of distances
+ROUNDING = 2.0**-10  # distance of unit vectors that float16, or another batch, may make of equal texts
 
 
 def principal(points: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,32 +43,87 @@ def principal(points: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarr
     return mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1][:, :dimensions]).astype(np.float32)
 
 
+def project(vectors: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Images float32 [n, dimensions] of unit vectors float16 [n, d]; of equal vectors the same bits (`exact_product`)."""
+    return (exact_product(vectors, axes.T) - exact_product(mean[None], axes.T)).astype(np.float32)
+
+
 def nearest(points: np.ndarray, table: np.ndarray, skip_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Row of the nearest of `table` [m, d] for each of `points` [n, d], int64 [n], and its Euclidean distance,
-    float32 [n]; blocked. `skip_self`: the tables are the same and a row is not its own neighbour."""
+    float32 [n]; blocked. `skip_self`: the tables are the same and a row is not its own neighbour.
+
+    Rows whose best two are closer than a product of this size rounds are measured one by one, in float64, so that equal
+    points have equal answers wherever they stand; of equally near rows the first is taken.
+    """
     import torch
 
     device = pick_device()
     known = torch.from_numpy(table).to(device)
     square = (known * known).sum(1)
+    rounding = (table.shape[1] + 4) * 2.0**-22  # of two sums of d terms, twice over
+    reach = square.max()
     row, distance = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
     size = max(1, min(ROWS, NUMBERS // max(1, len(table))))
     for start in range(0, len(points), size):
-        part = torch.from_numpy(points[start : start + size]).to(device)
+        here = points[start : start + size]
+        part = torch.from_numpy(here).to(device)
         found = square - 2 * part @ known.T
         if skip_self:
             at = torch.arange(len(part), device=device)
             found[at, at + start] = torch.inf
         best = found.min(1)
-        row[start : start + size] = best.indices.cpu().numpy()
-        exact = (part - known[best.indices]).norm(dim=1)
-        distance[start : start + size] = exact.cpu().numpy()
+        margin = rounding * (reach + (part * part).sum(1))
+        near = found <= (best.values + margin)[:, None]
+        own = best.indices.cpu().numpy()
+        for i in torch.nonzero(near.sum(1) > 1).flatten().tolist():
+            rows = torch.nonzero(near[i]).flatten().cpu().numpy()
+            own[i] = rows[_distances(here[i], table[rows]).argmin()]
+        row[start : start + size] = own
+        distance[start : start + size] = _distances(here, table[own])
     return row, distance
 
 
-def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
-    """Labels of a sample, int32 [n]: 0 to k - 1 in order of first appearance, -1 for noise.
+def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Euclidean distances of rows [n, d], float64 [n], each computed by itself."""
+    return np.sqrt(((points.astype(np.float64) - others) ** 2).sum(1))
 
+
+def different(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The different rows of `points` [n, d] by their first rows, int64 [m], ascending; the place of each row among
+    them, int64 [n]; how often each is there, int64 [m]."""
+    rows = np.ascontiguousarray(points + points.dtype.type(0))  # of the two zeros one
+    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    _, first, place, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[place], count[order]
+
+
+def settle(points: np.ndarray) -> np.ndarray:
+    """Points float32 [n, d] of which each within ROUNDING of an earlier one takes the place of the first such."""
+    import torch
+
+    first, place, _ = different(points)
+    rows = points[first]
+    known = torch.from_numpy(rows).to(pick_device(), torch.float64)
+    square = (known * known).sum(1)
+    root = np.arange(len(rows))
+    size = max(1, min(ROWS, NUMBERS // max(1, len(rows))))
+    for start in range(0, len(rows), size):
+        end = min(start + size, len(rows))
+        far = square[start:end, None] + square[:end] - 2 * known[start:end] @ known[:end].T
+        earliest = (far <= ROUNDING**2).to(torch.uint8).argmax(1).cpu().numpy()  # itself, if no other
+        for i in range(start, end):
+            root[i] = root[earliest[i - start]]
+    return rows[root][place]
+
+
+def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """Labels of a sample, int32 [n]: 0 to k - 1 in order of first appearance, -1 for noise; equal points have one.
+
+    Where clusters meet, HDBSCAN deals equal points out by the order of its ties: they go where most of them went, to the
+    lower label if two have as many.
     Raises InputError if HDBSCAN finds no cluster.
     """
     from sklearn.cluster import HDBSCAN
@@ -72,6 +136,10 @@ def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
         copy=True,
     )
     found = method.fit_predict(points)
+    place = different(points)[1]
+    (rows, labels), votes = np.unique((place, found), axis=1, return_counts=True)
+    order = np.lexsort((labels, labels < 0, -votes, rows))
+    found = labels[order][np.unique(rows[order], return_index=True)[1]][place]
     if (found < 0).all():
         raise InputError(
             f"hdbscan: all {len(points):,} sampled documents are noise; lower min_cluster_size "
@@ -89,7 +157,8 @@ def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarra
 
     HDBSCAN lets points far off join a cluster that is born at a low density. A point goes to noise if its
     distance to its nearest neighbour in the cluster exceeds the upper quartile of those distances by more than
-    `fence` quartile ranges (Tukey 1977); 0 trims nothing, and then the limit is the largest distance.
+    `fence` quartile ranges (Tukey 1977); 0 trims nothing, and then the limit is the largest distance. Points that stand
+    there twice are at distance 0 from a neighbour. No limit is below ROUNDING: equal documents are not noise.
     """
     label = label.copy()
     limit = np.zeros(int(label.max()) + 1, dtype=np.float32)
@@ -97,13 +166,20 @@ def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarra
         mine = np.flatnonzero(label == c)
         if len(mine) < 2:
             continue
-        distance = nearest(points[mine], points[mine], skip_self=True)[1]
+        first, place, count = different(points[mine])
+        distance = np.zeros(len(first), dtype=np.float32)
+        if len(first) > 1:
+            own = points[mine][first]
+            distance = nearest(own, own, skip_self=True)[1]
+        distance[count > 1] = 0
+        distance = distance[place]
         limit[c] = distance.max()
         low, high = np.quantile(distance, (0.25, 0.75))
         if fence and high > low:
             limit[c] = min(limit[c], high + fence * (high - low))
+            limit[c] = max(limit[c], ROUNDING)
             label[mine[distance > limit[c]]] = -1
-    return label, limit
+    return label, np.maximum(limit, np.float32(ROUNDING))
 
 
 def fit(
@@ -148,7 +224,8 @@ def fit(
     points = vectors
     if settings["dimensions"] and settings["dimensions"] < vectors.shape[1]:
         mean, axes = principal(vectors, settings["dimensions"])
-        points = np.ascontiguousarray((vectors - mean) @ axes)
+        points = project(vectors, mean, axes)
+    points = settle(points)
     label, reach = trim(points, cluster_sample(points, settings), settings["fence"])
     k, noise = int(label.max()) + 1, label < 0
     share = float(noise.mean())
@@ -186,6 +263,8 @@ def assign(
     doc, vectors = open_shard(documents, embeddings)
     with np.load(model) as file:
         points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
+    first = different(points)[0]
+    points, label = points[first], label[first]
     exact = np.load(centroids)
     k = len(limit)
     cluster = np.empty(len(vectors), dtype=np.int32)
@@ -194,7 +273,7 @@ def assign(
     for start in range(0, len(vectors), ROWS):
         part = slice(start, start + ROWS)
         whole = vectors[part].astype(np.float32)
-        here = np.ascontiguousarray((whole - mean) @ axes) if axes.size else whole
+        here = project(whole, mean, axes) if axes.size else whole
         row, far = nearest(here, points)
         own = label[row]
         own = np.where((own >= 0) & (far > limit[own]), -1, own)
@@ -202,7 +281,7 @@ def assign(
         if len(exact) > k:
             own[noise] = k
         elif noise.any():
-            own[noise] = (whole[noise] @ exact.T).argmax(1)
+            own[noise] = nearest_centroids(vectors[part][noise], exact)[0]
         cluster[part] = own
         distance[part] = 1 - (whole * exact[own]).sum(1)
         progress.add(len(whole))

@@ -25,9 +25,10 @@ import pyarrow.compute as pc
 from winnow.parquet import batches, open_parquet
 from winnow.render import STYLE
 from winnow.sample import Candidates, Rows, Smallest
+from winnow.scripts import part
 from winnow.stage import Progress, read_json, read_spec, run, say, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 CHARACTERS = 4000  # read of each document
 EXAMPLES = 5
 HASHES = 64  # of a MinHash signature
@@ -53,8 +54,9 @@ CRITERIA = {
 
 
 def shingles(text: str) -> np.ndarray:
-    """MinHash signature of the 5-word shingles of a text, uint32 [HASHES] (Broder 1997)."""
-    words = text.lower().split()
+    """MinHash signature of the 5-word shingles of a text, uint32 [HASHES] (Broder 1997); of a script without blanks
+    a character is a word."""
+    words = part(text.lower()).split()
     grams = {zlib.crc32(" ".join(words[i : i + 5]).encode()) for i in range(max(1, len(words) - 4))}
     x = np.fromiter(grams, dtype=np.uint64)
     factor = (np.arange(HASHES, dtype=np.uint64) * np.uint64(2654435761) + np.uint64(0x9E3779B1)) | np.uint64(

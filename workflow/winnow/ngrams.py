@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from winnow.stage import InputError, read_json, run, say, write_json
 from winnow.tokens import load
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 TOKENS = 100_000_000
 """Tokens that are counted at most: the first ones of the stream."""
 

@@ -11,7 +11,8 @@ In: a shard of documents (or its vectors and clusters) and what the scorer goes 
 - lsh: `bucket` inside the cluster: signs of random hyperplanes through the centroid (Charikar 2002)
 - entropy: `entropy` (nats) and `prediction` of a classifier; score: the entropy
 
-Held-out documents, and those that a proxy learned from, are not scored. The number of shards changes no batch.
+Held-out documents, and those that a proxy learned from, are not scored. The number of shards changes no batch. Equal
+texts of a block are read once and have equal scores; equal vectors of a cluster have one bucket.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ import pyarrow.parquet as pq
 from winnow.config import proxies_of
 from winnow.keys import keys
 from winnow.parquet import batches as columns_of
+from winnow.scripts import count_words, part
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
 LOGITS = 1 << 26  # numbers that one batch of logits may hold
 WORD = re.compile(r"\w+|[^\w\s]+")
@@ -49,11 +51,11 @@ class Proxy:
 
     def __init__(self, folder: Path):
         import torch
-        from tokenizers import Tokenizer
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
         from winnow.embed import pick_device
+        from winnow.tokens import open_tokenizer
 
         logging.disable_progress_bar()
         self.device = pick_device()
@@ -65,9 +67,7 @@ class Proxy:
         if self.start is None:
             raise InputError(f"{folder}: the model names neither a first nor a last token")
         self.budget = max(self.limit, min(BATCH_TOKENS[self.device], LOGITS // config.vocab_size))
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        self.tokenizer = open_tokenizer(folder / "tokenizer.json")
 
     def sums(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Log-probability in nats float64 [n] and tokens int64 [n] of each text.
@@ -77,15 +77,17 @@ class Proxy:
         """
         import torch
 
-        from winnow.embed import batches
+        from winnow.embed import batches, distinct
 
         windows: list[list[int]] = []
         owner: list[int] = []
-        for i, encoded in enumerate(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)):
-            for at in range(0, len(encoded.ids), self.limit):
-                windows.append(encoded.ids[at : at + self.limit])
+        found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        different, own = distinct([encoded.ids for encoded in found])
+        for i, ids in enumerate(different):
+            for at in range(0, len(ids), self.limit):
+                windows.append(ids[at : at + self.limit])
                 owner.append(i)
-        total, count = np.zeros(len(texts)), np.zeros(len(texts), dtype=np.int64)
+        total, count = np.zeros(len(different)), np.zeros(len(different), dtype=np.int64)
         lengths = np.array([len(w) for w in windows], dtype=np.int64)
         np.add.at(count, owner, lengths)
         with torch.inference_mode():
@@ -107,18 +109,18 @@ class Proxy:
                     ignore_index=-100,
                 ).view(len(rows), longest)
                 np.add.at(total, np.array(owner)[rows], -losses.double().sum(1).cpu().numpy())
-        return total, count
+        return total[own], count[own]
 
 
 class Entropy:
-    """A classifier that gives its predictive entropy."""
+    """A classifier that gives its predictive entropy. It reads as much of a text as it was trained on."""
 
-    def __init__(self, folder: Path, max_tokens: int):
-        from tokenizers import Tokenizer
+    def __init__(self, folder: Path):
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
 
         from winnow.embed import pick_device
+        from winnow.tokens import classifier_tokenizer
 
         logging.disable_progress_bar()
         self.device = pick_device()
@@ -126,42 +128,35 @@ class Entropy:
             folder, dtype="float32", use_safetensors=True
         )
         self.model = model.eval().to(self.device)
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.enable_truncation(max_tokens)
-        self.tokenizer.no_padding()
+        self.tokenizer = classifier_tokenizer(folder)
 
     def entropies(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Entropy of the predicted labels in nats, float64 [n], and the likeliest label, int32 [n]."""
         import torch
 
-        from winnow.embed import batches
+        from winnow.embed import batches, distinct, padded
 
-        ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts)]
+        ids, own = distinct([e.ids for e in self.tokenizer.encode_batch_fast(texts)])
         lengths = np.array([len(row) for row in ids])
-        entropy, label = np.zeros(len(texts)), np.zeros(len(texts), dtype=np.int32)
+        entropy, label = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int32)
         with torch.inference_mode():
             for rows in batches(lengths, BATCH_TOKENS[self.device]):
-                longest = int(lengths[rows].max())
-                tokens = np.zeros((len(rows), longest), dtype=np.int64)
-                for i, row in enumerate(rows):
-                    tokens[i, : lengths[row]] = ids[row]
-                mask = torch.from_numpy((np.arange(longest) < lengths[rows, None]).astype(np.int64))
-                logits = self.model(
-                    input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=mask.to(self.device)
-                ).logits
+                tokens, mask = (x.to(self.device) for x in padded([ids[row] for row in rows]))
+                logits = self.model(input_ids=tokens, attention_mask=mask).logits
                 log = torch.log_softmax(logits.double(), dim=1)
                 entropy[rows] = -(log.exp() * log).sum(1).cpu().numpy()
                 label[rows] = log.argmax(1).cpu().numpy()
-        return entropy, label
+        return entropy[own], label[own]
 
 
 def ngrams(text: str, buckets: int) -> np.ndarray:
     """Buckets of the words of a text and of its pairs of neighbours, int64 [2 words - 1].
 
-    Words are runs of letters and digits, or of other signs, in lower case. The hash is CRC-32 of the word; a
+    Words are runs of letters and digits, or of other signs, in lower case; of a script without blanks each character is
+    one. The hash is CRC-32 of the word; a
     pair's mixes those of both (splitmix64).
     """
-    words = np.array([zlib.crc32(w.encode()) for w in WORD.findall(text.lower())], dtype=np.uint64)
+    words = np.array([zlib.crc32(w.encode()) for w in WORD.findall(part(text.lower()))], dtype=np.uint64)
     pairs = (words[:-1] << np.uint64(32)) | words[1:]
     with np.errstate(over="ignore"):
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -199,10 +194,15 @@ def hyperplanes(planes: int, dimension: int, seed: int) -> np.ndarray:
 def bucket(vectors: np.ndarray, centroids: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Bucket of each vector: bit p is the side of plane p through its cluster's centroid.
 
-    `vectors`, `centroids` [n, d], row by row; `normals` [p, d]. Returns int32 [n], 0 to 2**p - 1.
+    `vectors`, `centroids` [n, d], unit rows, row by row; `normals` [p, d]. Returns int32 [n], 0 to 2**p - 1. Equal
+    vectors (float16) of a cluster have one bucket: no product is rounded.
     """
+    from winnow.cluster import exact_product
+
     # A difference of the direction of the centroid itself tells nothing apart: it is the distance.
-    side = (vectors.astype(np.float32) - centroids.astype(np.float32)) @ normals.T > 0
+    unit = normals / np.linalg.norm(normals.astype(np.float64), axis=1, keepdims=True)
+    centre = np.rint(centroids.astype(np.float64) * 2.0**24) / 2.0**24
+    side = exact_product(vectors, unit) > exact_product(centre, unit)
     return (side * (1 << np.arange(len(normals)))).sum(1).astype(np.int32)
 
 
@@ -237,7 +237,7 @@ def _folders(scorer: dict[str, Any], models: Sequence[Path]) -> list[Path]:
 
 def score_texts(
     scorer: dict[str, Any], documents: Path, wanted: np.ndarray, models: Sequence[Path],
-    ratios: np.ndarray | None, max_tokens: int, what: str,
+    ratios: np.ndarray | None, what: str,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Columns of the rows of a shard that are `wanted` (bool [rows]), for the kinds that read text."""
     kind = scorer["kind"]
@@ -245,7 +245,7 @@ def score_texts(
     progress = Progress(f"score {what}", total=int(wanted.sum()), unit="documents")
     folders = _folders(scorer, models)
     proxies = [Proxy(f) for f in folders] if kind in ("proxy-loss", "likelihood-difference") else []
-    classifier = Entropy(folders[0], max_tokens) if kind == "entropy" else None
+    classifier = Entropy(folders[0]) if kind == "entropy" else None
     for doc, texts in _blocks(documents, wanted):
         if classifier is not None:
             entropy, label = classifier.entropies(texts)
@@ -258,7 +258,7 @@ def score_texts(
                 score = -log / np.maximum(tokens if scorer["per"] == "token" else size, 1)
                 part = {"doc": doc, "score": score, "log_probability": log, "tokens": tokens, "bytes": size}
             elif kind == "likelihood-difference":
-                words = np.array([max(1, len(text.split())) for text in texts], dtype=np.int64)
+                words = np.array([max(1, count_words(text)) for text in texts], dtype=np.int64)
                 (inside, inside_tokens), (general, general_tokens) = (p.sums(texts) for p in proxies)
                 part = {
                     "doc": doc, "score": (general - inside) / words,
@@ -305,7 +305,7 @@ def texts(
     Args:
         documents: shard of documents (parquet: doc, text).
         heldout: documents outside the pool (parquet: doc).
-        spec: JSON: scorer, max_tokens (tokens a classifier reads; 0 for other kinds).
+        spec: JSON: scorer.
         out: parquet to write: doc, score, and what it was computed from.
         models: manifest.json of each proxy that was trained here, in the order in which the scorer names them.
         trained: draws (parquet: doc) the proxies learned from; none of these documents is scored.
@@ -314,8 +314,7 @@ def texts(
         name: what progress lines call the shard.
         threads: processor threads; 0 leaves torch's choice.
     """
-    settings = read_spec(spec, "scorer", "max_tokens")
-    scorer = settings["scorer"]
+    scorer = read_spec(spec, "scorer")["scorer"]
     if threads and scorer["kind"] != "dsir":
         import torch
 
@@ -327,7 +326,7 @@ def texts(
     table = np.load(ratios[0]) if ratios else None
     if scorer["kind"] == "dsir" and table is None:
         raise InputError("--ratios: the kind dsir wants the log ratios that `fit` writes")
-    _write(score_texts(scorer, documents, wanted, models, table, settings["max_tokens"], name), out)
+    _write(score_texts(scorer, documents, wanted, models, table, name), out)
 
 
 def vectors(
@@ -351,8 +350,8 @@ def vectors(
         raise InputError(f"{embeddings}: {len(rows)} vectors for the {len(doc)} documents of {assignments}")
     normals = hyperplanes(scorer["planes"], rows.shape[1], scorer["seed"])
     found = np.zeros(len(doc), dtype=np.int32)
-    for start in range(0, len(doc), 1 << 16):
-        part = slice(start, start + (1 << 16))
+    for start in range(0, len(doc), 1 << 13):
+        part = slice(start, start + (1 << 13))
         found[part] = bucket(rows[part], centre[cluster[part]], normals)
     keep = ~np.isin(doc, read_docs([heldout]))
     _write({"doc": doc[keep], "score": found[keep].astype(np.float64), "bucket": found[keep]}, out)

@@ -1,7 +1,8 @@
 """Semantic near-duplicates inside clusters (Abbas et al. 2023, arXiv 2303.09540).
 
 In: vectors, assignments. Out: for each document of the pool its largest cosine similarity to a document that
-comes before it in its cluster (column `score`; -1 for the first one). A document whose score exceeds 1 - eps
+comes before it in its cluster (column `score`; -1 for the first one; exactly 1 where an equal vector comes before it).
+A document whose score exceeds 1 - eps
 is a near-duplicate, so one pass serves every eps. Which of them comes first, and so stays: `hard`, the
 farthest from the centroid; `easy`, the nearest; `random`, by key.
 
@@ -22,7 +23,7 @@ from winnow.keys import keys
 from winnow.parquet import batches
 from winnow.stage import InputError, Progress, atomic_path, read_spec, run, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 BLOCK = 2048
 
 
@@ -38,10 +39,23 @@ def keep_order(keep: str, seed: int, doc: np.ndarray, distance: np.ndarray) -> n
 
 
 def largest_similarity(vectors: np.ndarray, block: int = BLOCK, device: str = "cpu") -> np.ndarray:
-    """Largest cosine similarity of each row to a row before it; -1 for the first.
+    """Largest cosine similarity of each row to a row before it; -1 for the first, 1 where an equal row comes before.
 
-    `vectors` [n, d], any scale; `device` cuda multiplies on the GPU. Returns float32 [n].
+    `vectors` [n, d], any scale; `device` cuda multiplies on the GPU. Returns float32 [n], at most 1.
     """
+    found = _largest(vectors, block, device)
+    same = np.ascontiguousarray(vectors + vectors.dtype.type(0))  # of the two zeros one
+    _, first, place = np.unique(
+        same.view(np.dtype((np.void, same.dtype.itemsize * same.shape[1])))[:, 0],
+        return_index=True,
+        return_inverse=True,
+    )
+    found[first[place] < np.arange(len(found))] = 1
+    return np.minimum(found, 1)
+
+
+def _largest(vectors: np.ndarray, block: int, device: str) -> np.ndarray:
+    """The same, as far as rounding tells rows apart."""
     rows = vectors.astype(np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     found = np.full(len(rows), -1, dtype=np.float32)

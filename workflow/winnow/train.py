@@ -5,6 +5,8 @@ format. The loop is one for both: seeded order, accumulation to a batch, AdamW w
 (Loshchilov and Hutter 2019), linear warm-up and cosine, clipping; on a processor, a GPU, or one process
 for each of several GPUs of a node. Its state is checkpointed beside the outputs under a fingerprint of
 settings and inputs; a stopped run goes on from there and, on a processor, ends with the same bits.
+How much of a text a model reads, and that text is text (`winnow.tokens`), is saved with its tokenizer:
+`model_max_length` and `split_special_tokens`. Scoring and evaluation go by them.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from winnow.config import check_definition, check_recipe
-from winnow.embed import pick_device
+from winnow.embed import padded, pick_device
 from winnow.machine import flops_a_token, keep_memory, peak
 from winnow.ranks import Ranks, relaunch
 from winnow.stage import (
@@ -84,6 +86,8 @@ class Task(Protocol):
 
     rows: int
     sequence: int
+    reads: int
+    """Tokens of a text that the model is trained on at most, special ones included."""
     model: Any
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
@@ -111,6 +115,7 @@ class LanguageModel:
         documents: bool = False,
     ):
         self.sequence, self.device, self.autocast = model["sequence"], device, autocast
+        self.reads = self.sequence
         self.tokens = np.load(tokens, mmap_mode="r")
         self.starts = self.lengths = None
         if documents:
@@ -252,6 +257,7 @@ def make_network(model: dict[str, Any], vocabulary: int, end: int) -> Any:
         raise InputError(
             f"{folder}: lacks weights of the model ({', '.join(sorted(info['missing_keys'])[:3])})"
         )
+    network.config.max_position_embeddings = model["sequence"]  # what scoring and evaluation read at a time
     return network
 
 
@@ -267,10 +273,10 @@ class Classifier:
         device: str,
         autocast: bool,
     ):
-        from tokenizers import Tokenizer
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
 
+        from winnow.tokens import open_tokenizer
         from winnow.weights import weights_folder
 
         logging.set_verbosity_error()
@@ -280,9 +286,11 @@ class Classifier:
         if "label" not in table.column_names:
             raise InputError(f"{split}: has no label column; a classifier needs a labelled corpus")
         self.device, self.autocast, self.folder, self.sequence = device, autocast, folder, 1
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.enable_truncation(model["max_tokens"])
-        tokenizer.no_padding()
+        self.reads = model["max_tokens"]
+        limit = read_json(folder / "config.json").get("max_position_embeddings", self.reads)
+        if self.reads > limit:
+            raise InputError(f"model: max_tokens {self.reads} is beyond the {limit} positions of {folder}")
+        tokenizer = open_tokenizer(folder / "tokenizer.json", self.reads)
         self.ids = [e.ids for e in tokenizer.encode_batch_fast(table["text"].to_pylist())]
         self.labels = table["label"].to_numpy().astype(np.int64)
         self.rows = len(self.ids)
@@ -302,15 +310,9 @@ class Classifier:
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
 
-        longest = max(len(self.ids[r]) for r in rows)
-        tokens = np.zeros((len(rows), longest), dtype=np.int64)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for i, r in enumerate(rows):
-            tokens[i, : len(self.ids[r])] = self.ids[r]
-            mask[i, : len(self.ids[r])] = 1
-        inputs = {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
+        tokens, mask = (x.to(self.device) for x in padded([self.ids[r] for r in rows]))
         with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
-            logits = self.model(**{k: v.to(self.device) for k, v in inputs.items()}).logits
+            logits = self.model(input_ids=tokens, attention_mask=mask).logits
         labels = torch.from_numpy(self.labels[rows]).to(self.device)
         return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"), len(rows)
 
@@ -490,8 +492,10 @@ def save_model(task: Task, tokenizer: Path, folder: Path) -> Iterator[Path]:
     logging.disable_progress_bar()
     with scratch_folder(folder, "model") as partial:
         task.model.save_pretrained(partial)
-        for file in ("tokenizer.json", "tokenizer_config.json"):
-            (partial / file).write_bytes((tokenizer / file).read_bytes())
+        (partial / "tokenizer.json").write_bytes((tokenizer / "tokenizer.json").read_bytes())
+        config = read_json(tokenizer / "tokenizer_config.json")
+        config |= {"model_max_length": task.reads, "split_special_tokens": True}
+        write_json(partial / "tokenizer_config.json", config)
         for path in sorted(partial.iterdir()):
             path.chmod(0o644)
             path.replace(folder / path.name)
@@ -550,14 +554,9 @@ def main(
     if model["kind"] == "language-model":
         if not (tokens and tokens_meta and tokenizer):
             raise InputError("a language model needs --tokens, --tokens-meta and --tokenizer")
-        from tokenizers import Tokenizer
+        from winnow.tokens import load
 
-        from winnow.tokens import END
-
-        packed = read_json(tokens_meta[0])
-        end = Tokenizer.from_file(str(tokenizer[0])).token_to_id(END)
-        if end is None:
-            raise InputError(f"{tokenizer[0]}: has no {END} token")
+        packed, (_, end) = read_json(tokens_meta[0]), load(tokenizer[0])
         task = LanguageModel(model, tokens[0], packed["vocabulary"], end, device, autocast,
                              recipe.get("sequences") == "documents")  # fmt: skip
         folder, inputs = tokenizer[0].parent, packed["sha256"]

@@ -1,0 +1,46 @@
+"""Scripts that are written without blanks between words: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan and their kin.
+
+What counts, cuts or compares words by blanks sees one word a sentence there. `part` puts blanks around each character
+of these scripts, so that a character takes the place of a word; text of other scripts stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+CHARACTERS_A_WORD = 2
+"""Characters of these scripts that hold about as much as a word of others (of Chinese, 1.5 to 2)."""
+LOOK = 1000
+"""Characters of a text by which its script is told."""
+RANGES = (
+    "\u0e00-\u0fff"  # Thai, Lao, Tibetan
+    "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Burmese
+    "\u1780-\u17ff\u1950-\u1aaf\u1b00-\u1b7f\ua980-\ua9df"  # Khmer, Tai, Balinese, Javanese
+    "\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\uff66-\uff9d"  # kana, Bopomofo
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
+    "\U0001b000-\U0001b16f\U00020000-\U0003ffff"  # more kana, more Han
+)
+CHARACTER = re.compile(f"[{RANGES}]")
+
+
+def part(text: str) -> str:
+    """The text with blanks around each character of a script without them; other text is the same."""
+    return text if text.isascii() else CHARACTER.sub(r" \g<0> ", text)
+
+
+def count_words(text: str) -> int:
+    """Words of a text, by blanks; CHARACTERS_A_WORD characters of a script without blanks are one."""
+    if text.isascii():
+        return len(text.split())
+    characters = len(CHARACTER.findall(text))
+    return len(CHARACTER.sub(" ", text).split()) + -(-characters // CHARACTERS_A_WORD)
+
+
+def without_blanks(text: str) -> bool:
+    """Whether a text is written without blanks between words: at least half of the letters among its first LOOK
+    characters are of such a script."""
+    start = text[:LOOK]
+    if start.isascii():
+        return False
+    own = sum(character.isalpha() for character in CHARACTER.findall(start))
+    return own > 0 and 2 * own >= sum(map(str.isalpha, start))
