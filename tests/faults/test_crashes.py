@@ -141,7 +141,7 @@ def finals(folder: Path) -> dict[str, bytes]:
 
 
 def strip_timings(path: Path) -> bytes:
-    return b"" if path.name == "metrics.json" else path.read_bytes()
+    return b"" if path.name == "timings.json" else path.read_bytes()
 
 
 def run_whole(name: str, inputs: Path, out: Path) -> dict[str, bytes]:

@@ -220,15 +220,16 @@ def test_two_processes_train_as_one(undisturbed: Run) -> None:
     subprocess.run(line, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     main(**undisturbed.arguments("single", steps=6, batch=4, micro_batch=4))
     np.testing.assert_allclose(history(undisturbed, "pair"), history(undisturbed, "single"), rtol=1e-4)
-    assert json.loads((undisturbed.folder / "pair" / "metrics.json").read_text())["processes"] == 2
+    assert json.loads((undisturbed.folder / "pair" / "timings.json").read_text())["processes"] == 2
 
 
 def test_metrics_and_curves_are_there(undisturbed: Run) -> None:
     folder = undisturbed.folder / "whole"
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert 0 < metrics["model_flops_utilisation"] < 1
-    assert metrics["kwh_estimate"] == pytest.approx(metrics["cpu_hours"] * metrics["watts_assumed"] / 1000)
-    assert metrics["targets_per_second"] == pytest.approx(60 * 4 * 16 / metrics["seconds"])
+    timings = json.loads((folder / "timings.json").read_text())
+    assert 0 < timings["model_flops_utilisation"] < 1
+    assert timings["kwh_estimate"] == pytest.approx(timings["cpu_hours"] * timings["watts_assumed"] / 1000)
+    assert timings["targets_per_second"] == pytest.approx(60 * 4 * 16 / timings["seconds"])
+    assert sorted(json.loads((folder / "metrics.json").read_text())) == ["history", "model_flops"]
     (events,) = (folder / "tensorboard").iterdir()
     for name in (b"loss", b"learning_rate", b"gradient_norm", b"targets_per_second"):
         assert name in events.read_bytes()

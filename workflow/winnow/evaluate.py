@@ -1,8 +1,8 @@
 """Evaluates one model on a suite of benchmarks in one process, through lm-eval, and keeps every item.
 
 In: a model folder (Hugging Face format, safetensors) and benchmark folders of `winnow.benchmarks`. Out:
-`items.parquet`, one row per item and metric, and `results.json` with lm-eval's own figures, versions and
-timings. Stock tasks keep lm-eval's prompts and metrics; only where their data set lies is replaced. A classifier
+`items.parquet`, one row per item and metric; `results.json` with lm-eval's own figures and versions; and
+`timings.json`, what differs from run to run and machine to machine. Stock tasks keep lm-eval's prompts and metrics; only where their data set lies is replaced. A classifier
 (architecture `*ForSequenceClassification`) is evaluated on benchmarks of labels, by its own batched prediction.
 Nothing is fetched: everything is read from local files.
 """
@@ -35,7 +35,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 ITEMS = pa.schema(
     [
@@ -325,8 +325,8 @@ def evaluate_language_model(
     definitions: dict[str, dict[str, Any]],
     cache: Path,
     batch_size: int,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(rows of items.parquet, results) of a language model."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a language model."""
     started = time.monotonic()
     loaded, tokenizer, device = load(model, "CausalLM")
     lm = language_model(loaded, tokenizer, batch_size)
@@ -360,15 +360,16 @@ def evaluate_language_model(
         "higher_is_better": results["higher_is_better"],
         "items": {name: counts["effective"] for name, counts in results["n-samples"].items()},
         "dtype": str(loaded.dtype).removeprefix("torch."),
+        "task_versions": results["versions"],
+    }, {
         "device": device.type,
         "batch": f"{batch_size} sequences" if batch_size else f"{lm.budget} tokens",
-        "task_versions": results["versions"],
         "seconds": {
             "load_model": round(ready - started, 3),
             "load_tasks": round(prepared - ready, 3),
             "evaluate": round(time.monotonic() - prepared, 3),
         },
-    }
+    }  # fmt: skip
 
 
 def finite(value: Any) -> Any:
@@ -420,8 +421,8 @@ def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np
 
 def evaluate_classifier(
     model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(rows of items.parquet, results) of a classifier on benchmarks of labels: accuracy and macro-F1."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a classifier on benchmarks of labels: accuracy and macro-F1."""
     started = time.monotonic()
     loaded, tokenizer, device = load(model, "SequenceClassification")
     ready = time.monotonic()
@@ -451,13 +452,12 @@ def evaluate_classifier(
         "higher_is_better": {name: {"acc": True, "f1": True} for name in benchmarks},
         "items": {name: values["items"] for name, values in tasks.items()},
         "dtype": str(loaded.dtype).removeprefix("torch."),
-        "device": device.type,
-        "batch": f"{batch_size} texts"
-        if batch_size
-        else f"{TOKENS_CPU if device.type == 'cpu' else TOKENS_GPU} tokens",
         "task_versions": {},
+    }, {
+        "device": device.type,
+        "batch": f"{batch_size} texts" if batch_size else f"{TOKENS_CPU if device.type == 'cpu' else TOKENS_GPU} tokens",
         "seconds": {"load_model": round(ready - started, 3), "evaluate": round(time.monotonic() - ready, 3)},
-    }
+    }  # fmt: skip
 
 
 # --- the stage
@@ -466,7 +466,7 @@ def evaluate_classifier(
 def evaluate(
     *, model: Path | None = None, benchmarks: list[Path], spec: str, out_dir: Path, batch_size: int = 0
 ) -> None:
-    """Evaluates a model on a suite; writes items.parquet, then results.json.
+    """Evaluates a model on a suite; writes items.parquet, timings.json, then results.json.
 
     Args:
         model: model folder in Hugging Face format with safetensors; without it, the spec's `weights`.
@@ -498,9 +498,9 @@ def evaluate(
                              f"{'classifier' if classifier else 'language model'} ({model}) cannot be evaluated on")  # fmt: skip
     with scratch_folder(out_dir, "cache") as cache:
         if classifier:
-            rows, results = evaluate_classifier(model, found, batch_size)
+            rows, results, timings = evaluate_classifier(model, found, batch_size)
         else:
-            rows, results = evaluate_language_model(model, found, definitions, cache, batch_size)
+            rows, results, timings = evaluate_language_model(model, found, definitions, cache, batch_size)
     for name in found:
         if not any(row["benchmark"] == name for row in rows):
             raise InputError(
@@ -509,8 +509,9 @@ def evaluate(
             )
     with atomic_path(out_dir / "items.parquet") as partial:
         pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), partial, compression="zstd")
-    results["seconds"]["total"] = round(time.monotonic() - started, 3)
+    timings["seconds"]["total"] = round(time.monotonic() - started, 3)
     versions = {"tasks": results.pop("task_versions"), "stage": STAGE_VERSION, **package_versions(classifier)}
+    write_json(out_dir / "timings.json", timings)
     write_json(out_dir / "results.json", {
         "ids": ids,
         "limits": {name: d["items"] for name, d in definitions.items() if "task" in d and d.get("items")},
@@ -518,7 +519,7 @@ def evaluate(
         **results,
     })  # fmt: skip
     say(
-        f"[evaluate] {ids['suite']}: {len(rows):,} rows of {len(found)} benchmarks in {results['seconds']['total']:.1f} s"
+        f"[evaluate] {ids['suite']}: {len(rows):,} rows of {len(found)} benchmarks in {timings['seconds']['total']:.1f} s"
     )
 
 

@@ -69,11 +69,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        partial.chmod(0o666 & ~_UMASK)
+        follow_umask(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def follow_umask(path: Path) -> None:
+    """Gives a file the mode of one that the user makes: libraries make theirs 0600 or 0644 whatever the umask."""
+    path.chmod(0o666 & ~_UMASK)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from winnow.stage import (
     Progress,
     atomic_path,
     canonical,
+    follow_umask,
     read_json,
     read_spec,
     run,
@@ -42,7 +43,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 
 def rate_at(step: int, recipe: dict[str, Any]) -> float:
@@ -500,7 +501,7 @@ def save_model(task: Task, tokenizer: Path, folder: Path) -> Iterator[Path]:
         for file in ("tokenizer.json", "tokenizer_config.json"):
             (partial / file).write_bytes((tokenizer / file).read_bytes())
         for path in sorted(partial.iterdir()):
-            path.chmod(0o644)
+            follow_umask(path)
             path.replace(folder / path.name)
             yield folder / path.name
 
@@ -525,7 +526,8 @@ def main(
         subset: manifest.json of the subset.
         spec: JSON with the keys `model`, `recipe`, `training_seed`, `names` (its ids), and `base`
             (the encoder a classifier starts from; null for a language model).
-        out: manifest.json to write, last, beside the model.
+        out: manifest.json to write, last, beside the model, metrics.json (loss by step, model FLOPs) and
+            timings.json (what differs from run to run and machine to machine: seconds, device, memory, energy).
         documents: shards of the corpus (classifiers: which labels there are).
         tokens: packed train split (language models).
         tokens_meta: its JSON.
@@ -594,7 +596,8 @@ def main(
     )
     limit = peak(device, autocast, torch.get_num_threads())
     hours = seconds / 3600 * ranks.count
-    metrics: dict[str, Any] = {
+    metrics: dict[str, Any] = {"history": history}
+    timings: dict[str, Any] = {
         "seconds": seconds,
         "device": device if device == "cpu" else torch.cuda.get_device_name(),
         "processes": ranks.count,
@@ -606,12 +609,11 @@ def main(
         "gpu_hours" if device == "cuda" else "cpu_hours": hours,
         "kwh_estimate": hours * limit["watts"] / 1000,
         "watts_assumed": limit["watts"],
-        "history": history,
     }
     if isinstance(task, LanguageModel):
-        speed = targets * task.flops() / seconds
-        metrics |= {
-            "model_flops": targets * task.flops(),
+        metrics["model_flops"] = targets * task.flops()
+        speed = metrics["model_flops"] / seconds
+        timings |= {
             "gflops_per_second": speed / 1e9,
             "peak_gflops_per_second": limit["flops"] * ranks.count / 1e9,
             "peak_source": limit["source"],
@@ -620,6 +622,7 @@ def main(
     files = list(save_model(task, folder, out.parent))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_json(out.parent / "metrics.json", metrics)
+    write_json(out.parent / "timings.json", timings)
     manifest = {
         "ids": {**below["ids"], **settings["names"], "training_seed": seed},
         "spec": settings,
