@@ -496,6 +496,7 @@ def evaluate(
         if classifier != (manifest["kind"] == "labels"):
             raise InputError(f"benchmark {name!r} ({folder}) is of kind {manifest['kind']!r}, which a "
                              f"{'classifier' if classifier else 'language model'} ({model}) cannot be evaluated on")  # fmt: skip
+    say(f"[evaluate {ids['suite']}] loading the model")
     with scratch_folder(out_dir, "cache") as cache:
         if classifier:
             rows, results, timings = evaluate_classifier(model, found, batch_size)

@@ -437,6 +437,7 @@ def train(
         say(f"[train {what}] going on from step {start}")
     progress = Progress(f"train {what}", total=recipe["steps"], unit="steps", done=start)
     board = Board(state.folder.parent / "tensorboard", history) if ranks.first else None
+    note = f"loss {history[-1][0]:.3f}" if history else ""
     stop: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
     began = saved = time.monotonic()
@@ -455,6 +456,8 @@ def train(
             loss, _ = task.loss(micro)
             (loss / wanted).backward()
             losses.append(loss.detach())
+            if ranks.first:
+                progress.add(len(micro) / len(mine), note)
         if stopped:  # what was begun of the step is given up: torchrun waits 30 s, a step may take longer
             if ranks.first:
                 kept = (
@@ -476,9 +479,9 @@ def train(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         history.append([total / wanted, rate, norm])
+        note = f"loss {total / wanted:.3f}"
         if board:
             board.add(step, total / wanted, rate, norm, wanted / (time.monotonic() - tick))
-            progress.add(1, f"loss {total / wanted:.3f}")
         due = time.monotonic() - saved > 60 * checkpoint_minutes
         if due and ranks.first and step + 1 < recipe["steps"]:
             state.save(step + 1, model, optimiser, history, before + time.monotonic() - began)
@@ -542,6 +545,8 @@ def main(
     if problem := check_recipe(recipe, model["kind"]):
         raise InputError(f"--spec recipe: {problem}")
     relaunch(processes)
+    if os.environ.get("RANK", "0") == "0":
+        say(f"[train {name}] loading the model")
     import torch
 
     if threads:
