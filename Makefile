@@ -1,17 +1,22 @@
 # Winnow. `make help` lists the targets.
 PYTHON ?= python3
 CORES ?= all
-BIN := $(CURDIR)/.venv/bin
+BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-script-location
+# A GPU of NVIDIA's driver, or of Windows below WSL.
+CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: help demo test test-all test-real lint format lock
+.PHONY: help install demo test bench test-all test-real lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## make the environment, .venv, from lock.txt (demo and test do so themselves)
 
 demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with the path of the report
 	@$(SNAKEMAKE)
@@ -22,8 +27,8 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	@echo; sed '/^## Tests/,$$d' results/tables/pile-mini.md
 	@echo; echo "Seeds an arm to see a gap of 0.01, at 1.5 hours a run:"
 	@$(BIN)/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
-	@echo; echo "Report: $(CURDIR)/results/report.html"
-	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"
+	@echo; echo "Report: $$PWD/results/report.html"
+	@echo "Tables: $$PWD/results/tables/ (main table: pile-mini.md)"
 
 test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
@@ -34,10 +39,15 @@ test-all: $(DEV_STAMP) ## run every test, the slow ones too
 test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA), in a reduced size
 	@$(BIN)/python -m pytest -m real tests/end_to_end
 
+bench: $(DEV_STAMP) ## every benchmark, one after another, under half an hour (tests/benchmarks/README.md)
+	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_workflow calibrate; do \
+		echo "== $$script"; $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
+	done
+
 lint: $(DEV_STAMP) ## formatters, linters and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/mypy
 	@$(BIN)/snakemake --lint
 
@@ -48,7 +58,8 @@ $(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt envs/torch-cpu.t
 	@echo "Making .venv from lock.txt (two minutes or more, once)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r envs/pip.txt
-	@test -e /dev/nvidiactl || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> /dev/null || true
+	@test -z "$(CPU_ONLY)" || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> .venv/torch-cpu.log || \
+		echo "No CPU build of torch where pip looks: the CUDA build follows, of several GB. For the CPU build stop this, then: PIP_EXTRA_INDEX_URL=$(CPU_INDEX) make install"
 	@$(PIP) --require-hashes -c lock.txt -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
