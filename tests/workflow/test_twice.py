@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,10 @@ TIMED = ("timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv",
 def prepare(folder: Path) -> Path:
     copy_workflow(folder)
     with open(folder / "notes.jsonl", "w") as out:
+        chance = random.Random(0)
         for i in range(400):
-            text = (
-                " ".join(WORDS[(i * 7 + j * (1 + i % 5)) % len(WORDS)] for j in range(12 + i % 9)) + f" {i}."
-            )
+            words = WORDS[:10] if i % 3 else WORDS[10:]
+            text = " ".join(chance.choices(words, k=30 + i % 9)) + f" {i}."
             out.write(json.dumps({"text": text, "part": "odd" if i % 2 else "even"}) + "\n")
     (folder / "run.json").write_text(json.dumps(RUN))
     return folder
