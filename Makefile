@@ -7,12 +7,17 @@ STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-script-location
 SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES)
+# A GPU of NVIDIA's driver, or of Windows below WSL.
+CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help demo test test-all test-real lint format lock
+.PHONY: help install demo test bench test-all test-real lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## make the environment, .venv, from lock.txt (demo and test do so themselves)
 
 demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with the path of the report
 	@$(SNAKEMAKE)
@@ -35,6 +40,11 @@ test-all: $(DEV_STAMP) ## run every test, the slow ones too
 test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA), in a reduced size
 	@$(BIN)/python -m pytest -m real tests/end_to_end
 
+bench: $(DEV_STAMP) ## every benchmark, one after another, under half an hour (tests/benchmarks/README.md)
+	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_workflow calibrate; do \
+		echo "== $$script"; $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
+	done
+
 lint: $(DEV_STAMP) ## formatters, linters and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
@@ -49,7 +59,8 @@ $(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt envs/torch-cpu.t
 	@echo "Making .venv from lock.txt (two minutes or more, once)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r envs/pip.txt
-	@test -e /dev/nvidiactl || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> /dev/null || true
+	@test -z "$(CPU_ONLY)" || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> .venv/torch-cpu.log || \
+		echo "No CPU build of torch where pip looks: the CUDA build follows, of several GB. For the CPU build stop this, then: PIP_EXTRA_INDEX_URL=$(CPU_INDEX) make install"
 	@$(PIP) --require-hashes -c lock.txt -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Resolves requirements-dev.txt for every platform and Python >= 3.11 into lock.txt, with hashes.
-# One lock serves both builds of torch: the registry's (CUDA on Linux) and the CPU build
-# (its hash is added below); pip takes whichever the machine's index offers.
+# One lock serves both builds of torch: the registry's (CUDA on Linux) and the CPU builds, whose digests are added from
+# envs/torch-cpu.txt; pip takes whichever the machine's index offers. With a new version of torch, torch-cpu.txt is to be
+# written anew (this stops where the two differ).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-torch_cpu_cp311_linux_x86_64=$(grep -o '[0-9a-f]\{64\}' envs/torch-cpu.txt)
+version=$(sed -n 's/^torch==\([0-9.]*\)+cpu.*/\1/p' envs/torch-cpu.txt)
+grep -q "^torch==$version\$" requirements.txt || { echo "envs/torch-cpu.txt: torch $version is not that of requirements.txt; write its digests anew" >&2; exit 1; }
+digests=$(grep -o 'sha256:[0-9a-f]\{64\}' envs/torch-cpu.txt)
 tmp=$(mktemp)
-cp lock.txt "$tmp" # what need not change stays
+grep -vF "$digests" lock.txt > "$tmp" # what need not change stays
 uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --no-emit-index-url -o "$tmp" requirements-dev.txt
-sed -i "s/^torch==[^ ]* \\\\$/&\n    --hash=sha256:$torch_cpu_cp311_linux_x86_64 \\\\/" "$tmp"
-mv "$tmp" lock.txt
+grep -vF "$digests" "$tmp" | awk -v digests="$digests" '{ print }
+    /^torch==.*\\$/ { n = split(digests, one, "\n"); for (i = 1; i <= n; i++) print "    --hash=" one[i] " \\" }' > lock.txt
+rm "$tmp"

@@ -1,11 +1,22 @@
-"""Shared by all tests: where the repository and the real data are."""
+"""Shared by all tests: where the repository and the real data are; how hypothesis looks for examples."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+
+# No test depends on the machine's speed; in CI the examples are the same each time.
+settings.register_profile(
+    "winnow",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("winnow")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Clustering against scikit-learn's MiniBatchKMeans: the same vectors, one run, rounds interleaved.
 
-    .venv/bin/python tests/benchmarks/bench_cluster.py EMBEDDINGS.npy [rounds] [vectors] [k] [threads]
+    .venv/bin/python tests/benchmarks/bench_cluster.py --vectors 1000000
 
-EMBEDDINGS are real vectors (a shard of results/*/embeddings), replicated with noise to `vectors` rows.
+Real vectors (`--embeddings`, else the largest shard of results/*/embeddings, else made-up ones), replicated with noise.
 Ours: fit on the stated sample (512 a centroid) and assignment of all. Peer: one partial_fit pass in batches
 of 16,384, then predict. Prints seconds, their ratio, the mean cosine to the own normalised centroid, the
 peak of the sample's memory, and the floor: one pass of the assignment's matrix product.
@@ -13,15 +13,40 @@ import sys
 import time
 from pathlib import Path
 
-threads = sys.argv[5] if len(sys.argv) > 5 else str(len(os.sched_getaffinity(0)))
-os.environ["OMP_NUM_THREADS"] = threads
+from common import ROOT, cores, options, peer, processor, skipped
+
+PARSER = options(__doc__)
+PARSER.add_argument("--embeddings", type=Path, help="a shard of vectors (.npy)")
+PARSER.add_argument("--vectors", type=int, default=200_000)
+PARSER.add_argument("--k", type=int, default=220)
+PARSER.add_argument("--rounds", type=int, default=2)
+PARSER.add_argument("--threads", type=int, default=cores())
+ASKED = PARSER.parse_args()
+os.environ["OMP_NUM_THREADS"] = str(ASKED.threads)
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from sklearn.cluster import MiniBatchKMeans  # noqa: E402
+
+with peer("sklearn"):
+    from sklearn.cluster import MiniBatchKMeans
 from winnow.cluster import ROWS, _nearest, _working_type, spherical_kmeans  # noqa: E402
 
 BATCH = 16_384
+
+
+def source() -> np.ndarray:
+    """Vectors [n, d] to replicate: those named, those of a run, or made-up ones around 500 directions."""
+    if ASKED.embeddings and not ASKED.embeddings.is_file():
+        sys.exit(f"--embeddings: no file {ASKED.embeddings}")
+    shards = sorted(ROOT.glob("results/*/embeddings/*/*.npy"), key=lambda path: path.stat().st_size)
+    if path := ASKED.embeddings or (shards[-1] if shards else None):
+        print(f"vectors of {path}")
+        return np.load(path)
+    skipped("real vectors", "no results/*/embeddings (`make demo`); a stand-in is made up")
+    generator = np.random.default_rng(1)
+    centres = generator.standard_normal((500, 384))
+    rows = centres[generator.integers(0, 500, 10_000)] + 0.8 * generator.standard_normal((10_000, 384))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
 
 
 def replicate(real: np.ndarray, count: int, noise: float = 0.04) -> np.ndarray:
@@ -49,7 +74,7 @@ def ours(vectors: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray
     return own, centroids.numpy(), fitted
 
 
-def peer(vectors: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+def theirs(vectors: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
     model = MiniBatchKMeans(k, batch_size=BATCH, random_state=seed, n_init=1)
     for start in range(0, len(vectors), BATCH):
         model.partial_fit(vectors[start : start + BATCH])
@@ -67,16 +92,16 @@ def quality(vectors: np.ndarray, own: np.ndarray, centroids: np.ndarray) -> floa
     return total / len(vectors)
 
 
-def main(path: Path, rounds: int = 2, count: int = 1_000_000, k: int = 220, _threads: int = 0) -> None:
-    half = replicate(np.load(path), count)
+def main() -> None:
+    rounds, count, k = ASKED.rounds, ASKED.vectors, ASKED.k
+    half = replicate(source(), count)
     single = half.astype(np.float32)  # the peer's input: it has no float16
-    print(
-        f"{count:,} x {half.shape[1]}, k = {k}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
-    )
+    print(processor())
+    print(f"{count:,} x {half.shape[1]}, k = {k}, {torch.get_num_threads()} threads", flush=True)
     seconds: dict[str, list[float]] = {}
     cosine: dict[str, list[float]] = {}
     for seed in range(rounds):
-        for name, run, vectors in (("winnow", ours, half), ("scikit-learn", peer, single)):
+        for name, run, vectors in (("winnow", ours, half), ("scikit-learn", theirs, single)):
             start = time.perf_counter()
             own, centroids, fitted = run(vectors, k, seed)
             end = time.perf_counter()
@@ -96,4 +121,4 @@ def main(path: Path, rounds: int = 2, count: int = 1_000_000, k: int = 220, _thr
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    main()

@@ -1,13 +1,15 @@
 """Evaluation beside the `lm_eval` command line: stock task names on the mirror, same model and batch size.
 
-    python tests/benchmarks/bench_evaluate.py MODEL_FOLDER MIRRORS_FOLDER [batch size] [limit] [threads]
+    .venv/bin/python tests/benchmarks/bench_evaluate.py --model results/.../seed0 --mirrors results/benchmarks
 
-MIRRORS_FOLDER holds benchmark folders of winnow.benchmarks (results/benchmarks). Every figure must be equal to the last
-printed digit; the times of both are printed.
+MIRRORS holds benchmark folders of winnow.benchmarks; without it three tasks are mirrored from the real data (WINNOW_DATA),
+or from made-up rows. Without a model a small GPT-NeoX of random weights is made. Every figure must be equal to the last
+printed digit; the times of both are printed. Ends with 1 where a figure differs.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -16,10 +18,93 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import DATA, options, peer, processor, real_file
+
+TASKS = {  # task -> split -> file of the real data
+    "arc_challenge": {"train": "arc_challenge_train", "validation": "arc_challenge_validation", "test": "arc_challenge_test"},
+    "winogrande": {"validation": "winogrande_validation"},
+    "lambada_openai": {"test": "lambada_openai_test"},
+}  # fmt: skip
+
+
+def make_model(folder: Path) -> Path:
+    """A GPT-NeoX of two layers and random weights, with a byte-level BPE."""
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
+
+    bpe = ByteLevelBPETokenizer()
+    words = ["the quick brown fox said that it was there, and who would ask which"] * 50
+    bpe.train_from_iterator(words, vocab_size=320, special_tokens=["<|endoftext|>"], show_progress=False)
+    end = "<|endoftext|>"
+    PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer, eos_token=end, bos_token=end, pad_token=end, model_max_length=512
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(vocab_size=512, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
+                           max_position_embeddings=512, initializer_range=0.1, bos_token_id=0, eos_token_id=0)  # fmt: skip
+    GPTNeoXForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def make_mirrors(folder: Path) -> Path:
+    """Benchmark folders of TASKS, or of two tasks of made-up rows."""
+    from winnow import benchmarks
+    from winnow.stage import canonical
+
+    if real_file("benchmarks/arc_challenge_test.jsonl.gz"):
+        tasks = {task: {split: str(DATA / f"benchmarks/{name}.jsonl.gz") for split, name in files.items()}
+                 for task, files in TASKS.items()}  # fmt: skip
+    else:
+        asked = [{"id": str(i), "question": f"Which is {i}?", "answerKey": "ABCD"[i % 4],
+                  "choices": {"text": [f"the {j} of {i}" for j in ("cat", "house", "bird", "dog")], "label": list("ABCD")}}
+                 for i in range(100)]  # fmt: skip
+        said = [{"text": f"The {i}th fox was quick, and they said that it was there"} for i in range(100)]
+        tasks = {}
+        for task, splits in {
+            "arc_challenge": {"train": asked[:3], "test": asked},
+            "lambada_openai": {"test": said},
+        }.items():
+            for split, rows in splits.items():
+                path = folder / f"{task}-{split}.jsonl.gz"
+                with gzip.open(path, "wt") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+                tasks.setdefault(task, {})[split] = str(path)
+    for task, files in tasks.items():
+        definition = {"task": task, "data": {"files": files}}
+        benchmarks.mirror(
+            spec=canonical({"benchmark": definition, "name": task}), out_dir=folder / "mirrors" / task
+        )
+    return folder / "mirrors"
+
+
+def checked(line: list[str], env: dict[str, str], cwd: Path | None = None) -> float:
+    """Seconds of a command; ends with its last words if it fails."""
+    began = time.perf_counter()
+    done = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"failed: {' '.join(line)}\n{done.stderr[-2000:]}")
+    return time.perf_counter() - began
+
 
 def main() -> None:
-    model, mirrors = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    batch, limit, threads = (int(a) for a in (sys.argv[3:] + ["16", "100", "1"][len(sys.argv) - 3 :])[:3])
+    parser = options(__doc__)
+    parser.add_argument("--model", type=Path, help="a folder in Hugging Face format")
+    parser.add_argument("--mirrors", type=Path, help="benchmark folders")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--limit", type=int, default=100, help="items a task")
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+    print(processor(), flush=True)
+    with peer("lm_eval"):
+        import lm_eval  # noqa: F401
+    with tempfile.TemporaryDirectory() as scratch:
+        model = asked.model or make_model(Path(scratch, "model"))
+        mirrors = asked.mirrors or make_mirrors(Path(scratch))
+        compare(model.resolve(), mirrors.resolve(), asked.batch_size, asked.limit, asked.threads)
+
+
+def compare(model: Path, mirrors: Path, batch: int, limit: int, threads: int) -> None:
     folders = {}
     for path in sorted(mirrors.glob("*/manifest.json")):
         manifest = json.loads(path.read_text())
@@ -36,18 +121,14 @@ def main() -> None:
         line = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32",
                 "--tasks", ",".join(m["task"] for _, m in folders.values()), "--batch_size", str(batch), "--limit", str(limit),
                 "--device", "cpu", "--output_path", f"{scratch}/lm_eval", "--log_samples"]  # fmt: skip
-        began = time.perf_counter()
-        subprocess.run(line, cwd=Path(scratch, "here"), env=offline, check=True, capture_output=True)
-        theirs_s = time.perf_counter() - began
+        theirs_s = checked(line, offline, Path(scratch, "here"))
         (path,) = Path(scratch, "lm_eval").rglob("results_*.json")
         theirs = json.loads(path.read_text())["results"]
         spec = {"ids": {}, "suite": "bench",
                 "benchmarks": {name: {"task": m["task"], "items": limit, "data": {"files": {"x": "x"}}} for name, (_, m) in folders.items()}}  # fmt: skip
         line = [sys.executable, "-m", "winnow.evaluate", "--model", str(model), "--spec", json.dumps(spec), "--out-dir", f"{scratch}/ours",
                 "--batch-size", str(batch), "--benchmarks", *(str(folder) for folder, _ in folders.values())]  # fmt: skip
-        began = time.perf_counter()
-        subprocess.run(line, env=offline, check=True, capture_output=True)
-        ours_s = time.perf_counter() - began
+        ours_s = checked(line, offline)
         ours = json.loads(Path(scratch, "ours", "results.json").read_text())["tasks"]
     compared = different = 0
     for task, figures in theirs.items():
@@ -61,6 +142,8 @@ def main() -> None:
                     different += 1
                     print(f"{task} {metric}: lm_eval {value!r}, winnow {ours[task][metric]!r}")
     print(f"{compared} figures, {different} different; lm_eval {theirs_s:.1f} s, winnow {ours_s:.1f} s, ratio {ours_s / theirs_s:.2f}")  # fmt: skip
+    if different or not compared:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Training speed: winnow.train beside transformers.Trainer, on the same packed windows, model, precision and machine.
 
-    python tests/benchmarks/bench_train.py [steps] [threads] [float32|bfloat16] [layers width heads sequence vocabulary batch]
+    .venv/bin/python tests/benchmarks/bench_train.py --steps 12
 
 Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the floor: the model's
 FLOPs at the machine's peak. Pythia 160M on a GPU:
 
-    python tests/benchmarks/bench_train.py 40 8 bfloat16 12 768 12 2048 50304 16
+    .venv/bin/python tests/benchmarks/bench_train.py --steps 40 --threads 8 --precision bfloat16 --shape 12 768 12 2048 50304 --batch 16
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,42 +19,63 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import options, peer, processor
+from winnow.embed import native_bfloat16
 from winnow.machine import flops_a_token, keep_memory, peak
 from winnow.ranks import Ranks
 from winnow.train import LanguageModel, State, make_network, train
 
-ROUNDS = 3
+SIDES = ("winnow", "trainer")
+
+
+def asked() -> argparse.Namespace:
+    parser = options(__doc__)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    names = ("LAYERS", "WIDTH", "HEADS", "SEQUENCE", "VOCABULARY")
+    parser.add_argument("--shape", type=int, nargs=5, metavar=names, default=[6, 128, 4, 256, 8192])
+    parser.add_argument("--batch", type=int, default=32, help="sequences a step")
+    parser.add_argument("--side", choices=SIDES, help="measure this one alone and print its tokens/s")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Each measurement is a process of its own: what one does to the allocator is not the other's."""
-    side, arguments = (
-        (sys.argv[1], sys.argv[2:]) if sys.argv[1:2] in (["winnow"], ["trainer"]) else ("", sys.argv[1:])
-    )
-    steps, threads = (int(a) for a in (arguments + ["12", "1"][len(arguments) :])[:2])
-    precision = arguments[2] if len(arguments) > 2 else "float32"
-    layers, width, heads, sequence, vocabulary, batch = map(int, arguments[3:9] or (6, 128, 4, 256, 8192, 32))
+    arguments = asked()
+    layers, width, heads, sequence, vocabulary = arguments.shape
+    threads, steps, batch = arguments.threads, arguments.steps, arguments.batch
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    low = precision == "bfloat16"
+    low = arguments.precision == "bfloat16"
     model = {"layers": layers, "width": width, "heads": heads, "sequence": sequence}
-    if side:
+    if arguments.side:
         recipe = {"steps": steps, "batch": batch, "micro_batch": batch, "learning_rate": 1e-3, "final_rate": 0.1, "warmup": 0.01,
                   "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0}  # fmt: skip
-        measure = {"winnow": winnow, "trainer": trainer}[side]
+        measure = {"winnow": winnow, "trainer": trainer}[arguments.side]
         with tempfile.TemporaryDirectory() as folder:
             stream = np.random.default_rng(0).integers(0, vocabulary, (steps * batch + 1) * sequence + 1)
             print(measure(folder, model, recipe, stream.astype(np.uint16), vocabulary, device, low))
         return
-    print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {precision}, {device}, {threads} threads")  # fmt: skip
+    if steps < 2:
+        sys.exit("--steps: at least 2; the Trainer's first step is not measured")
+    print(f"{processor()}; {device}")
+    if low and not native_bfloat16(device):
+        print(f"{device} has no native product of bfloat16: this takes many times as long as float32")
+    print(f"{layers} layers, width {width}, sequence {sequence}, vocabulary {vocabulary}, batch {batch}, {arguments.precision}, {threads} threads", flush=True)  # fmt: skip
+    with peer("accelerate"):
+        import accelerate  # noqa: F401 (what transformers.Trainer needs)
     limit = peak(device, low, threads)
     flops = flops_a_token(layers, width, sequence, vocabulary)
     ratios = []
-    for _ in range(ROUNDS):
+    for _ in range(arguments.rounds):
         found = []
-        for name in ("winnow", "trainer"):
-            line = [sys.executable, __file__, name, *(arguments or [str(steps), str(threads)])]
-            done = subprocess.run(line, check=True, capture_output=True, text=True)
+        for name in SIDES:
+            line = [sys.executable, __file__, *sys.argv[1:], "--side", name]
+            done = subprocess.run(line, capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
             found.append(float(done.stdout.split()[-1]))
         ratios.append(found[0] / found[1])
         print(

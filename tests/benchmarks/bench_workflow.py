@@ -1,9 +1,9 @@
 """What the workflow itself costs: a dry run's time and memory by jobs, and the overhead of a local job.
 
-    .venv/bin/python tests/benchmarks/bench_workflow.py [jobs ...]
+    .venv/bin/python tests/benchmarks/bench_workflow.py --jobs 1000 10000 --draws 100
 
-Dry runs of 1,000 and 10,000 jobs (or of those given): one corpus, random draws with many data seeds. Overhead of
-a local job: a run of 100 small draws, its wall seconds less those that the jobs themselves took, beside the same
+Dry runs of so many jobs: one corpus, random draws with many data seeds. Overhead of
+a local job: a run of so many small draws, its wall seconds less those that the jobs themselves took, beside the same
 number of jobs of a Snakefile that does nothing (`true`), the floor of Snakemake itself.
 """
 
@@ -16,10 +16,9 @@ import time
 from pathlib import Path
 
 import yaml
+from common import ROOT, cores, options, processor
 
-ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-DRAWS = 100
 
 
 def write_run(folder: Path, seeds: int) -> Path:
@@ -74,34 +73,39 @@ def dry_runs(folder: Path, jobs: list[int]) -> None:
         )
 
 
-def overhead(folder: Path) -> None:
-    cores = len(os.sched_getaffinity(0))
-    run = write_run(folder, DRAWS)
-    common = ["--cores", str(cores), "--quiet", "all", "--configfile", str(run)]
+def overhead(folder: Path, draws: int) -> None:
+    count = cores()
+    run = write_run(folder, draws)
+    common = ["--cores", str(count), "--quiet", "all", "--configfile", str(run)]
     measured([*SNAKEMAKE, f"{folder}/results/bench/heldout.parquet", *common])
     seconds, _, _ = measured([*SNAKEMAKE, "subsets", *common])
     timings = list((folder / "results" / "timings").glob("*/bench/none/**/*.tsv"))
     inside = sum(float(path.read_text().splitlines()[1].split("\t")[0]) for path in timings)
-    ours = (seconds * cores - inside) / len(timings)
+    ours = (seconds * count - inside) / len(timings)
     empty = folder / "empty"
     empty.mkdir()
     (empty / "Snakefile").write_text(
-        f"rule all:\n    input: expand('{{i}}.txt', i=range({2 * DRAWS}))\n"
+        f"rule all:\n    input: expand('{{i}}.txt', i=range({2 * draws}))\n"
         "rule one:\n    output: '{i}.txt'\n    shell: 'true > {output}'\n"
     )
-    floor, _, _ = measured([*SNAKEMAKE, "--cores", str(cores), "--quiet", "all"], empty)
+    floor, _, _ = measured([*SNAKEMAKE, "--cores", str(count), "--quiet", "all"], empty)
     print(
-        f"{len(timings)} local jobs on {cores} cores: {seconds:.1f} s, {inside / len(timings):.2f} s a job in the job itself, "
+        f"{len(timings)} local jobs on {count} cores: {seconds:.1f} s, {inside / len(timings):.2f} s a job in the job itself, "
         f"{ours:.2f} core-s a job beside it (start of the shell, scheduling, metadata); "
-        f"an empty job costs {floor * cores / (2 * DRAWS):.2f} core-s"
+        f"an empty job costs {floor * count / (2 * draws):.2f} core-s"
     )
 
 
-def main(*jobs: str) -> None:
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--draws", type=int, default=30)
+    asked = parser.parse_args()
+    print(processor(), flush=True)
     with tempfile.TemporaryDirectory() as name:
-        dry_runs(Path(name), [int(n) for n in jobs] or [1000, 10000])
-        overhead(Path(name))
+        dry_runs(Path(name), asked.jobs)
+        overhead(Path(name), asked.draws)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,8 +1,9 @@
 """A/A calibration of the comparison of samplers, with variances estimated from real runs.
 
-    python tests/benchmarks/calibrate.py [rounds] [arms] EVALUATION_FOLDER ... (each with items.parquet; runs of one sampler)
+    .venv/bin/python tests/benchmarks/calibrate.py --rounds 1000 --arms 4 results/*/models/*/random/*/*/*/*/evaluation/*
 
-From the runs' items it estimates, for each benchmark and metric, the variance of the seed, of the item and of the rest
+EVALUATION folders hold items.parquet, of runs of one sampler; without any, the random runs of results/ of which there are
+most, and without those, made-up variances. From the runs' items it estimates, for each benchmark and metric, the variance of the seed, of the item and of the rest
 (two-way random effects), then draws tables of arms that differ in nothing but their seeds and counts how often a test calls
 one different at 5 %, and how often a table has any such verdict (Holm). Monte-Carlo errors are printed.
 """
@@ -10,10 +11,10 @@ one different at 5 %, and how often a table has any such verdict (Holm). Monte-C
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
+from common import ROOT, options, processor, skipped
 from winnow.compare import read_items
 from winnow.statistics import compare_samplers, holm
 
@@ -29,16 +30,38 @@ def components(block: np.ndarray) -> tuple[float, float, float]:
     return seed, max(0.0, float(np.var(block.mean(0), ddof=1)) - rest / seeds), rest
 
 
+def evaluations() -> list[Path]:
+    """Evaluations of the largest group of random runs that differ by their seeds alone; none, saying so, without two."""
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in sorted(ROOT.glob("results/*/models/*/random/*/seed*/*/seed*/evaluation/*/items.parquet")):
+        place = path.parent.relative_to(ROOT).parts
+        groups.setdefault((place[1], place[5], place[7], place[10]), []).append(path.parent)
+    best = max(groups.values(), key=len, default=[])
+    if len(best) < 2:
+        skipped(
+            "measured variances", "results/ holds no two random runs (`make demo`); made-up ones are used"
+        )
+        return []
+    return best
+
+
 def main() -> None:
-    numbers = [int(a) for a in sys.argv[1:3]]
-    rounds, arms = numbers
-    runs = [read_items(Path(folder, "items.parquet"), False) for folder in sys.argv[3:]]
-    found = {}
-    for pair in sorted(set.intersection(*(set(run) for run in runs))):
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, default=100, help="tables that are drawn")
+    parser.add_argument("--arms", type=int, default=4)
+    parser.add_argument("folders", nargs="*", metavar="EVALUATION")
+    asked = parser.parse_args()
+    rounds, arms = asked.rounds, asked.arms
+    print(processor())
+    folders = asked.folders or evaluations()
+    runs = [read_items(Path(folder, "items.parquet"), False) for folder in folders]
+    found = {} if runs else {("made-up", "acc"): (2e-4, 0.1, 0.1, 400)}
+    for pair in sorted(set.intersection(*(set(run) for run in runs))) if runs else []:
         block = np.stack([run[pair].parts(pair[1], np.arange(len(run[pair].values))) for run in runs])
         if np.isfinite(block).all() and block.std() > 0:
             found[pair] = (*components(block), block.shape[1])
-            print(f"{pair[0]} {pair[1]}: {block.shape[1]} items, variance of the seed {found[pair][0]:.3g}, of the item {found[pair][1]:.3g}, of the rest {found[pair][2]:.3g}")  # fmt: skip
+    for pair, (seed, item, rest, items) in found.items():
+        print(f"{pair[0]} {pair[1]}: {items} items, variance of the seed {seed:.3g}, of the item {item:.3g}, of the rest {rest:.3g}", flush=True)  # fmt: skip
     generator = np.random.default_rng(0)
     hits = {kind: dict.fromkeys(found, 0) for kind in ("own seeds", "same seeds")}
     family = dict.fromkeys(("own seeds", "same seeds"), 0)

@@ -4,12 +4,10 @@
 
 The peer reads with `pyarrow.json.read_json` from an Arrow gzip stream and writes the text as zstd parquet: no
 cleaning, numbers, digests or checks. Both run in turn, `--rounds` times; the best of each counts. The index
-pass (rows of the file) is measured apart: it is done once for all shards. Real Pile documents (WINNOW_DATA).
+pass (rows of the file) is measured apart: it is done once for all shards. Real Pile documents (WINNOW_DATA), or made-up ones.
 """
 
-import argparse
 import gzip
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -17,14 +15,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
+from common import options, pile_lines, processor
 from winnow.documents import index_files, write_shard
-
-DATA = Path(os.environ.get("WINNOW_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def source(folder: Path, gigabytes: float) -> tuple[Path, int]:
     """The Pile test documents over and over, as one jsonl.gz file of so many (uncompressed) gigabytes."""
-    raw = gzip.decompress((DATA / "pile" / "pile_test_docs.jsonl.gz").read_bytes())
+    raw = "".join(line + "\n" for line in pile_lines()).encode()
     packed = gzip.compress(raw, 6)
     times = max(1, round(gigabytes * 1e9 / len(raw)))
     path = folder / "pile.jsonl.gz"
@@ -41,16 +38,17 @@ def peer(path: Path, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--gigabytes", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=2)
-    options = parser.parse_args()
+    asked = parser.parse_args()
+    print(processor(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path, size = source(folder, options.gigabytes)
+        path, size = source(folder, asked.gigabytes)
         corpus = {"source": {"files": [str(path)]}, "text": "text", "meta": ["meta.pile_set_name"]}
         seconds: dict[str, list[float]] = {"peer": [], "index": [], "write": []}
-        for _ in range(options.rounds):
+        for _ in range(asked.rounds):
             start = time.perf_counter()
             peer(path, folder / "peer.parquet")
             seconds["peer"].append(time.perf_counter() - start)

@@ -1,4 +1,5 @@
-"""A stage killed at any point, or out of disk: nothing partial under a final name, then the same bytes."""
+"""A stage killed at any point, or out of disk: nothing partial under a final name, then the same bytes.
+And run twice: the same bytes, with the modes that the umask gives."""
 
 import os
 import random
@@ -141,7 +142,7 @@ def finals(folder: Path) -> dict[str, bytes]:
 
 
 def strip_timings(path: Path) -> bytes:
-    return b"" if path.name == "metrics.json" else path.read_bytes()
+    return b"" if path.name == "timings.json" else path.read_bytes()
 
 
 def run_whole(name: str, inputs: Path, out: Path) -> dict[str, bytes]:
@@ -201,6 +202,22 @@ def test_a_stage_killed_at_any_time_leaves_whole_files_and_runs_again_to_the_sam
         for file, data in finals(out).items():
             assert data == expected[file]
     assert run_whole(name, inputs, out) == expected
+
+
+@pytest.mark.parametrize("name", cases(HEAVY))
+def test_a_stage_run_twice_writes_the_same_bytes_and_files_of_the_modes_of_the_umask(
+    name: str, inputs: Path, tmp_path: Path
+) -> None:
+    written = []
+    for umask in (0o027, 0o002):
+        out = tmp_path / f"{umask:o}"
+        line = [sys.executable, "-m", *stage(name, inputs, out)]
+        subprocess.run(line, check=True, env=ENVIRONMENT, capture_output=True, umask=umask)
+        written.append(finals(out))
+        for path in (out, *out.rglob("*")):
+            wanted = (0o777 if path.is_dir() else 0o666) & ~umask
+            assert path.stat().st_mode & 0o777 == wanted, path
+    assert written[0] == written[1]
 
 
 @pytest.fixture

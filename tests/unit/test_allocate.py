@@ -7,7 +7,6 @@ import functools
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +40,7 @@ PUBLISHED = [f"{name}-published" for name in ("uniform", "proportionate", "lossi
                                               "inter", "inter-high")]  # fmt: skip
 
 
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 @functools.cache
@@ -241,12 +240,12 @@ def test_webster_is_exact_for_weights_of_any_magnitude(scale):
     assert webster(weight, np.array([100, 1, 100, 100]), 9).tolist() == [2, 1, 6, 0]
 
 
-def test_webster_is_fast_for_many_clusters():
+def test_webster_takes_many_clusters_and_a_budget_that_cannot_be_counted_out_one_by_one():
     generator = np.random.default_rng(0)
-    weight, capacity = generator.random(50_000), generator.integers(0, 1000, 50_000)
-    start = time.monotonic()
-    assert webster(weight, capacity, 10_000_000).sum() == 10_000_000
-    assert time.monotonic() - start < 2
+    weight, capacity = generator.random(50_000), generator.integers(0, 10**9, 50_000)
+    quotas = webster(weight, capacity, 10**13)
+    assert quotas.sum() == 10**13
+    assert (quotas <= capacity).all()
 
 
 def write_table(path: Path, **changes) -> Path:

@@ -161,7 +161,7 @@ def test_one_cluster_and_clusters_without_pool_documents_have_figures(tmp_path: 
     assert pq.read_table(tmp_path / "s.parquet")["mean_distance"].to_pylist() == [0.0] * 8
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from([torch.float32, torch.bfloat16]))
 def test_any_start_gives_unit_centroids_and_an_honest_cosine(k: int, seed: int, kind: torch.dtype) -> None:
     points = torch.from_numpy(planted(500, k=6, noise=0.3)[0]).to(kind)

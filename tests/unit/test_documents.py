@@ -142,7 +142,7 @@ def test_shards_are_whole_blocks_and_cover_every_row_once(rows, shards):
     assert max(blocks) - min(blocks) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts=st.lists(
         st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=40), min_size=1, max_size=30

@@ -213,6 +213,16 @@ def test_moved_folders_give_the_same_items(evaluated, neox, folders, tmp_path):
     assert run(neox, moved, ALL, tmp_path / "out")[0] == evaluated[0]
 
 
+def test_two_equal_evaluations_are_equal_files_but_for_their_timings(neox, folders, tmp_path):
+    for name in ("one", "other"):
+        run(neox, folders, ["bpb", "cloze"], tmp_path / name)
+    for file in ("results.json", "items.parquet"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+    timings = read_json(tmp_path / "one" / "timings.json")
+    assert timings["seconds"]["total"] > 0
+    assert timings["device"] in ("cpu", "cuda")
+
+
 def test_a_published_model_is_evaluated_from_its_source(evaluated, neox, folders, tmp_path):
     digest = hashlib.sha256((neox / "model.safetensors").read_bytes()).hexdigest()
     weights = {"folder": str(neox), "sha256": digest}
@@ -236,7 +246,7 @@ def test_a_published_model_is_evaluated_from_its_source(evaluated, neox, folders
 def test_no_cache_is_left(neox, folders, tmp_path):
     (tmp_path / ".cache-of-a-killed-job").mkdir()
     run(neox, folders, ["cloze"], tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["items.parquet", "results.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["items.parquet", "results.json", "timings.json"]
 
 
 def test_a_classifier_is_scored_by_accuracy_and_f1(classifier, folders, tmp_path):

@@ -40,7 +40,7 @@ def by_hand(doc, digest, seed, n, deduplicate):
     return dict(sorted(roles.items()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     digest=st.lists(st.integers(0, 2**64 - 1).map(lambda x: x % 9 * (2**60 + 1)), min_size=12, max_size=60),
     n=st.integers(0, 4),

@@ -29,7 +29,7 @@ from winnow.score import bag, bucket, fit, hyperplanes, log_ratios, losses, ngra
 from winnow.semdedup import largest_similarity, score, sweep
 from winnow.stage import InputError
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 
 
 def unit(x):

@@ -28,7 +28,7 @@ from winnow.sample import (
 )
 from winnow.stage import InputError
 
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 @st.composite

@@ -242,7 +242,7 @@ def test_what_no_flip_reaches_is_as_sure_as_students_t_says():
     assert found.test == "sign flips over items, then t"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), max_size=20))
 def test_holm_is_that_of_statsmodels(p):
     if p:
@@ -253,7 +253,7 @@ def test_holm_is_that_of_statsmodels(p):
         assert holm(p) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(2, 6), st.floats(0.01, 1e4), st.floats(0, 1e3), st.integers(1, 10_000))
 def test_p_and_interval_say_the_same(freedom, t, part, items):
     components = ((1.0, float(freedom)), (part, float(items)))
@@ -263,7 +263,7 @@ def test_p_and_interval_say_the_same(freedom, t, part, items):
             assert (statistics.p_value(t, components) < level) == (t > critical)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(2, 60), st.integers(2, 5))
 def test_parts_average_to_the_figure(seed, items, classes):
     from sklearn.metrics import f1_score

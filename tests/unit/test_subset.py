@@ -167,7 +167,7 @@ def test_the_same_bytes_for_any_number_and_order_of_shards(made, tmp_path):
             assert (other / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 2 * ROW_GROUP + 5), min_size=1, max_size=5))
 def test_row_groups_do_not_depend_on_how_rows_arrive(tmp_path_factory, parts):
     folder = tmp_path_factory.mktemp("writer")

@@ -803,6 +803,10 @@ def table_training_metrics(wildcards):
     return sorted({f"{MODEL}/metrics.json".format(**ids) for ids, _ in table_runs(wildcards.table)})
 
 
+def table_training_timings(wildcards):
+    return sorted({f"{MODEL}/timings.json".format(**ids) for ids, _ in table_runs(wildcards.table)})
+
+
 GPU_RULES = ("embed_documents", "score_documents", "score_probe", "find_near_duplicates", "train_model")
 
 

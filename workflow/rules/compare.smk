@@ -78,6 +78,7 @@ rule chart_costs:
         table=f"{R}/tables/{{table}}.csv",
         models=table_models,
         metrics=table_training_metrics,
+        timings=table_training_timings,
     output:
         f"{R}/tables/{{table}}.costs.csv",
         f"{R}/tables/{{table}}.costs.md",

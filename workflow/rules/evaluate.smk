@@ -187,6 +187,7 @@ rule evaluate_model:
     output:
         samples=f"{EVALUATION}/items.parquet",
         results=f"{EVALUATION}/results.json",
+        timings=f"{EVALUATION}/timings.json",
     log:
         f"{R}/logs/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.log",
     benchmark:
@@ -231,6 +232,7 @@ rule evaluate_pretrained:
     output:
         samples=f"{PRETRAINED}/items.parquet",
         results=f"{PRETRAINED}/results.json",
+        timings=f"{PRETRAINED}/timings.json",
     log:
         f"{R}/logs/evaluate_pretrained/{{corpus}}/{{pretrained}}/{{suite}}.log",
     benchmark:

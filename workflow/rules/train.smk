@@ -105,6 +105,7 @@ rule train_model:
         config=f"{MODEL}/config.json",
         weights=f"{MODEL}/model.safetensors",
         metrics=f"{MODEL}/metrics.json",
+        timings=f"{MODEL}/timings.json",
         manifest=f"{MODEL}/manifest.json",
     log:
         f"{R}/logs/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.log",

@@ -48,8 +48,8 @@ def spherical_kmeans(
     for _ in range(restarts):
         order = torch.randperm(len(points), generator=generator).to(points.device)
         part = points[order[:size].sort().values]
-        start = _plus_plus(part.float(), k, generator)
-        starts.append((*_lloyd(part, start, iterations), order))
+        start = _plus_plus(part.float(), k, generator, progress)
+        starts.append((*_lloyd(part, start, iterations, progress), order))
     centroids, cosine, order = max(starts, key=lambda start: start[1])
     while size < len(points):
         size = min(GROWTH * size, len(points))
@@ -97,7 +97,7 @@ def _sums(points: Any, own: Any, k: int) -> tuple[Any, Any]:
     return sums, sizes
 
 
-def _plus_plus(points: Any, k: int, generator: Any) -> Any:
+def _plus_plus(points: Any, k: int, generator: Any, progress: Progress | None = None) -> Any:
     """k rows of `points`: the first at random; each next one the best of 2 + log k that are drawn by their
     distance to those before (greedy k-means++: Arthur and Vassilvitskii 2007, section 5)."""
     import torch
@@ -114,6 +114,8 @@ def _plus_plus(points: Any, k: int, generator: Any) -> Any:
         best = int(left.sum(0, dtype=torch.float64).argmin())
         chosen[i] = drawn[best].cpu()
         distance = left[:, best].contiguous()
+        if progress:
+            progress.add(0, f"{i + 1:,} of {k:,} centroids of a start drawn")
     return points[chosen.to(points.device)]
 
 
@@ -268,7 +270,7 @@ def fit(
         np.concatenate([np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)])
     ).to(device, _working_type(device))
     say(f"[cluster {name}] k-means on {count:,} documents, {clustering['restarts']} starts")
-    progress = Progress(f"cluster {name}", unit="iterations")
+    progress = Progress(f"cluster {name}", unit="iterations")  # of all starts and sizes
     centroids, cosine = spherical_kmeans(
         points, k, clustering["seed"], clustering["iterations"], clustering["restarts"], progress
     )

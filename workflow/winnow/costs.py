@@ -150,7 +150,7 @@ def hours_of(timings: list[Path]) -> float | None:
 
 
 def collect(arms: Mapping[str, Arm], metrics: list[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Metrics of the trainings of each arm; `winnow.train` writes manifest.json beside them."""
+    """Metrics and timings of the trainings of each arm; `winnow.train` writes timings.json and manifest.json beside metrics.json."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
     for path in sorted(set(metrics)):
         manifest = read_json(path.with_name("manifest.json"))
@@ -158,7 +158,8 @@ def collect(arms: Mapping[str, Arm], metrics: list[Path]) -> dict[str, list[dict
             if arm.has(manifest["ids"]):
                 amount = manifest.get("training_tokens", manifest.get("training_examples", 0))
                 kept = {key: manifest.get(key) for key in ("final_loss", "weight_norm")}
-                found[name].append({**read_json(path), **kept, "amount": amount})
+                timings = read_json(path.with_name("timings.json"))
+                found[name].append({**read_json(path), **timings, **kept, "amount": amount})
     return found
 
 
@@ -322,7 +323,7 @@ def chart(*, table: Path, metrics: list[Path] = [], spec: str, out: Path) -> Non
 
     Args:
         table: the table's .csv.
-        metrics: metrics.json of its trainings, each beside its manifest.json.
+        metrics: metrics.json of its trainings, each beside its timings.json and its manifest.json.
         spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare), `selection` (arm -> `gpu` and `cpu`:
             Snakemake's benchmark files of the jobs that selected its documents).
         out: prefix of the files to write.

@@ -123,6 +123,7 @@ def download(*, spec: str, repo_type: Literal["dataset", "model"], out: Path) ->
     check_definition("corpus", {"source": source, "text": "-"}, where="--spec")
     if "hub" not in source or not re.fullmatch(r"[0-9a-f]{40}", source["revision"]):
         raise InputError("--spec source: wanted: hub (owner/name) and revision (a commit of 40 hex digits)")
+    say(f"[download] {repo_type} {source['hub']} at {source['revision'][:12]}")
     result = fetch(source, repo_type)
     write_json(out, result)
     say(f"[download] {repo_type} {source['hub']}: {len(result['files'])} files in {result['folder']}")

@@ -42,16 +42,25 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+def batches(
+    lengths: np.ndarray, tokens: int, progress: Progress | None = None, documents: float = 0
+) -> Iterator[np.ndarray]:
     """Rows in batches of at most `tokens` padded tokens, longest first.
 
-    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once.
+    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once. When a batch is done,
+    `progress` gets its share of `documents`, by tokens: long rows come first, and would make the time left too long.
     """
     order = np.argsort(-lengths, kind="stable")
+    total = int(lengths.sum())
+    if progress and not total:
+        progress.add(documents)
     start = 0
     while start < len(order):
         size = max(1, tokens // int(lengths[order[start]]))
-        yield order[start : start + size]
+        rows = order[start : start + size]
+        yield rows
+        if progress:
+            progress.add(documents * int(lengths[rows].sum()) / total)
         start += size
 
 
@@ -192,9 +201,9 @@ class Encoder:
             )
         self.tokenizer = open_tokenizer(folder / "tokenizer.json", spec["max_tokens"])
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: list[str], progress: Progress | None = None) -> np.ndarray:
         """Unit vectors of one block: float16 [len(texts), d]; texts of equal tokens have equal vectors. At most the
-        first 32 x max_tokens characters of a text are looked at."""
+        first 32 x max_tokens characters of a text are looked at. `progress` counts documents."""
         import torch
 
         cut = CHARACTERS_PER_TOKEN * self.spec["max_tokens"]
@@ -204,7 +213,7 @@ class Encoder:
         lengths = np.array([len(row) for row in ids])
         out = np.empty((len(ids), self.spec["dimension"]), dtype=np.float16)
         with torch.inference_mode():
-            for rows in batches(lengths, BATCH_TOKENS[self.device]):
+            for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(texts)):
                 vectors = self._forward(*padded([ids[row] for row in rows]))
                 if vectors.shape[1] != self.spec["dimension"]:
                     raise InputError(
@@ -244,7 +253,7 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str) -> None
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(doc), encoder.spec["dimension"])}
         np.lib.format.write_array_header_1_0(file, header)
         for rows, texts in zip(blocks(doc), _texts(shard, blocks(doc)), strict=True):
-            vectors = encoder.encode(texts)
+            vectors = encoder.encode(texts, progress)
             if not np.isfinite(vectors).all():
                 bad = int(doc[rows][~np.isfinite(vectors).all(1)][0])
                 raise InputError(
@@ -252,7 +261,6 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str) -> None
                     "try precision: float32"
                 )
             file.write(vectors.tobytes())
-            progress.add(len(texts))
     progress.line(encoder.precision)
 
 
@@ -282,12 +290,12 @@ def main(*, documents: Path, spec: str, out: Path, name: str = "", threads: int 
         name: what progress lines call the shard.
         threads: processor threads; 0 leaves torch's choice.
     """
+    settings = read_spec(spec, "encoder")
+    say(f"[embed {name}] loading the encoder")
     import torch
 
-    settings = read_spec(spec, "encoder")
     if threads:
         torch.set_num_threads(threads)
-    say(f"[embed {name}] loading the encoder")
     encoder = Encoder(settings["encoder"])
     embed_shard(documents, encoder, out, name)
 

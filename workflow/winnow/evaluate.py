@@ -1,10 +1,11 @@
 """Evaluates one model on a suite of benchmarks in one process, through lm-eval, and keeps every item.
 
 In: a model folder (Hugging Face format, safetensors) and benchmark folders of `winnow.benchmarks`. Out:
-`items.parquet`, one row per item and metric, and `results.json` with lm-eval's own figures, versions and
-timings. Stock tasks keep lm-eval's prompts and metrics; only where their data set lies is replaced. A classifier
-(architecture `*ForSequenceClassification`) is evaluated on benchmarks of labels, by its own batched prediction, on as
-much of a text as it was trained on. Names of control tokens inside a text are text (`winnow.tokens`).
+`items.parquet`, one row per item and metric; `results.json` with lm-eval's own figures and versions; and
+`timings.json`, what differs from run to run and machine to machine. Stock tasks keep lm-eval's prompts and metrics;
+only where their data set lies is replaced. A classifier (architecture `*ForSequenceClassification`) is evaluated on
+benchmarks of labels, by its own batched prediction, on as much of a text as it was trained on. Names of control tokens
+inside a text are text (`winnow.tokens`).
 Nothing is fetched: everything is read from local files.
 """
 
@@ -349,8 +350,8 @@ def evaluate_language_model(
     definitions: dict[str, dict[str, Any]],
     cache: Path,
     batch_size: int,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(rows of items.parquet, results) of a language model."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a language model."""
     started = time.monotonic()
     loaded, device = load(model, "CausalLM")
     lm = language_model(loaded, text_tokenizer(model), batch_size)
@@ -384,15 +385,16 @@ def evaluate_language_model(
         "higher_is_better": results["higher_is_better"],
         "items": {name: counts["effective"] for name, counts in results["n-samples"].items()},
         "dtype": str(loaded.dtype).removeprefix("torch."),
+        "task_versions": results["versions"],
+    }, {
         "device": device.type,
         "batch": f"{batch_size} sequences" if batch_size else f"{lm.budget} tokens",
-        "task_versions": results["versions"],
         "seconds": {
             "load_model": round(ready - started, 3),
             "load_tasks": round(prepared - ready, 3),
             "evaluate": round(time.monotonic() - prepared, 3),
         },
-    }
+    }  # fmt: skip
 
 
 def finite(value: Any) -> Any:
@@ -448,8 +450,8 @@ def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np
 
 def evaluate_classifier(
     model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(rows of items.parquet, results) of a classifier on benchmarks of labels: accuracy and macro-F1."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a classifier on benchmarks of labels: accuracy and macro-F1."""
     from winnow.tokens import classifier_tokenizer
 
     started = time.monotonic()
@@ -484,13 +486,12 @@ def evaluate_classifier(
         "higher_is_better": {name: {"acc": True, "f1": True} for name in benchmarks},
         "items": {name: values["items"] for name, values in tasks.items()},
         "dtype": str(loaded.dtype).removeprefix("torch."),
-        "device": device.type,
-        "batch": f"{batch_size} texts"
-        if batch_size
-        else f"{TOKENS_CPU if device.type == 'cpu' else TOKENS_GPU} tokens",
         "task_versions": {},
+    }, {
+        "device": device.type,
+        "batch": f"{batch_size} texts" if batch_size else f"{TOKENS_CPU if device.type == 'cpu' else TOKENS_GPU} tokens",
         "seconds": {"load_model": round(ready - started, 3), "evaluate": round(time.monotonic() - ready, 3)},
-    }
+    }  # fmt: skip
 
 
 # --- the stage
@@ -499,7 +500,7 @@ def evaluate_classifier(
 def evaluate(
     *, model: Path | None = None, benchmarks: list[Path], spec: str, out_dir: Path, batch_size: int = 0
 ) -> None:
-    """Evaluates a model on a suite; writes items.parquet, then results.json.
+    """Evaluates a model on a suite; writes items.parquet, timings.json, then results.json.
 
     Args:
         model: model folder in Hugging Face format with safetensors; without it, the spec's `weights`.
@@ -529,13 +530,16 @@ def evaluate(
         if classifier != (manifest["kind"] == "labels"):
             raise InputError(f"benchmark {name!r} ({folder}) is of kind {manifest['kind']!r}, which a "
                              f"{'classifier' if classifier else 'language model'} ({model}) cannot be evaluated on")  # fmt: skip
+    say(f"[evaluate {ids['suite']}] loading the model")
     with scratch_folder(out_dir, "cache") as cache:
         if classifier:
-            rows, results = evaluate_classifier(model, found, batch_size)
+            rows, results, timings = evaluate_classifier(model, found, batch_size)
         else:
             with plain_links({name: folder for name, (folder, _) in found.items()}) as links:
                 linked = {name: (links[name], manifest) for name, (_, manifest) in found.items()}
-                rows, results = evaluate_language_model(model, linked, definitions, cache, batch_size)
+                rows, results, timings = evaluate_language_model(
+                    model, linked, definitions, cache, batch_size
+                )
     for name in found:
         if not any(row["benchmark"] == name for row in rows):
             raise InputError(
@@ -544,8 +548,9 @@ def evaluate(
             )
     with atomic_path(out_dir / "items.parquet") as partial:
         pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), partial, compression="zstd")
-    results["seconds"]["total"] = round(time.monotonic() - started, 3)
+    timings["seconds"]["total"] = round(time.monotonic() - started, 3)
     versions = {"tasks": results.pop("task_versions"), "stage": STAGE_VERSION, **package_versions(classifier)}
+    write_json(out_dir / "timings.json", timings)
     write_json(out_dir / "results.json", {
         "ids": ids,
         "limits": {name: d["items"] for name, d in definitions.items() if "task" in d and d.get("items")},
@@ -553,7 +558,7 @@ def evaluate(
         **results,
     })  # fmt: skip
     say(
-        f"[evaluate] {ids['suite']}: {len(rows):,} rows of {len(found)} benchmarks in {results['seconds']['total']:.1f} s"
+        f"[evaluate] {ids['suite']}: {len(rows):,} rows of {len(found)} benchmarks in {timings['seconds']['total']:.1f} s"
     )
 
 

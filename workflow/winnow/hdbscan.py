@@ -225,6 +225,10 @@ def fit(
     if settings["dimensions"] and settings["dimensions"] < vectors.shape[1]:
         mean, axes = principal(vectors, settings["dimensions"])
         points = project(vectors, mean, axes)
+    say(
+        f"[hdbscan {name}] {len(points):,} documents in {points.shape[1]} dimensions; this says nothing until it is done "
+        "(seconds for 10,000 documents, many minutes for 100,000)"
+    )
     points = settle(points)
     label, reach = trim(points, cluster_sample(points, settings), settings["fence"])
     k, noise = int(label.max()) + 1, label < 0

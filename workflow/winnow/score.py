@@ -69,8 +69,10 @@ class Proxy:
         self.budget = max(self.limit, min(BATCH_TOKENS[self.device], LOGITS // config.vocab_size))
         self.tokenizer = open_tokenizer(folder / "tokenizer.json")
 
-    def sums(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Log-probability in nats float64 [n] and tokens int64 [n] of each text.
+    def sums(
+        self, texts: list[str], progress: Progress | None = None, documents: float = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probability in nats float64 [n] and tokens int64 [n] of each text. `progress` gets `documents`, by and by.
 
         A text is read in windows of the model's length, each after the token that begins a document, so every
         token counts once. Rows are padded on the right, where a causal model does not look; pads never count.
@@ -91,7 +93,7 @@ class Proxy:
         lengths = np.array([len(w) for w in windows], dtype=np.int64)
         np.add.at(count, owner, lengths)
         with torch.inference_mode():
-            for rows in batches(lengths, self.budget):
+            for rows in batches(lengths, self.budget, progress, documents):
                 longest = int(lengths[rows].max())
                 inputs = np.full((len(rows), longest), self.start, dtype=np.int64)
                 targets = np.full((len(rows), longest), -100, dtype=np.int64)
@@ -130,7 +132,7 @@ class Entropy:
         self.model = model.eval().to(self.device)
         self.tokenizer = classifier_tokenizer(folder)
 
-    def entropies(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def entropies(self, texts: list[str], progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Entropy of the predicted labels in nats, float64 [n], and the likeliest label, int32 [n]."""
         import torch
 
@@ -140,7 +142,7 @@ class Entropy:
         lengths = np.array([len(row) for row in ids])
         entropy, label = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int32)
         with torch.inference_mode():
-            for rows in batches(lengths, BATCH_TOKENS[self.device]):
+            for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(texts)):
                 tokens, mask = (x.to(self.device) for x in padded([ids[row] for row in rows]))
                 logits = self.model(input_ids=tokens, attention_mask=mask).logits
                 log = torch.log_softmax(logits.double(), dim=1)
@@ -248,18 +250,20 @@ def score_texts(
     classifier = Entropy(folders[0]) if kind == "entropy" else None
     for doc, texts in _blocks(documents, wanted):
         if classifier is not None:
-            entropy, label = classifier.entropies(texts)
+            entropy, label = classifier.entropies(texts, progress)
             part = {"doc": doc, "score": entropy, "entropy": entropy, "prediction": label}
         else:
             texts = [text[: scorer["characters"]] for text in texts]
             size = np.array([len(text.encode()) for text in texts], dtype=np.int64)
             if kind == "proxy-loss":
-                log, tokens = proxies[0].sums(texts)
+                log, tokens = proxies[0].sums(texts, progress, len(texts))
                 score = -log / np.maximum(tokens if scorer["per"] == "token" else size, 1)
                 part = {"doc": doc, "score": score, "log_probability": log, "tokens": tokens, "bytes": size}
             elif kind == "likelihood-difference":
                 words = np.array([max(1, count_words(text)) for text in texts], dtype=np.int64)
-                (inside, inside_tokens), (general, general_tokens) = (p.sums(texts) for p in proxies)
+                (inside, inside_tokens), (general, general_tokens) = (
+                    p.sums(texts, progress, len(texts) / 2) for p in proxies
+                )
                 part = {
                     "doc": doc, "score": (general - inside) / words,
                     "log_probability": inside, "general_log_probability": general,
@@ -271,8 +275,8 @@ def score_texts(
                 log = np.array([float(ratios[g].sum()) for g in grams])
                 part = {"doc": doc, "score": log, "log_ratio": log,
                         "ngrams": np.array([len(g) for g in grams], dtype=np.int64)}  # fmt: skip
+                progress.add(len(texts))
         parts.append(part)
-        progress.add(len(texts))
     progress.line()
     if not parts:
         return {"doc": np.zeros(0, dtype=np.int64), "score": np.zeros(0)}
@@ -326,6 +330,7 @@ def texts(
     table = np.load(ratios[0]) if ratios else None
     if scorer["kind"] == "dsir" and table is None:
         raise InputError("--ratios: the kind dsir wants the log ratios that `fit` writes")
+    say(f"[score {name}] {int(wanted.sum()):,} documents, {scorer['kind']}")
     _write(score_texts(scorer, documents, wanted, models, table, name), out)
 
 

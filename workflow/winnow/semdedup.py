@@ -38,12 +38,15 @@ def keep_order(keep: str, seed: int, doc: np.ndarray, distance: np.ndarray) -> n
     return np.argsort(key)
 
 
-def largest_similarity(vectors: np.ndarray, block: int = BLOCK, device: str = "cpu") -> np.ndarray:
+def largest_similarity(
+    vectors: np.ndarray, block: int = BLOCK, device: str = "cpu", progress: Progress | None = None
+) -> np.ndarray:
     """Largest cosine similarity of each row to a row before it; -1 for the first, 1 where an equal row comes before.
 
-    `vectors` [n, d], any scale; `device` cuda multiplies on the GPU. Returns float32 [n], at most 1.
+    `vectors` [n, d], any scale; `device` cuda multiplies on the GPU. Returns float32 [n], at most 1. `progress` counts
+    rows.
     """
-    found = _largest(vectors, block, device)
+    found = _largest(vectors, block, device, progress)
     same = np.ascontiguousarray(vectors + vectors.dtype.type(0))  # of the two zeros one
     _, first, place = np.unique(
         same.view(np.dtype((np.void, same.dtype.itemsize * same.shape[1])))[:, 0],
@@ -54,13 +57,16 @@ def largest_similarity(vectors: np.ndarray, block: int = BLOCK, device: str = "c
     return np.minimum(found, 1)
 
 
-def _largest(vectors: np.ndarray, block: int, device: str) -> np.ndarray:
+def _largest(vectors: np.ndarray, block: int, device: str, progress: Progress | None) -> np.ndarray:
     """The same, as far as rounding tells rows apart."""
     rows = vectors.astype(np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     found = np.full(len(rows), -1, dtype=np.float32)
     if device == "cuda":
-        return _largest_on_gpu(rows, block)
+        found = _largest_on_gpu(rows, block)
+        if progress:
+            progress.add(len(rows))
+        return found
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
         best = found[start : start + block]
@@ -69,6 +75,8 @@ def _largest(vectors: np.ndarray, block: int, device: str) -> np.ndarray:
         own = part @ part.T
         own[np.triu_indices(len(part))] = -1
         np.maximum(best, own.max(1), out=best)
+        if progress:
+            progress.add(len(part))
     return found
 
 
@@ -133,8 +141,7 @@ def similarities(
         for i in np.unique(shard[mine]):
             here = np.flatnonzero(shard[mine] == i)
             vectors[here] = tables[i][row[mine[here]]]
-        score[mine] = largest_similarity(vectors, device=device)
-        progress.add(len(mine))
+        score[mine] = largest_similarity(vectors, device=device, progress=progress)
     progress.line()
     by_doc = np.argsort(doc)
     return doc[by_doc], cluster[by_doc], score[by_doc]

@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -69,11 +70,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        partial.chmod(0o666 & ~_UMASK)
+        follow_umask(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def follow_umask(path: Path) -> None:
+    """Gives a file the mode of one that the user makes: libraries make theirs 0600 or 0644 whatever the umask."""
+    path.chmod(0o666 & ~_UMASK)
 
 
 @contextmanager
@@ -117,9 +123,10 @@ def read_json(path: Path) -> Any:
 
 
 class Progress:
-    """Progress lines `[what] done of total unit (share), rate, time left`, at most one each `every` seconds.
+    """Progress lines `[what] done of total unit (share), rate, time left`, at most one each `every` seconds, the first
+    after half of that.
 
-    `done` of the `total` were done before (a run that goes on), and do not count for the rate. Lines go to stderr (a rule's log) and, under Snakemake, to its terminal too (file descriptor 3,
+    `add` may be called with parts of a unit, as often as there is something to tell. `done` of the `total` were done before (a run that goes on), and do not count for the rate. Lines go to stderr (a rule's log) and, under Snakemake, to its terminal too (file descriptor 3,
     opened by the shell prefix).
     """
 
@@ -128,7 +135,8 @@ class Progress:
     ):
         self.what, self.total, self.unit, self.every = what, total, unit, every
         self.done = self.before = done
-        self.start = self.last = time.monotonic()
+        self.start = time.monotonic()
+        self.last = self.start - every / 2
 
     def add(self, amount: float, note: str = "") -> None:
         self.done += amount
@@ -138,7 +146,7 @@ class Progress:
     def line(self, note: str = "") -> None:
         self.last = time.monotonic()
         elapsed = max(self.last - self.start, 1e-9)
-        parts = f"{self.done:,.0f}"
+        parts = f"{math.floor(self.done + 1e-6):,}"
         if self.total:
             parts += f" of {self.total:,.0f}"
         parts += f" {self.unit}"
@@ -147,7 +155,7 @@ class Progress:
         if elapsed > 0.5 and self.done > self.before:
             rate = (self.done - self.before) / elapsed
             parts += f", {rate:,.0f} {self.unit}/s" if rate >= 10 else f", {rate:.2g} {self.unit}/s"
-            if self.total and self.done < self.total:
+            if self.total and self.done < self.total - 1e-6:
                 parts += f", {timedelta(seconds=round((self.total - self.done) / rate))} left"
         say(f"[{self.what}] {parts}{', ' + note if note else ''}")
 

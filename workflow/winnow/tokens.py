@@ -98,6 +98,7 @@ def train(*, documents: list[Path], heldout: Path, spec: str, out: Path, name: s
         for text in texts:
             progress.add(1)
             yield text
+        progress.line("learning the merges")
 
     tokenizer.train_from_iterator(counted(), trainer)
     progress.line(f"vocabulary {tokenizer.get_vocab_size():,}")

@@ -36,6 +36,7 @@ from winnow.stage import (
     Progress,
     atomic_path,
     canonical,
+    follow_umask,
     read_json,
     read_spec,
     run,
@@ -431,6 +432,7 @@ def train(
         say(f"[train {what}] going on from step {start}")
     progress = Progress(f"train {what}", total=recipe["steps"], unit="steps", done=start)
     board = Board(state.folder.parent / "tensorboard", history) if ranks.first else None
+    note = f"loss {history[-1][0]:.3f}" if history else ""
     stop: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
     began = saved = time.monotonic()
@@ -449,6 +451,8 @@ def train(
             loss, _ = task.loss(micro)
             (loss / wanted).backward()
             losses.append(loss.detach())
+            if ranks.first:
+                progress.add(len(micro) / len(mine), note)
         if stopped:  # what was begun of the step is given up: torchrun waits 30 s, a step may take longer
             if ranks.first:
                 kept = (
@@ -470,9 +474,9 @@ def train(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         history.append([total / wanted, rate, norm])
+        note = f"loss {total / wanted:.3f}"
         if board:
             board.add(step, total / wanted, rate, norm, wanted / (time.monotonic() - tick))
-            progress.add(1, f"loss {total / wanted:.3f}")
         due = time.monotonic() - saved > 60 * checkpoint_minutes
         if due and ranks.first and step + 1 < recipe["steps"]:
             state.save(step + 1, model, optimiser, history, before + time.monotonic() - began)
@@ -497,7 +501,7 @@ def save_model(task: Task, tokenizer: Path, folder: Path) -> Iterator[Path]:
         config |= {"model_max_length": task.reads, "split_special_tokens": True}
         write_json(partial / "tokenizer_config.json", config)
         for path in sorted(partial.iterdir()):
-            path.chmod(0o644)
+            follow_umask(path)
             path.replace(folder / path.name)
             yield folder / path.name
 
@@ -521,7 +525,8 @@ def main(
         subset: manifest.json of the subset.
         spec: JSON with the keys `model`, `recipe`, `training_seed`, `names` (its ids), and `base`
             (the encoder a classifier starts from; null for a language model).
-        out: manifest.json to write, last, beside the model.
+        out: manifest.json to write, last, beside the model, metrics.json (loss by step, model FLOPs) and
+            timings.json (what differs from run to run and machine to machine: seconds, device, memory, energy).
         tokens: packed train split (language models).
         tokens_meta: its JSON.
         tokenizer: tokenizer.json (language models).
@@ -535,6 +540,8 @@ def main(
     if problem := check_recipe(recipe, model["kind"]):
         raise InputError(f"--spec recipe: {problem}")
     relaunch(processes)
+    if os.environ.get("RANK", "0") == "0":
+        say(f"[train {name}] loading the model")
     import torch
 
     if threads:
@@ -584,7 +591,8 @@ def main(
     )
     limit = peak(device, autocast, torch.get_num_threads())
     hours = seconds / 3600 * ranks.count
-    metrics: dict[str, Any] = {
+    metrics: dict[str, Any] = {"history": history}
+    timings: dict[str, Any] = {
         "seconds": seconds,
         "device": device if device == "cpu" else torch.cuda.get_device_name(),
         "processes": ranks.count,
@@ -596,12 +604,11 @@ def main(
         "gpu_hours" if device == "cuda" else "cpu_hours": hours,
         "kwh_estimate": hours * limit["watts"] / 1000,
         "watts_assumed": limit["watts"],
-        "history": history,
     }
     if isinstance(task, LanguageModel):
-        speed = targets * task.flops() / seconds
-        metrics |= {
-            "model_flops": targets * task.flops(),
+        metrics["model_flops"] = targets * task.flops()
+        speed = metrics["model_flops"] / seconds
+        timings |= {
             "gflops_per_second": speed / 1e9,
             "peak_gflops_per_second": limit["flops"] * ranks.count / 1e9,
             "peak_source": limit["source"],
@@ -610,6 +617,7 @@ def main(
     files = list(save_model(task, folder, out.parent))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_json(out.parent / "metrics.json", metrics)
+    write_json(out.parent / "timings.json", timings)
     manifest = {
         "ids": {**below["ids"], **settings["names"], "training_seed": seed},
         "spec": settings,
