@@ -31,6 +31,7 @@ SPEC = {
     "suites": ["suite"],
     "metrics": {},
     "tasks": {},
+    "missing": None,
 }  # fmt: skip
 
 
@@ -95,9 +96,7 @@ def rows_of(runs: list[tuple[Path, Path, Path]], spec: dict = SPEC) -> list[dict
 
 def row_of(rows: list[dict], **wanted: str) -> dict:
     (found,) = [
-        r
-        for r in rows
-        if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": "all"} | wanted).items())
+        r for r in rows if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": None} | wanted).items())
     ]
     return found
 
@@ -119,7 +118,7 @@ def test_a_clearly_better_arm_is_called_better_in_each_metrics_own_direction(bet
         assert row["effect"] * sign > 0
         assert row["ci_low"] < row["effect"] < row["ci_high"]
         assert row["p"] <= row["p_adjusted"] < 0.05
-        assert 0 < row["smallest_gap"] < row["smallest_gap_family"]
+        assert 0 < row["minimum_detectable_effect"] < row["minimum_detectable_effect_family"]
     assert row_of(rows, benchmark="cloze")["seeds"] == 4
     assert row_of(rows, benchmark="cloze")["training_tokens"] == 1000
     assert row_of(rows, benchmark="cloze")["train_documents"] == 50
@@ -144,11 +143,18 @@ def test_figures_are_those_of_the_harness(better):
     assert row_of(rows, benchmark="bpb", group="b")["figure"] == pytest.approx(expected)
 
 
-def test_the_family_of_p_values_is_the_whole_table(better):
+def test_headline_tests_are_one_family_and_groups_another(better):
+    """Else twenty groups would take from the headline the power to find anything."""
     rows = [row for row in rows_of(better) if not row["is_baseline"]]
-    assert [row["p_adjusted"] for row in rows] == statistics.holm([row["p"] for row in rows])
-    assert {row["group"] for row in rows if row["benchmark"] == "bpb"} == {"all", "a", "b", "c"}
-    assert {r["group"] for r in rows_of(better, with_table(groups=0))} == {"all"}
+    for family, whole, tests in (("headline", True, 3), ("groups", False, 3)):
+        own = [row for row in rows if (row["group"] is None) == whole]
+        assert [row["family"] for row in own] == [family] * tests
+        assert [row["p_adjusted"] for row in own] == statistics.holm([row["p"] for row in own])
+    alone = rows_of(better, with_table(groups=0))
+    headline = [row["p_adjusted"] for row in rows if row["group"] is None]
+    assert headline == [row["p_adjusted"] for row in alone if not row["is_baseline"]]
+    assert {row["group"] for row in rows if row["benchmark"] == "bpb"} == {None, "a", "b", "c"}
+    assert {r["group"] for r in rows_of(better, with_table(groups=0))} == {None}
 
 
 def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
@@ -157,7 +163,8 @@ def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
     assert row["verdict"] == "too little data"
     assert row["p"] is None
     assert row["interval"] == "items"
-    assert row["ci_low"] < row["effect"] < row["ci_high"]
+    assert row["figure"] == 1.0
+    assert row["ci_low"] < row["effect"] <= row["ci_high"] == pytest.approx(row["effect"])  # not above 1
 
 
 def test_copies_of_one_run_are_no_seeds(tmp_path):
@@ -437,7 +444,7 @@ def test_pairs_of_the_study_without_the_baseline_are_compared_too(tmp_path):
     collected = compare.collect(evaluations, subsets, models, spec)
     found = [row for row in compare.beside(collected, spec) if not row["is_baseline"]]
     assert {(row["baseline"], row["arm"], row["group"]) for row in found} == {
-        ("again/random", "exp/uniform", "all")
+        ("again/random", "exp/uniform", None)
     }
     assert row_of(found, benchmark="cloze", metric="acc")["verdict"] == "better"
 

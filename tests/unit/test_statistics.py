@@ -108,7 +108,7 @@ def test_a_given_model_is_a_number_to_the_seeds():
 
 def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
     generator = np.random.default_rng(4)
-    gap = statistics.smallest_gap(
+    gap = statistics.minimum_detectable_effect(
         statistics.Comparison(0, 0.1, 0, 0, None, "", "", ((0.01, 4.0),)), level=0.05
     )
     t = (gap / 0.1 + generator.normal(size=200_000)) / np.sqrt(generator.chisquare(4, 200_000) / 4)
@@ -117,7 +117,7 @@ def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
 
 def test_the_smallest_gap_at_three_seeds_and_a_strict_level_is_finite():
     comparison = statistics.Comparison(0, 1.0, 0, 0, None, "", "", ((1.0, 2.0),))
-    loose, strict = (statistics.smallest_gap(comparison, level) for level in (0.05, 0.0005))
+    loose, strict = (statistics.minimum_detectable_effect(comparison, level) for level in (0.05, 0.0005))
     assert 4 < loose < strict < 200
     quantile = stats.t.isf(0.00025, 2)
     generator = np.random.default_rng(5)
