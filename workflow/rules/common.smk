@@ -635,12 +635,13 @@ def experiments_of(names):
 
 def sampler_gates(experiments):
     """How different the samplers of each corpus are that has two or more."""
-    samplers = {}
+    draws = {}
     for experiment in experiments:
-        samplers.setdefault(experiment["corpus"], set()).update(experiment["samplers"])
+        for ids in winnow_config.arms(CONFIG, experiment).values():
+            draws.setdefault(ids["corpus"], set()).add((ids["clustering"], ids["sampler"], ids["budget"]))
     return expand(
         f"{R}/{{corpus}}/compare_samplers.{{format}}",
-        corpus=sorted(corpus for corpus, names in samplers.items() if len(names) > 1),
+        corpus=sorted(corpus for corpus, found in draws.items() if len(found) > 1),
         format=["csv", "md", "html"],
     )
 
@@ -690,13 +691,33 @@ def gate_assignments(wildcards):
     ]
 
 
+def gate_clusters(wildcards):
+    return [
+        f"{CLUSTERS}/clusters.parquet".format(corpus=wildcards.corpus, clustering=name)
+        for name in gate_clusterings(wildcards.corpus)
+    ]
+
+
+def gate_tables(corpus):
+    """The tables that have arms of a corpus, with their baselines, for the gate."""
+    own = {experiment["name"] for experiment in of_corpus(corpus)}
+    for name in dict.fromkeys([*CONFIG["targets"], *CONFIG["paper"]["tables"]]):
+        table = CONFIG["tables"].get(name, {"experiments": []})
+        arms = [arm for arm, _, experiment in winnow_config.table_arms(CONFIG, table) if experiment["name"] in own]
+        first = [arm for arm in arms if table["baseline"] in (arm, arm.split("/")[1])]
+        if first and len(arms) > 1:
+            yield dict(name=name, baseline=first[0], arms=arms)
+
+
 def gate_spec(wildcards):
     corpus = CONFIG["corpora"][wildcards.corpus]
     return spec(
         name=wildcards.corpus,
         arms=[arm for arm, _ in compared_draws(wildcards.corpus)],
         clusterings=[[name, corpus["shards"]] for name in gate_clusterings(wildcards.corpus)],
-        group=corpus["group"] or ("label" if corpus["label"] else None),
+        tables=list(gate_tables(wildcards.corpus)),
+        group=corpus["group"],
+        label=corpus["label"] is not None,
     )
 
 

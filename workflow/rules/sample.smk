@@ -97,6 +97,7 @@ rule compare_samplers:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         assignments=gate_assignments,
+        clusters=gate_clusters,
         tokens=gate_tokens,
     output:
         f"{R}/{{corpus}}/compare_samplers.csv",
@@ -128,6 +129,7 @@ rule compare_samplers:
             --documents {input.documents} \
             --heldout {input.heldout} \
             --assignments {input.assignments} \
+            --clusters {input.clusters} \
             --tokens {input.tokens} \
             --spec {params.spec:q} \
             --out {params.prefix} \
