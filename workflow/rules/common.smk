@@ -730,13 +730,25 @@ GPU_RULES = ("embed_documents", "score_documents", "score_probe", "find_near_dup
 
 def selection_timings(table):
     """The timings of the jobs that an arm's selection of documents takes, by arm: its first draw, and what that needs;
-    of those that take a GPU where there is one, and of the others."""
+    of those that run a model, on a GPU where there is one, and of the others."""
     found = {}
     for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table]):
         jobs = sorted(arm_timings(dict(ids, data_seed=experiment["data_seeds"][0])))
         gpu = [job for job in jobs if job.removeprefix(f"{R}/timings/").split("/")[0] in GPU_RULES]
         found[arm] = dict(gpu=gpu, cpu=[job for job in jobs if job not in gpu])
     return found
+
+
+def training_timings(table):
+    """The timings of the trainings of a table, by arm and run."""
+    path = f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
+    return {
+        arm: {
+            f"{data_seed}/{training_seed}": path.format(**ids, data_seed=data_seed, training_seed=training_seed)
+            for data_seed, training_seed in winnow_config.runs_of(experiment)
+        }
+        for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table])
+    }
 
 
 def arm_timings(ids):

@@ -186,7 +186,7 @@ class Arm:
 
     def models(self) -> set[tuple[Any, ...]]:
         """What makes each run's model what it is: subset, training seed and model; its files where that is unknown."""
-        known = set()
+        known: set[tuple[Any, ...]] = set()
         for data, training in self.runs:
             if data in self.train_split:
                 known.add(

@@ -451,7 +451,9 @@ LEGEND = (
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     def both(name: str, form: str) -> str:
         values = [row[f"{name}_{side}"] for side in "ab"]
-        shown = ["" if v is None else format(v, form) for v in values]
+        if values == [None, None]:
+            return ""
+        shown = ["-" if v is None else format(v, form) for v in values]
         return shown[0] if shown[0] == shown[1] else " / ".join(shown)
 
     def plain(name: str) -> str:

@@ -410,7 +410,7 @@ def detectable(row: Row) -> str:
     return f"{said[0]} ({said[1]})" if said[1] else said[0]
 
 
-def tests_table(rows: Rows, every: Rows | None = None, level: float = 0.05) -> Table:
+def effects_table(rows: Rows, every: Rows | None = None, level: float = 0.05) -> Table:
     """The tests of `rows`, of which those of groups say of which and how many items; `every`: all rows of the table."""
     groups = any(row["group"] is not None for row in rows)
     head = ["benchmark", "metric", *(["group", "items"] if groups else []), "arm", "effect", "difference %", "interval", "p", "p adjusted", "minimum detectable effect", "verdict", "notes"]  # fmt: skip
@@ -458,7 +458,7 @@ def sections(rows: Rows, level: float = 0.05) -> list[Section]:
     parts = [row for row in rows if row["group"] is not None]
     found = [
         Section("Figures", figures_table(rows)),
-        Section("Tests", tests_table(whole, rows, level)),
+        Section("Tests", effects_table(whole, rows, level)),
         Section("Figures by seed", runs_table(rows), folded=True),
     ]
     seeds = seeds_table(rows)
@@ -467,7 +467,7 @@ def sections(rows: Rows, level: float = 0.05) -> list[Section]:
     for pair in dict.fromkeys(_pair(row) for row in parts):
         found.append(Section(f"Figures by group: {pair}", figures_table(rows, pair), folded=True))
     if any(not row["is_baseline"] for row in parts):
-        found.append(Section("Tests by group", tests_table(parts, rows, level), folded=True))
+        found.append(Section("Tests by group", effects_table(parts, rows, level), folded=True))
     return found
 
 
