@@ -72,6 +72,58 @@ rule compare_arms:
         """
 
 
+use rule compare_arms as compare_partial_arms with:
+    input:
+        evaluations=partial_evaluations,
+        samples=partial_items,
+        models=partial_files(f"{MODEL}/manifest.json"),
+        subsets=partial_files(f"{SUBSET}/manifest.json"),
+        ngrams=partial_ngrams,
+        contamination=partial_files(f"{SUBSET}/contamination/{{suite}}.json"),
+        published=table_published,
+    output:
+        expand(f"{R}/tables/partial/{{{{table}}}}.{{format}}", format=FORMATS),
+    log:
+        f"{R}/logs/compare_partial_arms/{{table}}.log",
+    benchmark:
+        f"{R}/timings/compare_partial_arms/{{table}}.tsv"
+    params:
+        spec=lambda wildcards: spec(
+            name=wildcards.table,
+            table=CONFIG["tables"][wildcards.table],
+            arms=partial_arms(wildcards.table),
+            suites=table_suites(wildcards.table),
+            metrics=table_metrics(wildcards.table),
+            tasks=table_tasks(wildcards.table),
+            missing=partial_runs(wildcards.table)[2],
+        ),
+        prefix=lambda wildcards: f"{R}/tables/partial/{wildcards.table}",
+        version=version("compare", "published", "audit"),
+
+
+rule copy_guide:
+    """How to read a table, beside the tables."""
+    input:
+        str(GUIDE),
+    output:
+        f"{R}/tables/reading-tables.md",
+    log:
+        f"{R}/logs/copy_guide/guide.log",
+    benchmark:
+        f"{R}/timings/copy_guide/guide.tsv"
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(100),
+        runtime=growing(10),
+    shell:
+        """
+        cp {input:q} {output:q} &>{log:q}
+        """
+
+
 rule chart_costs:
     """What the arms of a table cost, selection and training, their loss curves, and how many seeds a clearer answer needs."""
     input:

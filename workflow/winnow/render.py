@@ -281,11 +281,10 @@ def missing_of(spec: Mapping[str, Any]) -> list[str]:
     missing = spec.get("missing")
     if missing is None:
         return []
-    return [
-        f"PARTIAL TABLE: {len(missing)} runs have no evaluation yet and are left out: {'; '.join(missing)}"
-        if missing
-        else "PARTIAL TABLE, of which nothing is missing any more: make the whole one"
-    ]
+    if not missing:
+        return ["PARTIAL TABLE, of which nothing is missing any more: make the whole one"]
+    what = "1 run that has" if len(missing) == 1 else f"{len(missing)} runs that have"
+    return [f"PARTIAL TABLE: without {what} no evaluation yet: {'; '.join(missing)}"]
 
 
 Table = tuple[list[str], list[list[str]]]
