@@ -71,7 +71,7 @@ def probability(value: float | None, level: float = 0.05) -> str:
     up = exact.quantize(step, ROUND_CEILING)
     crossed = any(value < threshold <= float(up) for threshold in (level, 0.05, 0.01))
     shown = exact.quantize(step, ROUND_FLOOR) if crossed else up
-    return f"{shown:.{max(2, 2 - exact.adjusted())}f}"
+    return f"{shown:.{max(2, 2 - shown.adjusted())}f}"
 
 
 def group_name(name: str) -> str:
