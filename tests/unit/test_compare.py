@@ -639,7 +639,7 @@ def test_chance_and_items_stand_below_the_figures(tmp_path):
     row = row_of(rows, benchmark="cloze")
     assert (row["chance"], row["chance_kind"]) == (0.375, "choices")
     assert row_of(rows, benchmark="bpb")["chance"] is None
-    head, body = render.figures_table(rows)
+    _, body = render.figures_table(rows)
     assert body[-2] == ["chance level", "", "", "", "", "0.3750", ""]
     assert body[-1] == ["items", "", "", "", "200", "200", "200"]
     assert "one over the number of choices" in render.markdown(render.page_of(rows, SPEC))
@@ -755,3 +755,45 @@ def test_figures_by_seed_are_those_of_the_runs(better):
 )
 def test_no_printed_p_crosses_a_threshold_that_p_does_not(value, level, printed):
     assert render.probability(value, level) == printed
+
+
+def aa_arms(
+    generator: np.random.Generator, benchmarks: int, items: int, groups: int
+) -> dict[str, compare.Arm]:
+    """Three arms of three seeds each that differ in nothing but their seeds: right or wrong on items of unlike ease."""
+    arms = compare.arms_of({f"exp/{name}": {"sampler": name} for name in ("random", "one", "two")})
+    keys = pa.table({"task": ["t"] * items, "item": np.arange(items)})
+    group = np.array([f"g{i * groups // items}" for i in range(items)], dtype=object)
+    for benchmark in range(benchmarks):
+        ease = np.clip(0.4 + 0.15 * generator.normal(size=items), 0.02, 0.98)
+        for number, arm in enumerate(arms.values()):
+            own = {}
+            for seed in range(3):
+                chance = np.clip(ease + 0.02 * generator.normal(), 0, 1)
+                values = (generator.random(items) < chance).astype(float)
+                own[3 * number + seed, 0] = compare.Items(keys, group, values, np.ones(items), None, None)
+            arm.items[f"b{benchmark}", "acc"] = own
+            arm.files[f"b{benchmark}", "acc"] = ["items.parquet"]
+            arm.runs = set(own)
+            arm.tokens = dict.fromkeys(own, 1000)
+    return arms
+
+
+def test_arms_that_do_not_differ_are_called_different_in_one_table_of_twenty_in_each_family(monkeypatch):
+    """A/A calibration of the families; at length: tests/benchmarks/calibrate.py."""
+    monkeypatch.setattr(statistics, "minimum_detectable_effect", lambda *_: None)  # slow, and no verdict's
+    generator = np.random.default_rng(20)
+    tables, hits, single = 100, {"headline": 0, "groups": 0}, []
+    for _ in range(tables):
+        rows = compare.compare(aa_arms(generator, benchmarks=2, items=240, groups=3), SPEC)
+        for family in hits:
+            own = [row for row in rows if row["family"] == family]
+            assert len(own) == {"headline": 4, "groups": 12}[family]
+            hits[family] += any(row["verdict"] in ("better", "worse") for row in own)
+            single += [row["p"] for row in own]
+    error = (0.05 * 0.95 / tables) ** 0.5
+    assert max(hits.values()) / tables <= 0.05 + 3 * error
+    rate = np.mean(np.array(single) < 0.05)
+    assert (
+        0.02 < rate < 0.05 + 3 * (0.05 * 0.95 / (2 * tables * 3)) ** 0.5
+    )  # tests of one benchmark depend on each other

@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from winnow.stage import write_text
+from winnow.stage import run, write_text
 from winnow.statistics import (
     BETTER,
     FEW_SEEDS,
@@ -24,6 +24,7 @@ from winnow.statistics import (
     WORSE,
 )
 
+STAGE_VERSION = 1
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", LITTLE: "?"}
@@ -679,3 +680,17 @@ def write_page(out: Path, page: Page) -> None:
     write_text(Path(f"{out}.md"), markdown(page))
     write_text(Path(f"{out}.tex"), latex(page))
     write_text(Path(f"{out}.html"), html_page(page))
+
+
+def main(*, guide: Path, out: Path) -> None:
+    """Puts the page on how to read a table beside the tables.
+
+    Args:
+        guide: docs/reading-tables.md.
+        out: the page to write.
+    """
+    write_text(out, guide.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 FEWEST_SEEDS = 3
 FEWEST_ITEMS = 20
@@ -433,7 +433,7 @@ def _conclude(
 def critical_value(level: float, components: Sequence[tuple[float, float]]) -> float:
     """Two-sided critical value at `level`: t quantiles of the components weighted by their variances."""
     variance, freedom = np.array(components).T
-    return float(np.dot(variance, stats.t.isf(level / 2, freedom)) / variance.sum())
+    return float(np.dot(variance, -special.stdtrit(freedom, level / 2)) / variance.sum())
 
 
 def p_value(t: float, components: Sequence[tuple[float, float]]) -> float:
