@@ -56,7 +56,7 @@ rule compare_arms:
             missing=None,
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("compare", "published", "audit"),
+        version=version("compare", "published", "audit", "render"),
     shell:
         """
         python -m winnow.compare \
@@ -98,7 +98,7 @@ use rule compare_arms as compare_partial_arms with:
             missing=partial_runs(wildcards.table)[2],
         ),
         prefix=lambda wildcards: f"{R}/tables/partial/{wildcards.table}",
-        version=version("compare", "published", "audit"),
+        version=version("compare", "published", "audit", "render"),
 
 
 rule copy_guide:
@@ -163,7 +163,7 @@ rule chart_costs:
             training=training_timings(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("costs"),
+        version=version("costs", "render"),
     shell:
         """
         python -m winnow.costs chart \
@@ -200,7 +200,7 @@ rule compare_published:
     params:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("published", "audit"),
+        version=version("published", "audit", "render"),
     shell:
         """
         python -m winnow.published table \

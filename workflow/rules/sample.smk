@@ -121,7 +121,7 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("compare_samplers"),
+        version=version("compare_samplers", "render"),
     shell:
         """
         python -m winnow.compare_samplers \

@@ -341,14 +341,14 @@ def scientific(value: float | None) -> str:
 def cost_table(rows: list[dict[str, Any]]) -> Table:
     """What is charged."""
     unit = rows[0]["unit"] if rows else "hours"
-    head = ["arm", "runs", f"{unit}, selection", f"{unit}, training (a run)", "FLOPs, selection", "FLOPs, training (a run)", "labels, selection", "labels, training", "kWh a run", "figure", "Pareto front"]  # fmt: skip
+    head = ["arm", "runs", f"{unit}, selection", f"{unit}, training (a run)", "FLOPs, selection", "FLOPs, training (a run)", "labels, selection", "labels, training", "figure", "Pareto front"]  # fmt: skip
     body = []
     for row in rows:
         labels = (row["selection_labels"], row["training_labels"])
         body.append(
             [row["arm"], str(row["runs"]), _hours(row["selection_hours"]), _hours(row["training_hours"]),
              scientific(row["selection_flops"]), scientific(row["training_flops"]),
-             *("unknown" if n is None else f"{n:,.0f}" for n in labels), number(row["kwh_a_run"]), number(row["figure"]),
+             *("unknown" if n is None else f"{n:,.0f}" for n in labels), number(row["figure"]),
              "yes" if row["on_front"] else ""]
         )  # fmt: skip
     return head, body
@@ -358,16 +358,26 @@ def _hours(value: float | None) -> str:
     return "unknown" if value is None else hours_text(value)
 
 
+def answer(rows: list[dict[str, Any]]) -> list[str]:
+    """Which arms nothing beats for less, in a sentence."""
+    front = [row for row in rows if row["on_front"]]
+    if not front:
+        return []
+    on = f"{front[0]['benchmark']} {front[0]['metric']}"
+    named = ", ".join(f"{row['arm']} ({hours_text(total(row) or 0.0)} {row['unit']}, {number(row['figure'])})" for row in front)  # fmt: skip
+    return [f"On the Pareto front of cost and {on}, whatever the tests say of the differences: {named}."]
+
+
 def time_table(rows: list[dict[str, Any]]) -> Table:
     """What was measured beside it: wall time, processors, GPUs, speed."""
-    head = ["arm", "device", *(f"{kind} hours, {part}" for part in ("selection", "training") for kind in ("wall", "CPU", "GPU")), "tokens/s (classifiers: examples/s)", "model-FLOPs utilisation", "peak memory MB", "final loss", "weight norm"]  # fmt: skip
+    head = ["arm", "device", *(f"{kind} hours, {part}" for part in ("selection", "training") for kind in ("wall", "CPU", "GPU")), "tokens/s (classifiers: examples/s)", "model-FLOPs utilisation", "kWh a run", "peak memory MB", "final loss", "weight norm"]  # fmt: skip
     body = []
     for row in rows:
         use, speed, memory = (row[key] for key in ("model_flops_utilisation", "targets_per_second", "peak_memory_mb"))  # fmt: skip
         body.append(
             [row["arm"], f"{row['processes']} x {row['device']}",
              *(_hours(row[f"{part}_{kind}_hours"]) for part in ("selection", "training") for kind in ("wall", "cpu", "gpu")),
-             *("" if n is None else f"{n:,.0f}" for n in (speed,)), "" if use is None else f"{100 * use:.1f} %",
+             *("" if n is None else f"{n:,.0f}" for n in (speed,)), "" if use is None else f"{100 * use:.1f} %", number(row["kwh_a_run"]),
              "" if memory is None else f"{memory:,.0f}", *(number(row[key]) for key in ("final_loss", "weight_norm"))]
         )  # fmt: skip
     return head, body
@@ -395,15 +405,17 @@ def front_plot(rows: list[dict[str, Any]], name: str) -> str:
     pyplot = _figure(name)
     plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
     shown = [row for row in rows if row["figure"] is not None and total(row) is not None]
+    several = len({row["arm"].rpartition("/")[0] for row in shown}) > 1
     for row in shown:
         colour = "#1b7837" if row["on_front"] else "#999999"
         axis.plot([total(row)], [row["figure"]], "o", color=colour)
-        axis.annotate(row["arm"].rpartition("/")[2], (total(row), row["figure"]), xytext=(4, 4), textcoords="offset points", fontsize=8)  # fmt: skip
+        axis.annotate(row["arm"] if several else row["arm"].rpartition("/")[2], (total(row), row["figure"]), xytext=(4, 4), textcoords="offset points", fontsize=8)  # fmt: skip
     front = sorted((total(row), row["figure"]) for row in shown if row["on_front"])
     if front:
         axis.step(*zip(*front, strict=True), where="post", color="#1b7837", linewidth=1)
     axis.set_xlabel("hours charged for a run: selection of its documents, then training")
     if shown:
+        axis.set_xlim(left=0)
         axis.set_xlabel(f"{shown[0]['unit']} a run: selection of its documents, then training")
         axis.set_ylabel(f"{shown[0]['benchmark']} {shown[0]['metric']} ({shown[0]['better']} is better)")
     axis.spines[["top", "right"]].set_visible(False)
@@ -487,7 +499,7 @@ def chart(*, table: Path, metrics: list[Path] = [], spec: str, out: Path) -> Non
         "used; of the selection (embedding, clustering, scoring and drawing, charged whole to each arm that needs them) and "
         "of one training. A training is charged its FLOPs at the mean price of a FLOP in this table, so that equal trainings "
         "cost the same; wall time, which other jobs of the machine stretch, is only shown. FLOPs of a selection that runs "
-        "models are unknown where its jobs do not count them. kWh are estimated from the device's rated power.",
+        "models are unknown where its jobs do not count them. kWh are estimated from wall time and the device's rated power.",
         f"Runs needed: data seeds an arm to find a true effect with {100 * POWER:g} % power by one test at 5 %, and by the "
         "strictest test that the adjustment over this table's tests of all items asks, from the variances that it measured; "
         "hours are those of training both arms. Noise of the items stays however many seeds there are.",
@@ -501,7 +513,8 @@ def chart(*, table: Path, metrics: list[Path] = [], spec: str, out: Path) -> Non
         legend,
         sections,
         [("Cost and quality", front), ("Loss", losses)],
-        guide=GUIDE,
+        answer(found),
+        GUIDE,
     )
     write_csv(Path(f"{out}.costs.csv"), found, COST_COLUMNS)
     write_csv(Path(f"{out}.power.csv"), planned, POWER_COLUMNS)
