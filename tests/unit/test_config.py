@@ -154,8 +154,6 @@ BAD = [
     ("target", run(targets="mein"), "12: targets[0]: unknown table 'mein'; did you mean 'mine'? known: "),
     ("table's experiment", run(table="other"), "11: tables.mine.experiments[0]: unknown experiment 'other'; this run lists: mine"),
     ("baseline", run(baseline="best"), "11: tables.mine.baseline: 'best' is not among the arms mine/random, mine/uniform"),
-    ("table of the run's own name", run(targets="paper").replace("{mine:", "{paper:"), "11: tables.paper: tables/paper.* are files of the run's own or of another table; take another name"),
-    ("table of another's name", run(targets="mine.costs").replace("{mine:", "{mine.costs:"), "11: tables.mine.costs: tables/mine.costs.* are files of the run's own or of another table; take another name"),
     ("one arm", run(samplers="random"), "11: tables.mine.experiments: one arm (mine/random) leaves nothing to compare; add another"),
     ("tokens of none", "budgets:\n  mini: {unit: tokens}", "2: budgets.mini: unit: tokens wants the key tokenizer: the one that counts them"),
     ("tokens of nothing", "budgets:\n  mini: {unit: tokens, tokenizer: bpe}", "2: budgets.mini.tokenizer: unknown tokenizer 'bpe'; did you mean 'bpe-8k'? known: "),

@@ -283,8 +283,6 @@ DEFINITIONS = {
     "tables": "table",
 }
 # Folders and files that a run keeps beside those of its corpora.
-RESERVED_TABLES = ("paper", "reading-tables")
-TABLE_PARTS = ("claims", "costs", "power", "front", "losses")
 RESERVED = ("benchmarks", "downloads", "logs", "report.html", "tables", "timings")
 # Columns of documents/*.parquet and of a subset that are Winnow's own.
 OWN_COLUMNS = ("doc", "text", "bytes", "digest", "label")
@@ -679,7 +677,9 @@ def _cross_check(config: dict[str, Any]) -> None:
         for index, benchmark in enumerate(suite):
             _known(config, "benchmarks", benchmark, ("suites", name, index))
     for name in config["tables"]:
-        if name == "paper" or name.endswith((".claims", ".costs", ".power", ".front", ".losses")):
+        if name in ("paper", "reading-tables") or name.endswith(
+            (".claims", ".costs", ".power", ".front", ".losses")
+        ):
             raise ConfigError(("tables", name), "the name collides with files of other tables; take another")
     known: set[str] = set()
     for index, experiment in enumerate(config["experiments"]):
@@ -808,11 +808,6 @@ def _check_experiment(
 
 
 def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str | int, ...]) -> None:
-    name = str(path[-1])
-    if name in RESERVED_TABLES or name.rpartition(".")[2] in TABLE_PARTS:
-        raise ConfigError(
-            path, f"tables/{name}.* are files of the run's own or of another table; take another name"
-        )
     experiments = {e["name"]: e for e in all_experiments(config)}
     for index, name in enumerate(table["experiments"]):
         if name not in experiments:
