@@ -671,13 +671,14 @@ def test_what_selection_and_training_consumed_is_shown_or_called_unknown(tmp_pat
             content["consumed"] = {"documents": 0, "labels": 0, "tokens": 0}
         else:
             content["consumed"] = {"documents": 900, "labels": 200 + n, "tokens": 7000}
+            content["pool"] = {"documents": 1000 + n, "excluded": {"clusters": 5}}
         subset.write_text(json.dumps(content))
         model.write_text(json.dumps({"ids": json.loads(model.read_text())["ids"], "training_examples": 500}))
     evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
     arms = compare.collect(evaluations, subsets, models, SPEC)
     assert compare.consumed_table(arms)[1] == [
-        ["exp/random", "0", "0", "0", "50", "50", "unknown", "50"],
-        ["exp/uniform", "900", "204", "7,000", "50", "50", "unknown", "254"],
+        ["exp/random", "unknown", "0", "0", "0", "50", "50", "unknown", "50"],
+        ["exp/uniform", "1,004", "900", "204", "7,000", "50", "50", "unknown", "254"],
     ]
     assert compare.equal_of(arms) == (
         "The arms are compared at equal training labels (50). The selection of documents read labels, too: exp/uniform 204; "
@@ -689,7 +690,7 @@ def test_what_selection_and_training_consumed_is_shown_or_called_unknown(tmp_pat
     del content["consumed"]
     subsets[-1].write_text(json.dumps(content))
     arms = compare.collect(evaluations, subsets, models, SPEC)
-    assert compare.consumed_table(arms)[1][1][1:4] == ["unknown"] * 3
+    assert compare.consumed_table(arms)[1][1][2:5] == ["unknown"] * 3
     assert "What the selection of some arms consumed is unknown." in compare.equal_of(arms)
 
 

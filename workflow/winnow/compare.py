@@ -121,6 +121,7 @@ class Arm:
     epochs: dict[Run, float] = field(default_factory=dict)
     documents: dict[int, int] = field(default_factory=dict)
     consumed: dict[int, dict[str, int] | None] = field(default_factory=dict)
+    pools: dict[int, int] = field(default_factory=dict)
     train_split: dict[int, str] = field(default_factory=dict)
     higher: dict[tuple[str, str], bool] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -172,6 +173,12 @@ class Arm:
         amounts = [None if one is None else one.get(what) for one in self.consumed.values()]
         known = [amount for amount in amounts if amount is not None]
         return sum(known) / len(known) if known and len(known) == len(amounts) else None
+
+    @property
+    def pool(self) -> float | None:
+        """Documents that its sampler drew from, mean over subsets; None if a manifest does not say."""
+        known = len(self.pools) == len(self.consumed) > 0
+        return sum(self.pools.values()) / len(self.pools) if known else None
 
     @property
     def train_documents(self) -> float | None:
@@ -366,6 +373,8 @@ def collect(
                     raise InputError(f'{path}: "ids" lacks data_seed; a subset has one')
                 data_seed = int(ids["data_seed"])
                 arm.consumed[data_seed] = manifest.get("consumed")
+                if "documents" in (manifest.get("pool") or {}):
+                    arm.pools[data_seed] = manifest["pool"]["documents"]
                 if "documents" in train:
                     arm.documents[data_seed] = train["documents"]
                 if digest:
@@ -590,6 +599,7 @@ def _describe(
         "training_examples": arm.amount if not arm.tokens else None,
         "amount_ratio": ratio,
         "epochs": sum(arm.epochs.values()) / len(arm.epochs) if arm.epochs else None,
+        "pool_documents": arm.pool,
         "train_documents": arm.train_documents,
         "train_labels": arm.train_labels,
         **{f"selection_{what}": arm.selection(what) for what in CONSUMED},
@@ -709,7 +719,7 @@ def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
 COLUMNS = (
     "table", "arm", "experiment", "corpus", "clustering", "sampler", "budget", "model", "benchmark", "metric",
     "better", "scope", "group", "figure", "chance", "chance_kind", "seeds", "different_seeds", "training_seeds", "runs", "items",
-    "training_tokens", "training_examples", "amount_ratio", "epochs", "train_documents", "train_labels",
+    "training_tokens", "training_examples", "amount_ratio", "epochs", "pool_documents", "train_documents", "train_labels",
     *(f"selection_{what}" for what in CONSUMED), "sd_seeds", "sd_data", "sd_training", "sd_residual", *VARIANCES,
     "figures_by_run", "is_baseline", "baseline", "scale", "percent_difference", *TESTED, "same_models", "dead", "notes",
 )  # fmt: skip
@@ -797,13 +807,13 @@ def contamination_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[s
 
 
 def consumed_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[str]]]:
-    """Documents, labels and tokens that selection and training consumed, means over subsets and runs; of what no file says,
-    "unknown"."""
+    """The pool that each arm drew from, and documents, labels and tokens that selection and training consumed, means over
+    subsets and runs; of what no file says, "unknown"."""
 
     def cell(amount: float | None) -> str:
         return "unknown" if amount is None else f"{amount:,.0f}"
 
-    head = ["arm", *(f"{what}, selection" for what in CONSUMED), *(f"{what}, training" for what in CONSUMED), "labels, total"]  # fmt: skip
+    head = ["arm", "documents, pool", *(f"{what}, selection" for what in CONSUMED), *(f"{what}, training" for what in CONSUMED), "labels, total"]  # fmt: skip
     body = []
     for arm in arms.values():
         if "pretrained" in arm.ids:
@@ -812,7 +822,7 @@ def consumed_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[str]]]
         tokens = arm.amount if arm.tokens else None
         whole = None if labels is None or spent is None else labels + spent
         body.append(
-            [arm.name, *(cell(arm.selection(what)) for what in CONSUMED),
+            [arm.name, cell(arm.pool), *(cell(arm.selection(what)) for what in CONSUMED),
              cell(arm.train_documents), cell(labels), cell(tokens), cell(whole)]
         )  # fmt: skip
     return head, body
@@ -891,7 +901,7 @@ def main(
     for note in render.warnings_of(rows):
         say(f"[compare {settings['name']}] {note}")
     ledger = claims(rows)
-    more = [Section("Documents, labels and tokens consumed", consumed_table(arms))]
+    more = [Section("Pool, and documents, labels and tokens consumed", consumed_table(arms))]
     if any(arm.found for arm in arms.values()):
         more.append(Section("Benchmark items found in the training documents", contamination_table(arms)))
     wanted = settings["table"].get("published")
