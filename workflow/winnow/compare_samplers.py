@@ -329,6 +329,7 @@ def compare(
     for i, arm in enumerate(arms):
         place.setdefault(f"{arm['experiment']}/{arm['sampler']}", {})[arm["seed"]] = i
     rows: list[dict[str, Any]] = []
+    drawn: dict[tuple[str | None, int], tuple[list[np.ndarray], int]] = {}
     for plan in plans(arms, tables):
         wanted = sorted({arm for pair in plan.pairs for arm in pair})
         held = {
@@ -337,11 +338,14 @@ def compare(
             for i in place[arm].values()
         }
         of = [arms[i]["clustering"] for arm in (plan.pairs[0][0], *wanted) for i in place[arm].values()]
-        clustering = next((clusterings[name] for name in of if name), None)
+        name = next((name for name in of if name), None)
+        clustering = clusterings[name] if name else None
         largest = max(len(doc) for doc in held.values())
-        randoms, pool = random_draws(
-            documents, heldout, largest, clustering.left_out() if clustering else None
-        )
+        if (name, largest) not in drawn:
+            drawn[name, largest] = random_draws(
+                documents, heldout, largest, clustering.left_out() if clustering else None
+            )
+        randoms, pool = drawn[name, largest]
         facts = read_facts(documents, np.unique(np.concatenate([*held.values(), *randoms])), group, label)
         if clustering:
             facts.cluster = Lookup(clustering.assignments, "cluster")(facts.doc).astype(np.int64)
@@ -370,9 +374,9 @@ def compare(
             ]
         )
         head = {"table": plan.table, "experiment": plan.experiment, "pool": pool}
-        drawn = list(zip(of_size[largest][::2], of_size[largest][1::2], strict=True))
+        twos = list(zip(of_size[largest][::2], of_size[largest][1::2], strict=True))
         what = ("random draw", "another random draw")
-        rows.append(_row({**head, "kind": REFERENCE, "seeds": None}, *what, drawn, pool, spread, None))
+        rows.append(_row({**head, "kind": REFERENCE, "seeds": None}, *what, twos, pool, spread, None))
         for a, b in plan.pairs:
             seeds = sorted(set(place[a]) & set(place[b]))
             pairs = [(made[place[a][s]], made[place[b][s]]) for s in seeds]
