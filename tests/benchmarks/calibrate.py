@@ -1,24 +1,34 @@
-"""A/A calibration of the comparison of samplers, with variances estimated from real runs.
+"""A/A calibration of the comparison of samplers: arms that differ in nothing but their seeds.
 
     .venv/bin/python tests/benchmarks/calibrate.py --rounds 1000 --arms 4 results/*/models/*/random/*/*/*/*/evaluation/*
 
 EVALUATION folders hold items.parquet, of runs of one sampler; without any, the random runs of results/ of which there are
-most, and without those, made-up variances. From the runs' items it estimates, for each benchmark and metric, the variance of the seed, of the item and of the rest
-(two-way random effects), then draws tables of arms that differ in nothing but their seeds and counts how often a test calls
-one different at 5 %, and how often a table has any such verdict (Holm). Monte-Carlo errors are printed.
+most, and without those, made-up variances. From the runs' items it estimates, for each benchmark and metric, the variance of
+the seed, of the item and of the rest (two-way random effects). Each round is a table: every arm against the first one, on all
+items (the headline family) and in GROUPS groups of items (the other family), among them one of fewer items than are tested.
+Printed are the share of tests that call an arm different at 5 %, and the share of tables with any such verdict in a family
+(Holm), with Monte-Carlo errors.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
 from common import ROOT, options, processor, skipped
 from winnow.compare import read_items
-from winnow.statistics import compare_samplers, holm
+from winnow.statistics import FEWEST_GROUP_ITEMS, FEWEST_ITEMS, compare_samplers, holm
 
-SEEDS, LEVEL = 3, 0.05
+ROUNDS, ARMS, SEEDS, GROUPS, LEVEL = 400, 4, 3, 6, 0.05
+KINDS = ("own seeds", "same seeds")
+MADE_UP = {
+    ("accuracy, seeds matter", "acc"): (0.0004, 0.02, 0.18, 400),
+    ("accuracy, items only", "acc"): (0.0, 0.02, 0.2, 400),
+    ("bits per byte", "bits_per_byte"): (0.0001, 0.05, 0.01, 300),
+}
+"""Variances of seed, item and rest, and items; an accuracy's items are right or wrong."""
 
 
 def components(block: np.ndarray) -> tuple[float, float, float]:
@@ -45,57 +55,88 @@ def evaluations() -> list[Path]:
     return best
 
 
+def estimated(folders: list[Path]) -> dict[tuple[str, str], tuple[float, float, float, int]]:
+    runs = [read_items(Path(folder, "items.parquet"), False) for folder in folders]
+    found = {}
+    for pair in sorted(set.intersection(*(set(run) for run in runs))):
+        block = np.stack([run[pair].parts(pair[1], np.arange(len(run[pair].values))) for run in runs])
+        if np.isfinite(block).all() and block.std() > 0:
+            found[pair] = (*components(block), block.shape[1])
+    return found
+
+
+def groups_of(items: int) -> np.ndarray:
+    """Group of each item: one of half as many items as are tested, the others alike."""
+    few = FEWEST_GROUP_ITEMS // 2
+    rest = 1 + np.arange(items - few) * (GROUPS - 1) // (items - few)
+    return np.concatenate([np.zeros(few, dtype=int), rest])
+
+
+def draw(
+    generator: np.random.Generator, arms: int, metric: str, seed: float, item: float, rest: float, items: int
+) -> list[np.ndarray]:
+    """Parts [SEEDS, items] of each arm. Right or wrong items are so with the probability that seed and item make."""
+    ease = math.sqrt(item) * generator.normal(size=items)
+    shifts = [math.sqrt(seed) * generator.normal(size=(SEEDS, 1)) for _ in range(arms)]
+    if metric == "acc":
+        return [
+            (generator.random((SEEDS, items)) < np.clip(0.35 + ease + s, 0.02, 0.98)).astype(float)
+            for s in shifts
+        ]
+    return [ease + s + math.sqrt(rest) * generator.normal(size=(SEEDS, items)) for s in shifts]
+
+
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=100, help="tables that are drawn")
-    parser.add_argument("--arms", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="tables that are drawn")
+    parser.add_argument("--arms", type=int, default=ARMS)
     parser.add_argument("folders", nargs="*", metavar="EVALUATION")
     asked = parser.parse_args()
     rounds, arms = asked.rounds, asked.arms
     print(processor())
     folders = asked.folders or evaluations()
-    runs = [read_items(Path(folder, "items.parquet"), False) for folder in folders]
-    found = {} if runs else {("made-up", "acc"): (2e-4, 0.1, 0.1, 400)}
-    for pair in sorted(set.intersection(*(set(run) for run in runs))) if runs else []:
-        block = np.stack([run[pair].parts(pair[1], np.arange(len(run[pair].values))) for run in runs])
-        if np.isfinite(block).all() and block.std() > 0:
-            found[pair] = (*components(block), block.shape[1])
+    found = estimated(folders) if folders else MADE_UP
     for pair, (seed, item, rest, items) in found.items():
         print(f"{pair[0]} {pair[1]}: {items} items, variance of the seed {seed:.3g}, of the item {item:.3g}, of the rest {rest:.3g}", flush=True)  # fmt: skip
     generator = np.random.default_rng(0)
-    hits = {kind: dict.fromkeys(found, 0) for kind in ("own seeds", "same seeds")}
-    family = dict.fromkeys(("own seeds", "same seeds"), 0)
+    tests = {(kind, family): 0 for kind in KINDS for family in ("headline", "groups")}
+    hits, tables = dict.fromkeys(tests, 0), dict.fromkeys(tests, 0)
+    by_pair = {(kind, pair): 0 for kind in KINDS for pair in found}
+    started = time.monotonic()
     for _ in range(rounds):
-        for kind in family:
-            p = []
+        for kind in KINDS:
+            p: dict[str, list[float]] = {"headline": [], "groups": []}
             for pair, (seed, item, rest, items) in found.items():
-                item_effect = math.sqrt(item) * generator.normal(size=items)
-                made = [
-                    item_effect
-                    + math.sqrt(seed) * generator.normal(size=(SEEDS, 1))
-                    + math.sqrt(rest) * generator.normal(size=(SEEDS, items))
-                    for _ in range(arms)
-                ]
+                group = groups_of(items)
+                made = draw(generator, arms, pair[1], seed, item, rest, items)
                 for number, block in enumerate(made[1:], start=1):
                     offset = SEEDS * number if kind == "own seeds" else 0
-                    arm = {(offset + s, offset + s): block[s] for s in range(SEEDS)}
-                    baseline = {(s, s): made[0][s] for s in range(SEEDS)}
-                    value = compare_samplers(arm, baseline).p
-                    p.append(1.0 if value is None else value)
-                    hits[kind][pair] += p[-1] < LEVEL
-            family[kind] += min(holm(p)) < LEVEL
-    tests = rounds * (arms - 1)
-    error = math.sqrt(LEVEL * (1 - LEVEL) / tests)
-    for pair in found:
-        rates = ", ".join(f"{kind} {hits[kind][pair] / tests:.3f}" for kind in hits)
-        print(
-            f"{pair[0]} {pair[1]}: called different {rates} (nominal {LEVEL}, Monte-Carlo error {error:.3f})"
-        )
-    for kind, counts in hits.items():
-        whole = sum(counts.values()) / tests / len(found)
-        print(f"all tests, {kind}: {whole:.4f} (Monte-Carlo error {error / math.sqrt(len(found)):.4f})")
-    for kind, count in family.items():
-        print(f"a table of {len(found)} benchmarks x {arms - 1} arms, {kind}: any verdict {count / rounds:.3f} (nominal at most {LEVEL}, Monte-Carlo error {math.sqrt(LEVEL * (1 - LEVEL) / rounds):.3f})")  # fmt: skip
+                    for part in (None, *range(GROUPS)):
+                        chosen = slice(None) if part is None else group == part
+                        value = compare_samplers(
+                            {(offset + s, offset + s): block[s][chosen] for s in range(SEEDS)},
+                            {(s, s): made[0][s][chosen] for s in range(SEEDS)},
+                            fewest_items=FEWEST_ITEMS if part is None else FEWEST_GROUP_ITEMS,
+                        ).p
+                        if value is not None:
+                            p["headline" if part is None else "groups"].append(value)
+                        if part is None and value is not None:
+                            by_pair[kind, pair] += value < LEVEL
+            for family, values in p.items():
+                tests[kind, family] += len(values)
+                hits[kind, family] += sum(value < LEVEL for value in values)
+                tables[kind, family] += bool(values) and min(holm(values)) < LEVEL
+    for (kind, pair), count in by_pair.items():
+        n = rounds * (arms - 1)
+        print(f"{pair[0]} {pair[1]}, all items, {kind}: called different {count / n:.4f} (Monte-Carlo error {math.sqrt(LEVEL * (1 - LEVEL) / n):.4f})")  # fmt: skip
+    for key, n in tests.items():
+        error = math.sqrt(LEVEL * (1 - LEVEL) / max(1, n))
+        print(f"single tests, {key[1]}, {key[0]}: {hits[key] / max(1, n):.4f} of {n:,} (nominal {LEVEL}, Monte-Carlo error at least {error:.4f})")  # fmt: skip
+    error = math.sqrt(LEVEL * (1 - LEVEL) / rounds)
+    for key, count in tables.items():
+        size = tests[key] / rounds
+        print(f"family {key[1]} ({size:.0f} tests a table), {key[0]}: any verdict in {count / rounds:.4f} of {rounds:,} tables (nominal at most {LEVEL}, Monte-Carlo error {error:.4f})")  # fmt: skip
+    print(f"{time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 from winnow import compare, render, statistics
 from winnow.stage import InputError, canonical
 
@@ -31,6 +32,7 @@ SPEC = {
     "suites": ["suite"],
     "metrics": {},
     "tasks": {},
+    "missing": None,
 }  # fmt: skip
 
 
@@ -95,9 +97,7 @@ def rows_of(runs: list[tuple[Path, Path, Path]], spec: dict = SPEC) -> list[dict
 
 def row_of(rows: list[dict], **wanted: str) -> dict:
     (found,) = [
-        r
-        for r in rows
-        if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": "all"} | wanted).items())
+        r for r in rows if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": None} | wanted).items())
     ]
     return found
 
@@ -119,7 +119,7 @@ def test_a_clearly_better_arm_is_called_better_in_each_metrics_own_direction(bet
         assert row["effect"] * sign > 0
         assert row["ci_low"] < row["effect"] < row["ci_high"]
         assert row["p"] <= row["p_adjusted"] < 0.05
-        assert 0 < row["smallest_gap"] < row["smallest_gap_family"]
+        assert 0 < row["minimum_detectable_effect"] < row["minimum_detectable_effect_family"]
     assert row_of(rows, benchmark="cloze")["seeds"] == 4
     assert row_of(rows, benchmark="cloze")["training_tokens"] == 1000
     assert row_of(rows, benchmark="cloze")["train_documents"] == 50
@@ -144,11 +144,18 @@ def test_figures_are_those_of_the_harness(better):
     assert row_of(rows, benchmark="bpb", group="b")["figure"] == pytest.approx(expected)
 
 
-def test_the_family_of_p_values_is_the_whole_table(better):
+def test_headline_tests_are_one_family_and_groups_another(better):
+    """Else twenty groups would take from the headline the power to find anything."""
     rows = [row for row in rows_of(better) if not row["is_baseline"]]
-    assert [row["p_adjusted"] for row in rows] == statistics.holm([row["p"] for row in rows])
-    assert {row["group"] for row in rows if row["benchmark"] == "bpb"} == {"all", "a", "b", "c"}
-    assert {r["group"] for r in rows_of(better, with_table(groups=0))} == {"all"}
+    for family, whole, tests in (("headline", True, 3), ("groups", False, 3)):
+        own = [row for row in rows if (row["group"] is None) == whole]
+        assert [row["family"] for row in own] == [family] * tests
+        assert [row["p_adjusted"] for row in own] == statistics.holm([row["p"] for row in own])
+    alone = rows_of(better, with_table(groups=0))
+    headline = [row["p_adjusted"] for row in rows if row["group"] is None]
+    assert headline == [row["p_adjusted"] for row in alone if not row["is_baseline"]]
+    assert {row["group"] for row in rows if row["benchmark"] == "bpb"} == {None, "a", "b", "c"}
+    assert {r["group"] for r in rows_of(better, with_table(groups=0))} == {None}
 
 
 def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
@@ -157,7 +164,8 @@ def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
     assert row["verdict"] == "too little data"
     assert row["p"] is None
     assert row["interval"] == "items"
-    assert row["ci_low"] < row["effect"] < row["ci_high"]
+    assert row["figure"] == 1.0
+    assert row["ci_low"] < row["effect"] <= row["ci_high"] == pytest.approx(row["effect"])  # not above 1
 
 
 def test_copies_of_one_run_are_no_seeds(tmp_path):
@@ -437,7 +445,7 @@ def test_pairs_of_the_study_without_the_baseline_are_compared_too(tmp_path):
     collected = compare.collect(evaluations, subsets, models, spec)
     found = [row for row in compare.beside(collected, spec) if not row["is_baseline"]]
     assert {(row["baseline"], row["arm"], row["group"]) for row in found} == {
-        ("again/random", "exp/uniform", "all")
+        ("again/random", "exp/uniform", None)
     }
     assert row_of(found, benchmark="cloze", metric="acc")["verdict"] == "better"
 
@@ -453,3 +461,340 @@ def test_what_the_subsets_hold_of_the_benchmarks_is_told(tmp_path):
     head, body = compare.contamination_table(arms)
     assert head == ["arm", "cloze"]
     assert body[0] == ["exp/random", "3.00 % of 100"]
+
+
+NAMES = ("all", "None", "nan", "", "total", "-1", "null", "none")
+
+
+def with_groups(
+    folder: Path, names: list[str | None], items: int, better: float = 0.0
+) -> list[tuple[Path, Path, Path]]:
+    """Runs whose bits-per-byte items have these groups in turn."""
+    runs = [
+        write_run(folder, sampler, seed, items=items, better=better if sampler == "uniform" else 0.0)
+        for sampler in ARMS
+        for seed in range(3)
+    ]
+    for results, _, _ in runs:
+        path = results.with_name("items.parquet")
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            row["group"] = names[row["item"] % len(names)] if row["benchmark"] == "bpb" else None
+        schema = pq.read_schema(path)
+        schema = schema.set(schema.get_field_index("group"), pa.field("group", pa.string()))
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return runs
+
+
+def test_a_group_of_any_name_is_a_group_and_the_total_stands_once(tmp_path):
+    """A domain named "all" vanished from its table, and the total stood twice, in the family of tests as well."""
+    runs = with_groups(tmp_path, [*NAMES, None], items=60 * 9)
+    rows = [row for row in rows_of(runs) if row["benchmark"] == "bpb" and not row["is_baseline"]]
+    assert [row["group"] for row in rows] == [None, *sorted(NAMES)]
+    assert [row["items"] for row in rows] == [540, *[60] * 8]  # items of no group are in the total alone
+    assert [row["scope"] for row in rows] == ["all items", *["group"] * 8]
+    assert [row["family"] for row in rows] == ["headline", *["groups"] * 8]
+    evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
+    compare.main(evaluations=evaluations, subsets=subsets, models=models, spec=canonical(SPEC), out=tmp_path / "t")  # fmt: skip
+    with open(tmp_path / "t.csv", newline="") as file:
+        exact = [
+            row for row in csv.DictReader(file) if row["benchmark"] == "bpb" and row["arm"] == "exp/uniform"
+        ]
+    assert [(row["scope"], row["group"]) for row in exact] == [("all items", ""), *(("group", name) for name in sorted(NAMES))]  # fmt: skip
+    claims = [claim for claim in json.loads((tmp_path / "t.claims.json").read_text()) if claim["benchmark"] == "bpb"]  # fmt: skip
+    assert [claim["group"] for claim in claims] == [None, *sorted(NAMES)]
+    assert len({claim["claim"] for claim in claims}) == 9
+    head = next(
+        line for line in (tmp_path / "t.md").read_text().splitlines() if line.startswith('| arm | "" ')
+    )
+    assert [cell.strip() for cell in head.strip("|").split("|")] == ["arm", '""', *sorted(NAMES)[1:]]
+
+
+def test_whole_numbers_as_groups_are_names(tmp_path):
+    runs = with_groups(tmp_path, ["-1", "0"], items=120)
+    for results, _, _ in runs:
+        path = results.with_name("items.parquet")
+        table = pq.read_table(path)
+        numbers = pa.array([None if g is None else int(g) for g in table["group"].to_pylist()], pa.int32())
+        pq.write_table(table.set_column(table.column_names.index("group"), "group", numbers), path)
+    rows = [row for row in rows_of(runs) if row["benchmark"] == "bpb" and row["is_baseline"]]
+    assert [row["group"] for row in rows] == [None, "-1", "0"]
+
+
+def test_a_trained_model_without_a_seed_is_refused_and_not_taken_for_seed_0(tmp_path):
+    runs = write_runs(tmp_path)
+    for path, key in ((runs[0][0], "data_seed"), (runs[0][0], "training_seed")):
+        content = json.loads(path.read_text())
+        del content["ids"][key]
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=f'seed0-0/results.json: "ids" lacks {key}'):
+            rows_of(runs)
+        content["ids"][key] = 0
+        path.write_text(json.dumps(content))
+
+
+def test_a_sampler_called_none_is_no_missing_sampler(tmp_path):
+    ids = {"corpus": "corpus", "clustering": None, "sampler": "none", "budget": "small", "model": "tiny"}
+    arms = compare.arms_of({"exp/none": ids})
+    assert arms["exp/none"].has({**ids, "data_seed": 0})
+    assert not arms["exp/none"].has({**ids, "sampler": None, "data_seed": 0})
+
+
+def test_a_group_of_few_items_is_described_and_not_tested(tmp_path):
+    fewest = statistics.FEWEST_GROUP_ITEMS
+    names = ["big"] * 3 + ["small"]
+    rows = rows_of(with_groups(tmp_path, names, items=4 * (fewest - 1), better=2.0))
+    small, big = (row_of(rows, benchmark="bpb", group=name) for name in ("small", "big"))
+    assert (small["items"], small["p"], small["family"], small["verdict"]) == (fewest - 1, None, None, "too little data")  # fmt: skip
+    assert small["lacking"] == statistics.FEW_ITEMS
+    assert f"{fewest - 1} of {fewest} items" in small["notes"]
+    assert small["ci_low"] < small["effect"] < small["ci_high"]
+    assert big["p_adjusted"] == big["p"]  # alone in its family
+    assert row_of(rows, benchmark="bpb")["family"] == "headline"
+    text = render.markdown(render.page_of(rows, SPEC))
+    assert f"Groups of fewer than {fewest} items are described, not tested." in text
+    assert f"| bpb | bits_per_byte | small | {fewest - 1} | uniform |" in text
+
+
+def test_macro_f1_is_not_shown_where_the_group_is_the_label(tmp_path):
+    """Over the predicted classes an accuracy of .77 in a group of one class reads as F1 .23."""
+    runs = [write_run(tmp_path, sampler, seed, classifier=True, items=600) for sampler in ARMS for seed in range(3)]  # fmt: skip
+    for results, _, _ in runs:
+        path = results.with_name("items.parquet")
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            if row["benchmark"] == "cloze":
+                row["group"] = "01"[row["label"] // 2]  # labels 0 and 1 in one group, 2 alone in the other
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    rows = [row for row in rows_of(runs) if row["benchmark"] == "cloze" and row["is_baseline"]]
+    assert {(row["metric"], row["group"]) for row in rows} == {
+        ("acc", None), ("acc", "0"), ("acc", "1"), ("f1", None), ("f1", "0"),
+    }  # fmt: skip
+    by = {(row["metric"], row["group"]): row for row in rows}
+    first = [pq.read_table(run[0].with_name("items.parquet")).to_pandas() for run in runs[:3]]
+    expected = []
+    for table in first:
+        cell = table[(table.benchmark == "cloze") & (table.group == "0")]
+        f1 = [2 * ((cell.label == c) & (cell.prediction == c)).sum() / ((cell.label == c).sum() + (cell.prediction == c).sum()) for c in (0, 1)]  # fmt: skip
+        expected.append(np.mean(f1))
+    assert by["f1", "0"]["figure"] == pytest.approx(np.mean(expected))
+
+
+def test_intervals_and_detectable_effects_of_an_accuracy_stay_inside_its_bounds(tmp_path):
+    right = {"random": (97, 85, 99), "uniform": (90, 99, 96)}
+    runs = []
+    for sampler, counts in right.items():
+        for seed, count in enumerate(counts):
+            runs.append(write_run(tmp_path, sampler, seed, items=100))
+            path = runs[-1][0].with_name("items.parquet")
+            table = pq.read_table(path).to_pandas()
+            cloze = table["benchmark"] == "cloze"
+            table.loc[cloze, "value"] = [float(i < count) for i in range(100)]
+            pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    row = row_of(rows_of(runs), benchmark="cloze")
+    base = sum(right["random"]) / 300
+    differences = [-0.07, 0.14, -0.03]
+    half = stats.t.isf(0.025, 2) * np.std(differences, ddof=1) / 3**0.5
+    assert row["effect"] == pytest.approx(np.mean(differences))
+    assert row["effect"] + half > 1 - base  # where the interval would end
+    assert row["ci_high"] == pytest.approx(1 - base)
+    assert row["ci_low"] == pytest.approx(np.mean(differences) - half)
+    assert row["p"] == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)  # the test is left as it is
+    assert row["detectable"] is row["detectable_family"] is True
+    assert row["minimum_detectable_effect"] < row["minimum_detectable_effect_family"] < base
+    strict = with_table(confidence=0.999)
+    row = row_of(rows_of(runs, strict), benchmark="cloze")
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((-base, 1 - base))
+    assert row["detectable"] is row["detectable_family"] is False  # it would be above 1
+    assert row["minimum_detectable_effect"] is row["minimum_detectable_effect_family"] is None
+    assert render.detectable(row) == "none possible (none possible)"
+    (line,) = render.answer(rows_of(runs, strict), strict)
+    assert "no possible effect on cloze acc" in line
+
+
+def test_facts_of_dead_models_are_fields(tmp_path):
+    runs = write_runs(tmp_path)
+    path = runs[0][0].with_name("items.parquet")
+    table = pq.read_table(path).to_pandas()
+    cloze = table["benchmark"] == "cloze"
+    table.loc[cloze, "prediction"] = 1
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    row = row_of(rows_of(runs), benchmark="bpb", arm="exp/random")
+    assert row["dead"] == [
+        {"data_seed": 0, "training_seed": 0, "reasons": ["gives one answer to all items of cloze"]}
+    ]
+    assert not any("dead" in note.lower() for note in row["notes"])
+
+
+def test_chance_and_items_stand_below_the_figures(tmp_path):
+    runs = write_runs(tmp_path, seeds=3)
+    for results, _, _ in runs[:]:
+        path = results.with_name("items.parquet")
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            # Half of the items offer 2 answers, half offer 4: chance is (1/2 + 1/4) / 2.
+            row["scores"] = [0.0] * (2 + 2 * (row["item"] % 2)) if row["metric"] == "acc" else None
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    rows = rows_of(runs)
+    row = row_of(rows, benchmark="cloze")
+    assert (row["chance"], row["chance_kind"]) == (0.375, "choices")
+    assert row_of(rows, benchmark="bpb")["chance"] is None
+    _, body = render.figures_table(rows)
+    assert body[-2] == ["chance level", "", "", "", "", "0.3750", ""]
+    assert body[-1] == ["items", "", "", "", "200", "200", "200"]
+    assert "one over the number of choices" in render.markdown(render.page_of(rows, SPEC))
+
+
+def test_the_chance_of_labels_is_the_share_of_the_commonest(better):
+    row = row_of(rows_of(better), benchmark="cloze")
+    label = (
+        pq.read_table(better[0][0].with_name("items.parquet")).to_pandas().query("benchmark == 'cloze'").label
+    )
+    assert row["chance_kind"] == "majority"
+    assert row["chance"] == pytest.approx(label.value_counts().max() / 200)
+
+
+def test_arms_that_share_models_are_told(tmp_path):
+    """Two samplers that drew the same documents and trained with the same seeds are one model twice."""
+    runs = [write_run(tmp_path, "random", seed, subset=f"s{seed}") for seed in range(3)]
+    runs += [write_run(tmp_path, "uniform", seed, subset=f"s{max(seed, 1)}") for seed in range(3)]
+    rows = rows_of(runs)
+    assert row_of(rows, benchmark="cloze")["same_models"] == {"exp/random": 2}
+    assert "2 of its 3 models are those of exp/random" in row_of(rows, benchmark="cloze")["notes"]
+
+
+def test_what_selection_and_training_consumed_is_shown_or_called_unknown(tmp_path):
+    runs = write_runs(tmp_path)
+    for n, (_, subset, model) in enumerate(runs):
+        content = json.loads(subset.read_text())
+        if n < 3:
+            content["consumed"] = {"documents": 0, "labels": 0, "tokens": 0}
+        else:
+            content["consumed"] = {"documents": 900, "labels": 200 + n, "tokens": 7000}
+            content["pool"] = {"documents": 1000 + n, "excluded": {"clusters": 5}}
+        subset.write_text(json.dumps(content))
+        model.write_text(json.dumps({"ids": json.loads(model.read_text())["ids"], "training_examples": 500}))
+    evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
+    arms = compare.collect(evaluations, subsets, models, SPEC)
+    assert compare.consumed_table(arms)[1] == [
+        ["exp/random", "unknown", "0", "0", "0", "50", "50", "unknown", "50"],
+        ["exp/uniform", "1,004", "900", "204", "7,000", "50", "50", "unknown", "254"],
+    ]
+    assert compare.equal_of(arms) == (
+        "The arms are compared at equal training labels (50). The selection of documents read labels, too: exp/uniform 204; "
+        "with them the arms are not at equal labels."
+    )
+    row = row_of(compare.compare(arms, SPEC), benchmark="cloze")
+    assert (row["train_labels"], row["selection_labels"], row["selection_documents"]) == (50, 204, 900)
+    content = json.loads(subsets[-1].read_text())
+    del content["consumed"]
+    subsets[-1].write_text(json.dumps(content))
+    arms = compare.collect(evaluations, subsets, models, SPEC)
+    assert compare.consumed_table(arms)[1][1][2:5] == ["unknown"] * 3
+    assert "What the selection of some arms consumed is unknown." in compare.equal_of(arms)
+
+
+def test_a_table_begins_with_its_answer(tmp_path, better):
+    found = render.answer(rows_of(better), SPEC)
+    assert len(found) == 3
+    row = row_of(rows_of(better), benchmark="cloze")
+    assert any(
+        line.startswith(f"uniform is better than random on cloze acc by {row['effect']:.4f} (95 % CI of the effect +")
+        for line in found
+    )  # fmt: skip
+    rows = rows_of(write_runs(tmp_path / "same"))
+    (line,) = render.answer(rows, SPEC)
+    largest = row_of(rows, benchmark="cloze")["minimum_detectable_effect_family"]
+    assert line.startswith(
+        "No sampler is distinguishable from random; with 80 % power this table would have seen an effect of "
+    )
+    assert f"{largest:.4f} or more on cloze acc" in line
+    (line,) = render.answer(rows_of(write_runs(tmp_path / "few", seeds=2)), SPEC)
+    assert line == "Too little data: no comparison with random could be tested (2 of 3 data seeds)."
+    text = render.markdown(render.page_of(rows, SPEC))
+    assert (
+        text.index("No sampler is")
+        < text.index("## Figures")
+        < text.index("## Tests")
+        < text.index("<details>")
+    )
+    assert "[How to read a table](reading-tables.md)" in text
+    page = render.html_page(render.page_of(rows, SPEC))
+    assert page.index('class="answer"') < page.index("<h2>Figures")
+    assert '<a href="reading-tables.md">' in page
+    assert page.count("<details>") == page.count("</details>") == text.count("<details>") == 4
+
+
+def test_figures_by_seed_are_those_of_the_runs(better):
+    rows = rows_of(better)
+    row = row_of(rows, benchmark="cloze")
+    assert len(row["figures_by_run"]) == 4
+    assert np.mean(list(row["_figures"].values())) == pytest.approx(row["figure"])
+    assert np.mean([effect for _, effect in row["_effects_by_seed"]]) == pytest.approx(row["effect"])
+    head, body = render.runs_table(rows)
+    assert head[:3] == ["arm", "data seed", "training seed"]
+    assert [line[:3] for line in body] == [[arm, str(seed), "0"] for arm in ARMS for seed in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("value", "level", "printed"),
+    [
+        (0.0502, 0.05, "0.0502"),
+        (0.05004, 0.05, "0.0501"),  # never as a value that is smaller
+        (0.04999, 0.05, "0.0499"),  # below the threshold, and printed so
+        (0.0496, 0.05, "0.0496"),
+        (0.0999, 0.1, "0.0999"),
+        (0.09996, 0.1, "0.0999"),
+        (0.00999999, 0.05, "0.00999"),
+        (0.001, 0.05, "0.00100"),
+        (0.0009999, 0.05, "<0.001"),
+        (0.1234, 0.05, "0.124"),
+        (0.99951, 0.05, "1.00"),
+        (1.0, 0.05, "1.00"),
+        (None, 0.05, ""),
+    ],
+)
+def test_no_printed_p_crosses_a_threshold_that_p_does_not(value, level, printed):
+    assert render.probability(value, level) == printed
+
+
+def aa_arms(
+    generator: np.random.Generator, benchmarks: int, items: int, groups: int
+) -> dict[str, compare.Arm]:
+    """Three arms of three seeds each that differ in nothing but their seeds: right or wrong on items of unlike ease."""
+    arms = compare.arms_of({f"exp/{name}": {"sampler": name} for name in ("random", "one", "two")})
+    keys = pa.table({"task": ["t"] * items, "item": np.arange(items)})
+    group = np.array([f"g{i * groups // items}" for i in range(items)], dtype=object)
+    for benchmark in range(benchmarks):
+        ease = np.clip(0.4 + 0.15 * generator.normal(size=items), 0.02, 0.98)
+        for number, arm in enumerate(arms.values()):
+            own = {}
+            for seed in range(3):
+                chance = np.clip(ease + 0.02 * generator.normal(), 0, 1)
+                values = (generator.random(items) < chance).astype(float)
+                own[3 * number + seed, 0] = compare.Items(keys, group, values, np.ones(items), None, None)
+            arm.items[f"b{benchmark}", "acc"] = own
+            arm.files[f"b{benchmark}", "acc"] = ["items.parquet"]
+            arm.runs = set(own)
+            arm.tokens = dict.fromkeys(own, 1000)
+    return arms
+
+
+def test_arms_that_do_not_differ_are_called_different_in_one_table_of_twenty_in_each_family(monkeypatch):
+    """A/A calibration of the families; at length: tests/benchmarks/calibrate.py."""
+    monkeypatch.setattr(statistics, "minimum_detectable_effect", lambda *_: None)  # slow, and no verdict's
+    generator = np.random.default_rng(20)
+    tables, hits, single = 100, {"headline": 0, "groups": 0}, []
+    for _ in range(tables):
+        rows = compare.compare(aa_arms(generator, benchmarks=2, items=240, groups=3), SPEC)
+        for family in hits:
+            own = [row for row in rows if row["family"] == family]
+            assert len(own) == {"headline": 4, "groups": 12}[family]
+            hits[family] += any(row["verdict"] in ("better", "worse") for row in own)
+            single += [row["p"] for row in own]
+    error = (0.05 * 0.95 / tables) ** 0.5
+    assert max(hits.values()) / tables <= 0.05 + 3 * error
+    rate = np.mean(np.array(single) < 0.05)
+    assert (
+        0.02 < rate < 0.05 + 3 * (0.05 * 0.95 / (2 * tables * 3)) ** 0.5
+    )  # tests of one benchmark depend on each other

@@ -15,13 +15,17 @@ from winnow.compare_samplers import (
     HARDLY,
     NEARLY,
     REFERENCES,
+    UNSEEN,
     Facts,
+    chance_jaccard,
     compare_pair,
     jaccard,
+    kolmogorov_smirnov,
     limits_of,
     main,
     make_draw,
     mean_of,
+    plans,
     total_variation,
     verdict,
 )
@@ -37,11 +41,20 @@ def corpus(tmp_path):
     generator = np.random.default_rng(0)
     doc, cluster = np.arange(N), generator.integers(0, 10, N).astype(np.int32)
     size = generator.integers(100, 1000, N).astype(np.int32)
-    domain = np.array(["a", "b", "c"])[cluster % 3]
+    domain = np.array(["all", None, ""], dtype=object)[cluster % 3]
+    distance = generator.random(N).astype(np.float32)
+    digest = np.where(doc % 40 == 0, 0, doc).astype(np.uint64)  # every fortieth document has the same text
+    label = generator.integers(0, 4, N)
     for i, part in enumerate(np.array_split(doc, 2)):
-        columns = {"doc": doc[part], "bytes": size[part], "domain": domain[part]}
+        columns = {"doc": doc[part], "bytes": size[part], "domain": pa.array(domain[part].tolist(), pa.string()),
+                   "digest": digest[part], "label": label[part]}  # fmt: skip
         pq.write_table(pa.table(columns), tmp_path / f"d{i}.parquet")
-        pq.write_table(pa.table({"doc": doc[part], "cluster": cluster[part]}), tmp_path / f"a{i}.parquet")
+        pq.write_table(
+            pa.table({"doc": doc[part], "cluster": cluster[part], "distance": distance[part]}),
+            tmp_path / f"a{i}.parquet",
+        )
+    excluded = np.arange(10) >= 10
+    pq.write_table(pa.table({"cluster": np.arange(10), "excluded": excluded}), tmp_path / "clusters.parquet")
     pq.write_table(pa.table({"doc": [7]}), tmp_path / "heldout.parquet")
     draws = {}
     for seed in (0, 1):
@@ -51,6 +64,13 @@ def corpus(tmp_path):
         draws["other", seed] = doc[np.argsort(keys("mixture", seed, doc))][:900]
         draws["lopsided", seed] = order[cluster[order] < 2][:900]
         draws["long", seed] = order[size[order] > 600][:900]
+        draws["kin", seed] = np.concatenate(
+            (order[:600], order[1000:1300])
+        )  # shares most documents with random
+        fresh = doc[np.argsort(keys("mixture", seed, doc))]
+        draws["far", seed] = fresh[distance[fresh] > 0.5][:900]
+        draws["unique", seed] = fresh[digest[fresh] > 0][:900]
+        draws["one-label", seed] = fresh[label[fresh] > 0][:900]
     return tmp_path, draws
 
 
@@ -62,13 +82,15 @@ def run_gate(corpus, arms, **spec):
         place.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"doc": np.sort(draws[sampler, seed])}), place / "draw.parquet")
         paths.append(place / "draw.parquet")
-        names.append({"experiment": "e", "sampler": sampler, "seed": seed, "clustering": "k"})
+        experiment, _, name = sampler.rpartition("/")
+        names.append({"experiment": experiment or "e", "sampler": name, "seed": seed, "clustering": "k"})
     tokens = folder / "random" / "seed0" / "tokens" / "t.json"
     tokens.parent.mkdir(exist_ok=True)
     tokens.write_text('{"tokens": 1234}')
-    settings = {"name": "corpus", "arms": names, "clusterings": [["k", 2]], "group": "domain"} | spec
+    settings = {"name": "corpus", "arms": names, "clusterings": [["k", 2]], "group": "domain", "label": True,
+                "tables": []} | spec  # fmt: skip
     main(draws=paths, documents=[folder / "d0.parquet", folder / "d1.parquet"], heldout=folder / "heldout.parquet",
-         assignments=[folder / "a0.parquet", folder / "a1.parquet"], tokens=[tokens], spec=json.dumps(settings),
+         assignments=[folder / "a0.parquet", folder / "a1.parquet"], clusters=[folder / "clusters.parquet"], tokens=[tokens], spec=json.dumps(settings),
          out=folder / "gate")  # fmt: skip
     with open(folder / "gate.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -76,10 +98,16 @@ def run_gate(corpus, arms, **spec):
 
 
 def test_pairs_that_hardly_differ_are_called_so_loudly_and_others_are_not(corpus, capsys):
-    arms = [(name, seed) for name in ("random", "again", "other", "lopsided", "long") for seed in (0, 1)]
+    arms = [
+        (name, seed) for name in ("random", "again", "kin", "other", "lopsided", "long") for seed in (0, 1)
+    ]
     rows = run_gate(corpus, arms)
     assert rows["random", "again"]["verdict"] == NEARLY
-    assert rows["random", "other"]["verdict"] == HARDLY
+    assert rows["random", "kin"]["verdict"] == HARDLY
+    assert rows["random", "other"]["verdict"] == UNSEEN
+    assert float(rows["random", "other"]["jaccard"]) == pytest.approx(
+        float(rows["random", "other"]["chance_jaccard"]), abs=0.02
+    )
     assert rows["random", "lopsided"]["verdict"] == DIFFER
     assert rows["random", "long"]["verdict"] == DIFFER
     reference = rows["random draw", "another random draw"]
@@ -89,8 +117,47 @@ def test_pairs_that_hardly_differ_are_called_so_loudly_and_others_are_not(corpus
     assert float(rows["random", "again"]["tokens_a"]) == 1234
     assert "random and again ARE NEARLY THE SAME DOCUMENTS" in capsys.readouterr().err
     page = (corpus[0] / "gate.html").read_text()
-    assert page.count('class="warning"') == 3  # random-again, random-other, again-other
-    assert "**e: random and other HARDLY DIFFER" in (corpus[0] / "gate.md").read_text()
+    assert page.count('class="warning"') == 6  # random, again and kin with each other, and other with each
+    assert "**e: random and kin HARDLY DIFFER: overlap" in (corpus[0] / "gate.md").read_text()
+
+
+@pytest.mark.parametrize("sampler", ["far", "unique", "one-label"])
+def test_a_difference_in_distance_duplicates_or_labels_is_seen_at_chance_overlap(corpus, sampler):
+    rows = run_gate(corpus, [(name, seed) for name in ("random", sampler) for seed in (0, 1)])
+    found = rows["random", sampler]
+    assert found["verdict"] == DIFFER
+    assert float(found["allocation_tv"]) < 0.1
+    assert abs(float(found["jaccard"]) - float(found["chance_jaccard"])) < 0.03
+
+
+def test_arms_of_another_experiment_are_set_against_the_tables_baseline(corpus):
+    """Else a table over two experiments says nothing of how far its arms are from what they are compared with."""
+    corpus[1].update({(f"f/{name}", s): d for (name, s), d in corpus[1].items() if name in ("long", "kin")})
+    tables = [{"name": "t", "baseline": "e/random", "arms": ["e/random", "e/long", "f/long", "f/kin"]}]
+    arms = [(name, seed) for name in ("random", "long", "f/long", "f/kin") for seed in (0, 1)]
+    rows = run_gate(corpus, arms, tables=tables)
+    assert {pair: row["verdict"] for pair, row in rows.items() if row["table"] == "t" and row["verdict"]} == {
+        ("e/random", "e/long"): DIFFER,
+        ("e/random", "f/long"): DIFFER,
+        ("e/random", "f/kin"): HARDLY,
+    }
+    assert rows["long", "kin"]["experiment"] == "f"
+    assert "table t: 2 of 3 arms differ from e/random: e/long, f/long." in (corpus[0] / "gate.md").read_text()
+
+
+def test_a_baseline_of_another_corpus_has_no_chapter():
+    arms = [{"experiment": "e", "sampler": name} for name in ("a", "b")]
+    table = {"name": "t", "baseline": "other/a", "arms": ["e/a", "e/b"]}
+    assert [(plan.table, plan.pairs) for plan in plans(arms, [table])] == [(None, [("e/a", "e/b")])]
+
+
+def test_the_pool_is_without_excluded_clusters(corpus):
+    excluded = np.arange(10) < 5
+    pq.write_table(pa.table({"cluster": np.arange(10), "excluded": excluded}), corpus[0] / "clusters.parquet")
+    pool = N - 1 - int((np.random.default_rng(0).integers(0, 10, N) < 5).sum())
+    rows = run_gate(corpus, [("random", 0), ("long", 0)])
+    assert abs(int(rows["random", "long"]["pool"]) - pool) <= 1  # the held-out document may be of either
+    assert float(rows["random", "long"]["chance_jaccard"]) > 0.15
 
 
 def test_the_same_bytes_again(corpus):
@@ -101,8 +168,9 @@ def test_the_same_bytes_again(corpus):
 
 
 def test_a_corpus_without_domains_is_compared_all_the_same(corpus):
-    rows = run_gate(corpus, [("random", 0), ("lopsided", 0)], group=None)
-    assert rows["random", "lopsided"]["group_tv"] == ""
+    rows = run_gate(corpus, [("random", 0), ("lopsided", 0)], group=None, label=False)
+    assert rows["random", "lopsided"]["group_tv"] == rows["random", "lopsided"]["label_tv"] == ""
+    assert "domains" not in (corpus[0] / "gate.md").read_text().split("| --- |")[0]
     assert rows["random", "lopsided"]["verdict"] == DIFFER
 
 
@@ -116,9 +184,20 @@ def test_figures_by_hand():
     assert jaccard(np.array([1, 2, 3]), np.array([2, 3, 4])) == 0.5
     assert total_variation(np.array([1, 1]), np.array([4, 0])) == 0.5
     assert total_variation(None, np.array([1])) is None
-    limits = {"jaccard": 0.1, "allocation_tv": 0.1, "group_tv": None, "length_difference": 0.1}
+    assert kolmogorov_smirnov(np.array([1, 2, 3, 4]), np.array([3, 4, 5, 6])) == 0.5
+    assert kolmogorov_smirnov(None, np.array([1])) is None
+    assert chance_jaccard(50, 50, 100) == pytest.approx(25 / 75)  # 50 x 50 / 100 documents in common
+    assert chance_jaccard(10, 100, 100) == pytest.approx(10 / 100)  # the pool itself holds all of the other
+    limits = {
+        "jaccard": 0.1,
+        "jaccard_above": 0.15,
+        "allocation_tv": 0.1,
+        "group_tv": None,
+        "length_difference": 0.1,
+    }
     pair = {"jaccard": 0.2, "allocation_tv": 0.05, "group_tv": 0.5, "length_difference": -0.05}
     assert verdict(pair, limits) == HARDLY
+    assert verdict(pair | {"jaccard": 0.12}, limits) == UNSEEN
     assert verdict(pair | {"jaccard": 0.05}, limits) == DIFFER
     assert verdict(pair | {"length_difference": -0.2}, limits) == DIFFER
 
@@ -126,16 +205,18 @@ def test_figures_by_hand():
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_two_random_arms_are_seldom_called_different(seeds):
     generator = np.random.default_rng(3)
-    facts = Facts(np.arange(N), generator.integers(100, 1000, N), generator.integers(0, 3, N))
-    cluster = generator.integers(0, 10, N)
+    facts = Facts(
+        np.arange(N), generator.integers(100, 1000, N), generator.integers(0, 3, N), generator.integers(0, 4, N),
+        generator.integers(0, 20 * N, N).astype(np.uint64), generator.integers(0, 10, N), generator.random(N),
+    )  # fmt: skip
 
     def draw():
-        return make_draw(np.sort(generator.choice(N, 900, replace=False)), facts, cluster)
+        return make_draw(np.sort(generator.choice(N, 900, replace=False)), facts)
 
     found = []
     for _ in range(8):
         made = [draw() for _ in range(REFERENCES)]
-        limits = limits_of([compare_pair(*pair) for pair in itertools.combinations(made, 2)], seeds)
+        limits = limits_of([compare_pair(*pair) for pair in itertools.combinations(made, 2)], seeds, 900)
         for _ in range(40):
             found.append(verdict(mean_of([compare_pair(draw(), draw()) for _ in range(seeds)]), limits))
     assert found.count(DIFFER) / len(found) < 0.12

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow import costs
 from winnow.compare import arms_of
+from winnow.machine import encoder_flops
 from winnow.stage import InputError, canonical
 from winnow.statistics import compare_samplers, difference_variances
 
@@ -65,8 +66,8 @@ def write_training(folder: Path, sampler: str, seed: int, hours: float) -> Path:
     ids = {"sampler": sampler, "model": "m", "data_seed": seed, "training_seed": seed}
     (folder / "manifest.json").write_text(json.dumps({"ids": ids, "training_tokens": 100}))
     history = [[3.0 - 0.1 * step, 1e-3, 1.0] for step in range(10)]
-    timings = {"gpu_hours": hours, "processes": 1, "device": "H", "kwh_estimate": hours, "targets_per_second": 5.0,
-               "model_flops_utilisation": 0.4, "peak_memory_mb": 10.0}  # fmt: skip
+    timings = {"gpu_hours": hours, "seconds": 3600 * hours, "processes": 1, "device": "H", "kwh_estimate": hours,
+               "targets_per_second": 5.0, "model_flops_utilisation": 0.4, "peak_memory_mb": 10.0}  # fmt: skip
     (folder / "timings.json").write_text(json.dumps(timings))
     (folder / "metrics.json").write_text(json.dumps({"history": history}))
     return folder / "metrics.json"
@@ -77,10 +78,11 @@ def charted(tmp_path: Path) -> Path:
     metrics = [
         write_training(tmp_path / f"{s}{n}", s, n, 1.0 if s == "a" else 1.5) for s in "ab" for n in (0, 1)
     ]
-    (tmp_path / "select.tsv").write_text("s\th:m:s\tmax_rss\n1800.0\t0:30:00\t5\n")
-    columns = ["arm", "benchmark", "metric", "better", "group", "figure", "items", "scale", "var_seed", "var_item", "var_residual"]  # fmt: skip
-    rows = [["e/a", "bpb", "bits_per_byte", "lower", "all", "2.0", "500", "difference", "", "", ""],
-            ["e/b", "bpb", "bits_per_byte", "lower", "all", "1.9", "500", "difference", "0.0001", "0.0002", "0.1"]]  # fmt: skip
+    (tmp_path / "select.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n1800.0\t0:30:00\t5\t900.0\n")
+    columns = ["arm", "benchmark", "metric", "better", "scope", "group", "figure", "items", "scale", "var_seed", "var_item", "var_residual", "family", "p", "selection_labels", "train_labels"]  # fmt: skip
+    rows = [["e/a", "bpb", "bits_per_byte", "lower", "all items", "", "2.0", "500", "difference", "", "", "", "", "", "", "150"],
+            ["e/b", "bpb", "bits_per_byte", "lower", "group", "all", "9.9", "500", "difference", "1", "1", "1", "groups", "0.5", "", "150"],
+            ["e/b", "bpb", "bits_per_byte", "lower", "all items", "", "1.9", "500", "difference", "0.0001", "0.0002", "0.1", "headline", "0.1", "200", "150"]]  # fmt: skip
     with open(tmp_path / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     spec = {
@@ -91,6 +93,7 @@ def charted(tmp_path: Path) -> Path:
             "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")]},
             "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": []},
         },
+        "training": {},
     }
     costs.chart(table=tmp_path / "t.csv", metrics=metrics, spec=canonical(spec), out=tmp_path / "t")  # fmt: skip
     return tmp_path
@@ -100,8 +103,18 @@ def test_selection_is_charged_to_the_arm_that_needs_it(charted: Path) -> None:
     with open(charted / "t.costs.csv", newline="") as file:
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     assert [float(rows[f"e/{s}"]["selection_hours"]) for s in "ab"] == [0.0, 0.5]
-    assert [float(rows[f"e/{s}"]["selection_cpu_hours"]) for s in "ab"] == [0.5, 0.0]  # no hours of a GPU
+    assert [float(rows[f"e/{s}"]["selection_cpu_hours"]) for s in "ab"] == [0.25, 0.25]  # no hours of a GPU
+    assert [float(rows[f"e/{s}"]["selection_wall_hours"]) for s in "ab"] == [0.5, 0.5]
     assert [float(rows[f"e/{s}"]["training_hours"]) for s in "ab"] == [1.0, 1.5]
+    assert [rows[f"e/{s}"]["figure"] for s in "ab"] == ["2", "1.9"]  # not that of the group named all
+    assert [rows[f"e/{s}"]["selection_flops"] for s in "ab"] == [
+        "0",
+        "",
+    ]  # a model ran, and nothing counts its FLOPs
+    assert [rows[f"e/{s}"]["selection_labels"] for s in "ab"] == ["", "200"]
+    text = (charted / "t.costs.md").read_text()
+    assert "unknown" in text
+    assert "smallest gap" not in text
     assert [rows[f"e/{s}"]["on_front"] for s in "ab"] == ["true", "true"]
     for ending in ("costs.md", "costs.html", "power.csv", "front.svg", "losses.svg"):
         assert (charted / f"t.{ending}").stat().st_size > 100
@@ -139,10 +152,10 @@ def test_the_hours_of_a_shipped_model_are_its_flops_over_the_gpus(
 
 
 def test_nothing_is_promised_where_no_spread_was_seen() -> None:
-    row = {"arm": "e/b", "benchmark": "lambada", "metric": "acc", "group": "all", "items": "200", "scale": "difference",
-           "var_seed": "0", "var_item": "0", "var_residual": "0", "p": ""}  # fmt: skip
+    row = {"arm": "e/b", "benchmark": "lambada", "metric": "acc", "scope": "all items", "group": "", "items": "200",
+           "scale": "difference", "var_seed": "0", "var_item": "0", "var_residual": "0", "p": "", "family": ""}  # fmt: skip
     (planned,) = costs.plan([row], 1.0, (0.01,))
-    assert (planned["seeds"], planned["seeds_in_table"], planned["smallest_gap_of_items"]) == (
+    assert (planned["seeds"], planned["seeds_in_table"], planned["minimum_detectable_effect_of_items"]) == (
         None,
         None,
         None,
@@ -153,11 +166,18 @@ def test_nothing_is_promised_where_no_spread_was_seen() -> None:
 
 
 def test_a_table_of_many_tests_needs_more_seeds_than_one_test() -> None:
-    row = {"arm": "e/b", "benchmark": "b", "metric": "acc", "group": "all", "items": "400", "scale": "difference",
-           "var_seed": "0.0004", "var_item": "-0.1", "var_residual": "0.2", "p": "0.3"}  # fmt: skip
-    other = {**row, "group": "a domain"}
-    alone, many = (costs.plan([row, *[other] * n], 1.0, (0.04,))[0] for n in (0, 49))
+    row = {"arm": "e/b", "benchmark": "b", "metric": "acc", "scope": "all items", "group": "", "items": "400", "scale": "difference",
+           "var_seed": "0.0004", "var_item": "-0.1", "var_residual": "0.2", "p": "0.3", "family": "headline"}  # fmt: skip
+    alone, many = (costs.plan([row, *[row] * n], 1.0, (0.04,))[0] for n in (0, 49))
     assert alone["seeds"] == alone["seeds_in_table"] == many["seeds"] < many["seeds_in_table"]
+    group = {**row, "scope": "group", "group": "all", "family": "groups"}
+    assert costs.plan([row, *[group] * 49], 1.0, (0.04,)) == [alone]  # tests of groups are another family
+
+
+QUALITY = [
+    {"arm": f"e/{s}", "scope": "all items", "group": "", "benchmark": "x", "metric": "acc", "better": "higher", "figure": f}
+    for s, f in (("a", "0.5"), ("b", "0.4"))
+]  # fmt: skip
 
 
 def test_what_another_arm_beats_for_less_is_not_on_the_front() -> None:
@@ -166,9 +186,53 @@ def test_what_another_arm_beats_for_less_is_not_on_the_front() -> None:
         "e/a": [{"gpu_hours": 1.0, "processes": 1, "device": "H"}],
         "e/b": [{"gpu_hours": 2.0, "processes": 1, "device": "H"}],
     }
-    rows = [{"arm": f"e/{s}", "group": "all", "benchmark": "x", "metric": "acc", "better": "higher", "figure": f} for s, f in (("a", "0.5"), ("b", "0.4"))]  # fmt: skip
-    selection = {"e/a": (0.0, 3.0), "e/b": (None, None)}
-    assert [row["on_front"] for row in costs.costs(arms, trained, selection, rows)] == [True, False]
-    on_cpu = {name: [{**runs[0], "device": "cpu"}] for name, runs in trained.items()}
-    first = costs.costs(arms, on_cpu, {"e/a": (1.0, 3.0), "e/b": (None, None)}, rows)[0]
-    assert (first["selection_hours"], first["selection_cpu_hours"]) == (4.0, None)
+    nothing = costs.Usage(0.0, 0.0)
+    selection = {"e/a": (nothing, costs.Usage(3.0, 1.0)), "e/b": (nothing, nothing)}
+    found = costs.costs(arms, trained, selection, QUALITY)
+    assert [row["on_front"] for row in found] == [True, False]
+    assert [(row["unit"], costs.total(row), row["selection_cpu_hours"]) for row in found] == [
+        ("GPU-hours", 1.0, 1.0),
+        ("GPU-hours", 2.0, 0.0),
+    ]
+    lost = costs.costs(arms, trained, {"e/a": (nothing, None), "e/b": (nothing, nothing)}, QUALITY)
+    assert [row["on_front"] for row in lost] == [False, True]
+
+
+def test_equal_trainings_cost_the_same_however_long_they_took() -> None:
+    """On a shared machine the same training takes .023 h or .007 h; its FLOPs are the same."""
+
+    def run(flops: float | None, cpu: float, wall: float) -> dict:
+        return {"model_flops": flops, "processes": 1, "device": "cpu", "seconds": 3600 * wall,
+                "usage": costs.Usage(wall, cpu)}  # fmt: skip
+
+    trained = {"e/a": [run(2e9, 0.03, 0.023), run(2e9, 0.01, 0.02)], "e/b": [run(2e9, 0.02, 0.007)]}
+    selection = dict.fromkeys(ARMS, (costs.Usage(1.0, 0.3), costs.Usage(1.0, 0.1)))
+    rows = costs.costs(arms_of(ARMS), trained, selection, QUALITY)
+    # .06 CPU-hours bought 6e9 FLOPs: .02 for each training of 2e9.
+    assert [row["training_hours"] for row in rows] == pytest.approx([0.02, 0.02])
+    assert [row["training_flops"] for row in rows] == [2e9, 2e9]
+    assert [row["training_wall_hours"] for row in rows] == pytest.approx([0.0215, 0.007])
+    assert [row["training_cpu_hours"] for row in rows] == pytest.approx([0.02, 0.02])
+    assert [row["selection_hours"] for row in rows] == pytest.approx([0.4, 0.4])
+    assert {row["unit"] for row in rows} == {"CPU-hours"}
+    trained["e/b"] = [run(None, 0.05, 0.007)]
+    rows = costs.costs(arms_of(ARMS), trained, selection, QUALITY)
+    assert [row["training_hours"] for row in rows] == pytest.approx([0.02, 0.05])  # as measured
+    assert rows[1]["training_flops"] is None
+
+
+def test_usage_is_what_snakemakes_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "job.tsv"
+    path.write_text("s\tmax_rss\tcpu_time\n3600\t5\t1800\n7200\t5\tNA\n")
+    assert costs.usage_of(path) == costs.Usage(3.0, 2.5)  # too short to be sampled: its wall time
+    path.write_text("s\tmax_rss\n3600\t5\n")
+    assert costs.usage_of(path) == costs.Usage(1.0, None)
+    path.write_text("a\tb\n1\t2\n")
+    with pytest.raises(InputError, match=r"job\.tsv: no number in column s or cpu_time"):
+        costs.usage_of(path)
+    assert costs.usage([path, tmp_path / "lost.tsv"]) is None
+
+
+def test_flops_of_an_encoder_by_hand() -> None:
+    # Two texts of 3 and 5 tokens, 10 weights, 2 layers of width 4: 6 x 10 x 8 + 12 x 2 x 4 x (9 + 25).
+    assert encoder_flops(10, 2, 4, [3, 5]) == 480 + 3264

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +61,7 @@ def inspected(tmp_path_factory):
     doc, cluster, text = doc[order], cluster[order], text[order]
     distance = generator.random(len(doc)).astype(np.float32)
     for i, part in enumerate(np.array_split(np.arange(len(doc)), 3)):
-        domain = np.array([KINDS[c] for c in cluster[part]])
+        domain = [KINDS[c] if c else (None if n % 2 else "None") for n, c in zip(part, cluster[part], strict=True)]  # fmt: skip
         pq.write_table(
             pa.table({"doc": doc[part], "text": text[part], "domain": domain}), folder / f"d{i}.parquet"
         )
@@ -95,7 +96,10 @@ def test_the_page_shows_each_cluster_and_nothing_held_out(inspected):
     text = (folder / "one.html").read_text()
     assert all(f'<h2 id="c{c}">' in text for c in range(len(KINDS)))
     assert f"<pre>{held}: " not in text
-    assert "prose 100%" in text
+    assert "symbols 100%" in text
+    mix = text.split('<h2 id="c0">')[1].split("<h3>")[0]
+    assert "<i>no domain</i> " in mix  # and it is no domain of the name None
+    assert re.search(r"\bNone \d+%", mix)
     assert "<h3>farthest</h3>" in text
     with open(folder / "one.csv", newline="") as file:
         rows = list(csv.DictReader(file))

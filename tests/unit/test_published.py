@@ -92,7 +92,7 @@ def test_what_was_measured_stands_beside_what_was_published(study) -> None:
         "arms": {"Density": "e/density", "k440": "f/uniform"},
     }
     measured = {
-        "baseline": "e/density", "arm": "f/uniform", "benchmark": "blimp-local", "metric": "acc", "group": "all",
+        "baseline": "e/density", "arm": "f/uniform", "benchmark": "blimp-local", "metric": "acc", "group": None,
         "is_baseline": False, "scale": "difference", "verdict": "better", "effect": 0.1, "ci_low": 0.05, "ci_high": 0.15, "p_adjusted": 0.01,
         "_files": ["one"], "_baseline_files": ["two"],
     }  # fmt: skip

@@ -108,7 +108,7 @@ def test_a_given_model_is_a_number_to_the_seeds():
 
 def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
     generator = np.random.default_rng(4)
-    gap = statistics.smallest_gap(
+    gap = statistics.minimum_detectable_effect(
         statistics.Comparison(0, 0.1, 0, 0, None, "", "", ((0.01, 4.0),)), level=0.05
     )
     t = (gap / 0.1 + generator.normal(size=200_000)) / np.sqrt(generator.chisquare(4, 200_000) / 4)
@@ -117,7 +117,7 @@ def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
 
 def test_the_smallest_gap_at_three_seeds_and_a_strict_level_is_finite():
     comparison = statistics.Comparison(0, 1.0, 0, 0, None, "", "", ((1.0, 2.0),))
-    loose, strict = (statistics.smallest_gap(comparison, level) for level in (0.05, 0.0005))
+    loose, strict = (statistics.minimum_detectable_effect(comparison, level) for level in (0.05, 0.0005))
     assert 4 < loose < strict < 200
     quantile = stats.t.isf(0.00025, 2)
     generator = np.random.default_rng(5)
@@ -302,3 +302,53 @@ def test_verdicts_know_the_direction():
     assert verdict(0.1, 0.01, 0.95, up=False) == "worse"
     assert verdict(0.1, 0.2, 0.95, up=True) == "not distinguishable"
     assert verdict(0.1, None, 0.95, up=True) == "too little data"
+
+
+def test_macro_f1_of_a_part_is_over_the_classes_of_its_labels():
+    label, said = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 0])
+    # Class 0: 2 x 1 / (2 + 2); class 1: 2 x 1 / (2 + 1); class 2 is only predicted.
+    assert statistics.macro_f1(label, said)[0] == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
+    f1, parts = statistics.macro_f1(label, said, of_labels=True)
+    assert f1 == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert parts.mean() == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("acc", (0, 1)), ("acc_norm", (0, 1)), ("f1", (0, 1)), ("exact_match", (0, 1)), ("perplexity", (0, math.inf)),
+        ("word_perplexity", (0, math.inf)), ("bits_per_byte", (0, math.inf)), ("mcc", (-1, 1)), ("bleu", (-math.inf, math.inf)),
+    ],
+)  # fmt: skip
+def test_bounds_of_metrics(metric, expected):
+    assert statistics.bounds(metric) == expected
+
+
+def test_an_interval_is_cut_at_the_effects_that_the_bounds_leave():
+    wide = statistics.Comparison(0.05, 0.1, -0.95, 1.05, 0.4, "seeds and items", "t", ((0.01, 2.0),))
+    cut = statistics.within(wide, 0.9, (0.0, 1.0))
+    assert (cut.low, cut.high, cut.p) == pytest.approx((-0.9, 0.1, 0.4))
+    assert statistics.within(wide, 0.9, (0.0, math.inf)).high == 1.05
+    assert statistics.possible(0.9, 0.9, (0.0, 1.0))  # down to 0
+    assert not statistics.possible(0.95, 0.9, (0.0, 1.0))
+    assert statistics.possible(7.0, 0.9, (0.0, math.inf))
+    assert not statistics.possible(None, 0.9, (0.0, 1.0))
+
+
+def test_effects_by_seed_by_hand():
+    runs = {(0, 0): np.array([1.0, 3.0]), (0, 1): np.array([3.0, 5.0]), (1, 0): np.array([0.0, 2.0]), (1, 1): np.array([2.0, 4.0])}  # fmt: skip
+    other = {key: value - 1 - key[0] for key, value in runs.items()}
+    assert statistics.effects_by_seed(runs, other) == [(0, 1.0), (1, 2.0)]
+    alone = {(5, 5): np.array([1.0, 1.0])}
+    assert statistics.effects_by_seed(runs, alone) == [(0, 2.0), (1, 1.0)]  # means 3 and 2, against 1
+    assert statistics.level_of(runs) == 2.5
+
+
+def test_few_items_have_a_reason_that_is_no_sentence():
+    generator = np.random.default_rng(0)
+    runs = [{(s, s): generator.normal(size=40) for s in range(3)} for _ in range(2)]
+    assert compare_samplers(*runs).p is not None
+    found = compare_samplers(*runs, fewest_items=50)
+    assert (found.p, found.lacking, found.note) == (None, statistics.FEW_ITEMS, "40 of 50 items")
+    found = compare_models(np.ones(40), np.zeros(40), True, fewest_items=50)
+    assert (found.p, found.lacking) == (None, statistics.FEW_ITEMS)

@@ -102,7 +102,7 @@ def snakemake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snakemake]:
 def copy_workflow(to: Path) -> Path:
     """The workflow, its configuration and its profiles, in a folder of its own."""
     ignored = shutil.ignore_patterns("__pycache__", "*.tsv")
-    for name in ("workflow", "config", "envs", "profiles"):
+    for name in ("workflow", "config", "envs", "profiles", "docs"):
         shutil.copytree(ROOT / name, to / name, ignore=ignored)
     shutil.copy(ROOT / "Snakefile", to / "Snakefile")
     os.symlink("profiles/slurm", to / "slurm")

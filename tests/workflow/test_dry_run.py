@@ -15,6 +15,7 @@ import yaml
 from conftest import ROOT, Finished, Snakemake, copy_workflow
 
 DEFAULT = {
+    "copy_guide": 1,
     "generate_corpus": 3,
     "index_source": 3,
     "write_documents": 3,
@@ -39,6 +40,7 @@ DEFAULT = {
     "chart_costs": 3,
 }
 PAPER = {
+    "copy_guide": 1,
     "download_benchmark": 7,
     "download_corpus": 2,
     "download_model": 4,
@@ -74,6 +76,7 @@ PAPER = {
     "collate_claims": 1,
 }
 SST2 = {
+    "copy_guide": 1,
     "download_corpus": 1,
     "index_source": 1,
     "write_documents": 1,
@@ -94,6 +97,7 @@ SST2 = {
     "chart_costs": 2,
 }
 TINYSTORIES = {
+    "copy_guide": 1,
     "download_corpus": 1,
     "index_source": 1,
     "write_documents": 16,

@@ -393,13 +393,13 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     # Tables
     "title": (put("Other", "tables", "notes", "title"), Counter(compare_arms=1)),
     "resamples": (put(100, "tables", "notes", "resamples"), Counter(compare_arms=1)),
-    "baseline": (put("uniform", "tables", "films", "baseline"), Counter(compare_arms=1)),
+    "baseline": (put("uniform", "tables", "films", "baseline"), Counter(compare_arms=1, compare_samplers=1)),
     "one more table": (
         several(
             put({"title": "T", "experiments": ["films"], "baseline": "uniform"}, "tables", "more"),
             put([*TOY["targets"], "more"], "targets"),
         ),
-        Counter(compare_arms=1),
+        Counter(compare_arms=1, compare_samplers=1),
     ),
     "one table fewer": (put(["films", "tales"], "targets"), NOTHING),
     # Corpora and experiments as a whole
@@ -475,6 +475,7 @@ STAGES: dict[str, Counter[str]] = {
     "evaluate": EVALUATE,
     "compare": Counter(compare_arms=3),
     "compare_samplers": Counter(compare_samplers=3),
+    "render": Counter(compare_arms=3, compare_samplers=3, copy_guide=1),
     "inspection": NOTHING,
     "generate": NOTHING,
     "download": NOTHING,

@@ -415,8 +415,16 @@ FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"
 COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "front.svg"]
 
 
+GUIDE = Path(workflow.basedir) / "docs" / "reading-tables.md"
+
+
+def guide():
+    """The page on how to read a table, beside the tables."""
+    return [f"{R}/tables/reading-tables.md"] if GUIDE.exists() else []
+
+
 def tables(names):
-    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS + COSTS)
+    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS + COSTS) + guide()
 
 
 def table_arms(name):
@@ -445,11 +453,16 @@ def pretrained_suites(name):
     return corpus, sorted(s for s in suites if not any(held[s] < held[other] for other in suites))
 
 
+def named_runs(name):
+    """Arm, ids with seeds, and suites of each model that a table has trained."""
+    for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][name]):
+        for data_seed, training_seed in winnow_config.runs_of(experiment):
+            yield arm, dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
+
+
 def table_runs(name):
     """Ids, seeds and suites of each model that a table has trained."""
-    for _, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][name]):
-        for data_seed, training_seed in winnow_config.runs_of(experiment):
-            yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
+    return [(ids, suites) for _, ids, suites in named_runs(name)]
 
 
 def table_suites(name):
@@ -472,25 +485,111 @@ def table_tasks(name):
     return {b: t for b in table_benchmarks(name) if (t := CONFIG["benchmarks"][b].get("task"))}
 
 
+def run_evaluations(ids, suites):
+    return [f"{EVALUATION}/results.json".format(**ids, suite=suite) for suite in suites]
+
+
+def pretrained_evaluations(name):
+    """Evaluations of each model of a table that was not trained here."""
+    corpus, suites = pretrained_suites(name) if CONFIG["tables"][name]["pretrained"] else (None, [])
+    return {
+        model: [
+            f"{PRETRAINED}/results.json".format(corpus=corpus, pretrained=model, suite=suite)
+            for suite in suites
+        ]
+        for model in CONFIG["tables"][name]["pretrained"]
+    }
+
+
 def table_evaluations(wildcards):
-    trained = [
-        f"{EVALUATION}/results.json".format(**ids, suite=suite)
-        for ids, suites in table_runs(wildcards.table)
-        for suite in suites
-    ]
-    published = [
-        f"{PRETRAINED}/results.json".format(corpus=ids["corpus"], pretrained=ids["pretrained"], suite=suite)
-        for ids in table_arms(wildcards.table).values()
-        if "pretrained" in ids
-        for suite in pretrained_suites(wildcards.table)[1]
-    ]
-    return trained + published
+    trained = [path for run in table_runs(wildcards.table) for path in run_evaluations(*run)]
+    return trained + [path for paths in pretrained_evaluations(wildcards.table).values() for path in paths]
 
 
-def table_ngrams(wildcards):
+def there(path):
+    """Whether an evaluation is on disk, or, of a trained model, the manifest of that or of its subset."""
+    items = Path(path).with_name("items.parquet")
+    return os.path.exists(path) and (not path.endswith("results.json") or items.exists())
+
+
+def partial_runs(name):
+    """Of a table what is on disk: (ids, seeds and suites of its whole runs; models that were not trained here; what is
+    missing, as text)."""
+    runs, missing = [], []
+    for arm, ids, suites in named_runs(name):
+        files = [f"{MODEL}/manifest.json".format(**ids), f"{SUBSET}/manifest.json".format(**ids)]
+        if all(map(there, files + run_evaluations(ids, suites))):
+            runs.append((ids, suites))
+        else:
+            missing.append(f"{arm} (data seed {ids['data_seed']}, training seed {ids['training_seed']})")
+    evaluations = pretrained_evaluations(name)
+    given = [model for model, paths in evaluations.items() if all(map(there, paths))]
+    return runs, given, missing + [model for model in evaluations if model not in given]
+
+
+def partial_arms(name):
+    """The arms of a table of which there is a run on disk, as `table_arms`."""
+    runs, given, _ = partial_runs(name)
+    known = [{key: ids[key] for key in ids if not key.endswith("_seed")} for ids, _ in runs]
+    seeds = ("data_seeds", "tokenizer")
+    return {
+        arm: ids
+        for arm, ids in table_arms(name).items()
+        if arm in given or {key: ids[key] for key in ids if key not in seeds} in known
+    }
+
+
+def partial_evaluations(wildcards):
+    runs, given, _ = partial_runs(wildcards.table)
+    return [path for run in runs for path in run_evaluations(*run)] + [
+        path for model in given for path in pretrained_evaluations(wildcards.table)[model]
+    ]
+
+
+def partial_files(pattern):
+    """Files of the runs of a table that are on disk, where they are there, too."""
+    return lambda wildcards: sorted(
+        {
+            path
+            for ids, suites in partial_runs(wildcards.table)[0]
+            for suite in suites
+            if os.path.exists(path := pattern.format(**ids, suite=suite))
+        }
+    )
+
+
+def partial_ngrams(wildcards):
+    return [
+        path for path in table_ngrams(wildcards, partial_runs(wildcards.table)[0]) if os.path.exists(path)
+    ]
+
+
+def partial_outputs(wildcards):
+    """Tables of what is on disk: partial ones where something is missing, the whole ones where nothing is."""
+    found = []
+    for name in dict.fromkeys([*CONFIG["targets"], *CONFIG["paper"]["tables"]]):
+        if name not in CONFIG["tables"]:
+            continue
+        arms, missing = partial_arms(name), partial_runs(name)[2]
+        baseline = [
+            arm for arm in arms if CONFIG["tables"][name]["baseline"] in (arm, arm.rpartition("/")[2])
+        ]
+        if missing and not baseline:
+            if name in CONFIG["targets"]:
+                print(
+                    f"partial_tables: no table {name}: no run of its baseline is evaluated yet",
+                    file=sys.stderr,
+                )
+            continue
+        folder = f"{R}/tables/partial" if missing else f"{R}/tables"
+        found += [f"{folder}/{name}.{format}" for format in FORMATS]
+    return found + guide() if found else []
+
+
+def table_ngrams(wildcards, runs=None):
     """What counting says of the held-out documents, for the language models whose suites measure them."""
     found = set()
-    for ids, suites in table_runs(wildcards.table):
+    for ids, suites in table_runs(wildcards.table) if runs is None else runs:
         tokenizer = CONFIG["models"][ids["model"]].get("tokenizer")
         for benchmark in {b for s in suites for b in CONFIG["suites"][s]}:
             if tokenizer and CONFIG["benchmarks"][benchmark].get("heldout") == "bits-per-byte":
@@ -534,6 +633,10 @@ def published_tables(names, formats):
 
 def table_items(wildcards):
     return [str(Path(path).parent / "items.parquet") for path in table_evaluations(wildcards)]
+
+
+def partial_items(wildcards):
+    return [str(Path(path).parent / "items.parquet") for path in partial_evaluations(wildcards)]
 
 
 def table_models(wildcards):
@@ -734,12 +837,13 @@ def experiments_of(names):
 
 def sampler_gates(experiments):
     """How different the samplers of each corpus are that has two or more."""
-    samplers = {}
+    draws = {}
     for experiment in experiments:
-        samplers.setdefault(experiment["corpus"], set()).update(experiment["samplers"])
+        for ids in winnow_config.arms(CONFIG, experiment).values():
+            draws.setdefault(ids["corpus"], set()).add((ids["clustering"], ids["sampler"], ids["budget"]))
     return expand(
         f"{R}/{{corpus}}/compare_samplers.{{format}}",
-        corpus=sorted(corpus for corpus, names in samplers.items() if len(names) > 1),
+        corpus=sorted(corpus for corpus, found in draws.items() if len(found) > 1),
         format=["csv", "md", "html"],
     )
 
@@ -789,13 +893,35 @@ def gate_assignments(wildcards):
     ]
 
 
+def gate_clusters(wildcards):
+    return [
+        f"{CLUSTERS}/clusters.parquet".format(corpus=wildcards.corpus, clustering=name)
+        for name in gate_clusterings(wildcards.corpus)
+    ]
+
+
+def gate_tables(corpus):
+    """The tables that have arms of a corpus, with their baselines, for the gate."""
+    own = {experiment["name"] for experiment in of_corpus(corpus)}
+    for name in dict.fromkeys([*CONFIG["targets"], *CONFIG["paper"]["tables"]]):
+        table = CONFIG["tables"].get(name, {"experiments": []})
+        arms = [
+            arm for arm, _, experiment in winnow_config.table_arms(CONFIG, table) if experiment["name"] in own
+        ]
+        first = [arm for arm in arms if table["baseline"] in (arm, arm.split("/")[1])]
+        if first and len(arms) > 1:
+            yield dict(name=name, baseline=first[0], arms=arms)
+
+
 def gate_spec(wildcards):
     corpus = CONFIG["corpora"][wildcards.corpus]
     return spec(
         name=wildcards.corpus,
         arms=[arm for arm, _ in compared_draws(wildcards.corpus)],
         clusterings=[[name, corpus["shards"]] for name in gate_clusterings(wildcards.corpus)],
-        group=corpus["group"] or ("label" if corpus["label"] else None),
+        tables=list(gate_tables(wildcards.corpus)),
+        group=corpus["group"],
+        label=corpus["label"] is not None,
     )
 
 
@@ -812,13 +938,27 @@ GPU_RULES = ("embed_documents", "score_documents", "score_probe", "find_near_dup
 
 def selection_timings(table):
     """The timings of the jobs that an arm's selection of documents takes, by arm: its first draw, and what that needs;
-    of those that take a GPU where there is one, and of the others."""
+    of those that run a model, on a GPU where there is one, and of the others."""
     found = {}
     for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table]):
         jobs = sorted(arm_timings(dict(ids, data_seed=experiment["data_seeds"][0])))
         gpu = [job for job in jobs if job.removeprefix(f"{R}/timings/").split("/")[0] in GPU_RULES]
         found[arm] = dict(gpu=gpu, cpu=[job for job in jobs if job not in gpu])
     return found
+
+
+def training_timings(table):
+    """The timings of the trainings of a table, by arm and run."""
+    path = f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
+    return {
+        arm: {
+            f"{data_seed}/{training_seed}": path.format(
+                **ids, data_seed=data_seed, training_seed=training_seed
+            )
+            for data_seed, training_seed in winnow_config.runs_of(experiment)
+        }
+        for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table])
+    }
 
 
 def arm_timings(ids):

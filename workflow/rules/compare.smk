@@ -53,10 +53,11 @@ rule compare_arms:
             suites=table_suites(wildcards.table),
             metrics=table_metrics(wildcards.table),
             tasks=table_tasks(wildcards.table),
+            missing=None,
         ),
         files=lambda wildcards: state(table_published(wildcards)),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("compare", "published", "audit"),
+        version=version("compare", "published", "audit", "render"),
     shell:
         """
         python -m winnow.compare \
@@ -69,6 +70,60 @@ rule compare_arms:
             --spec {params.spec:q} \
             --out {params.prefix:q} \
             &>{log:q}
+        """
+
+
+use rule compare_arms as compare_partial_arms with:
+    input:
+        evaluations=partial_evaluations,
+        samples=partial_items,
+        models=partial_files(f"{MODEL}/manifest.json"),
+        subsets=partial_files(f"{SUBSET}/manifest.json"),
+        ngrams=partial_ngrams,
+        contamination=partial_files(f"{SUBSET}/contamination/{{suite}}.json"),
+        published=table_published,
+    output:
+        expand(f"{R}/tables/partial/{{{{table}}}}.{{format}}", format=FORMATS),
+    log:
+        f"{R}/logs/compare_partial_arms/{{table}}.log",
+    benchmark:
+        f"{R}/timings/compare_partial_arms/{{table}}.tsv"
+    params:
+        spec=lambda wildcards: spec(
+            name=wildcards.table,
+            table=CONFIG["tables"][wildcards.table],
+            arms=partial_arms(wildcards.table),
+            suites=table_suites(wildcards.table),
+            metrics=table_metrics(wildcards.table),
+            tasks=table_tasks(wildcards.table),
+            missing=partial_runs(wildcards.table)[2],
+        ),
+        prefix=lambda wildcards: f"{R}/tables/partial/{wildcards.table}",
+        version=version("compare", "published", "audit", "render"),
+
+
+rule copy_guide:
+    """How to read a table, beside the tables."""
+    input:
+        str(GUIDE),
+    output:
+        f"{R}/tables/reading-tables.md",
+    log:
+        f"{R}/logs/copy_guide/guide.log",
+    benchmark:
+        f"{R}/timings/copy_guide/guide.tsv"
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(100),
+        runtime=growing(10),
+    params:
+        version=version("render"),
+    shell:
+        """
+        python -m winnow.render --guide {input:q} --out {output:q} &>{log:q}
         """
 
 
@@ -107,9 +162,10 @@ rule chart_costs:
             title=CONFIG["tables"][wildcards.table]["title"],
             arms=table_arms(wildcards.table),
             selection=selection_timings(wildcards.table),
+            training=training_timings(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("costs"),
+        version=version("costs", "render"),
     shell:
         """
         python -m winnow.costs chart \
@@ -147,7 +203,7 @@ rule compare_published:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         files=lambda wildcards: state(PUBLISHED),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("published", "audit"),
+        version=version("published", "audit", "render"),
     shell:
         """
         python -m winnow.published table \

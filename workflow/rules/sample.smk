@@ -99,6 +99,7 @@ rule compare_samplers:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         assignments=gate_assignments,
+        clusters=gate_clusters,
         tokens=gate_tokens,
     output:
         f"{R}/{{corpus}}/compare_samplers.csv",
@@ -122,7 +123,7 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("compare_samplers"),
+        version=version("compare_samplers", "render"),
     shell:
         """
         python -m winnow.compare_samplers \
@@ -130,6 +131,7 @@ rule compare_samplers:
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --clusters {input.clusters:q} \
             --tokens @<(printf '%s\\n' {input.tokens:q}) \
             --spec {params.spec:q} \
             --out {params.prefix:q} \

@@ -13,7 +13,9 @@ and why they are what they are, are in `winnow.statistics`.
 from __future__ import annotations
 
 import csv
+import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow import statistics
+from winnow.render import TOKEN_TOLERANCE, Section, notes_of
 from winnow.stage import (
     InputError,
     atomic_path,
@@ -38,16 +41,18 @@ from winnow.stage import (
 )
 from winnow.statistics import Comparison, Run
 
-STAGE_VERSION = 8
+STAGE_VERSION = 9
 GROUPS = 20
-TOKEN_TOLERANCE = 0.01
 BIGRAM_TOKENS = 2_000_000
 """Training tokens from which a live model beats the interpolated bigram of its subset: the smallest Pythia (14M, 8k tokens
 of vocabulary) passes it at about 1.5 million (tests/configs/pythia.yaml)."""
 CONSTANT_ITEMS = 50
 """Items with different right answers to which a live model does not always give the same one."""
 POWER = 0.8
-ALL = "all"
+HEADLINE, GROUPS_FAMILY = "headline", "groups"
+"""The families over which p is adjusted: tests over all items of a benchmark, and tests of its groups."""
+ALL_ITEMS, ONE_GROUP = "all items", "group"
+"""What a row is of; in a CSV file, where null is an empty cell, this tells a group named "" from no group."""
 ITEM_COLUMNS = ("benchmark", "task", "item", "group", "metric", "value", "weight", "label", "prediction")
 
 
@@ -58,7 +63,8 @@ def more_is_better(metric: str) -> bool:
 
 @dataclass(frozen=True)
 class Items:
-    """The items of one run on one benchmark by one metric, sorted by task and item: arrays [items]."""
+    """The items of one run on one benchmark by one metric, sorted by task and item: arrays [items]. `group` holds names
+    (any string, the empty one too) and None for an item of no group; `choices` how many answers an item offers."""
 
     keys: pa.Table
     group: np.ndarray
@@ -66,16 +72,39 @@ class Items:
     weights: np.ndarray
     label: np.ndarray | None
     prediction: np.ndarray | None
+    choices: np.ndarray | None = None
+
+    def _f1(self, rows: np.ndarray) -> tuple[float, np.ndarray]:
+        assert self.label is not None
+        assert self.prediction is not None
+        of_labels = len(rows) < len(self.label)
+        return statistics.macro_f1(self.label[rows], self.prediction[rows], of_labels)
 
     def figure(self, metric: str, rows: np.ndarray) -> float:
         if metric == "f1":
-            return statistics.macro_f1(self.label[rows], self.prediction[rows])[0]  # type: ignore[index]
+            return self._f1(rows)[0]
         return statistics.figure(metric, self.values[rows], self.weights[rows])
 
     def parts(self, metric: str, rows: np.ndarray) -> np.ndarray:
         if metric == "f1":
-            return statistics.macro_f1(self.label[rows], self.prediction[rows])[1]  # type: ignore[index]
+            return self._f1(rows)[1]
         return statistics.parts(metric, self.values[rows], self.weights[rows])
+
+    def means(self, metric: str, rows: np.ndarray) -> bool:
+        """Whether the metric means anything of these items: macro-F1 of a single true class is that class's recall,
+        halved or worse by what else was answered."""
+        return metric != "f1" or bool(np.ptp(self.label[rows]) > 0)  # type: ignore[index]
+
+    def chance(self, metric: str, rows: np.ndarray) -> tuple[float, str] | None:
+        """Accuracy without knowledge, and its kind: "choices" (one over the number of choices, mean over the items) or
+        "majority" (the share of the commonest label, where it is not known how many choices there were)."""
+        if not metric.startswith("acc"):
+            return None
+        if self.choices is not None:
+            return float(np.mean(1 / self.choices[rows])), "choices"
+        if self.label is None or np.ptp(self.label[rows]) == 0:
+            return None
+        return float(np.unique(self.label[rows], return_counts=True)[1].max() / len(rows)), "majority"
 
 
 @dataclass
@@ -91,6 +120,8 @@ class Arm:
     examples: dict[Run, int] = field(default_factory=dict)
     epochs: dict[Run, float] = field(default_factory=dict)
     documents: dict[int, int] = field(default_factory=dict)
+    consumed: dict[int, dict[str, int] | None] = field(default_factory=dict)
+    pools: dict[int, int] = field(default_factory=dict)
     train_split: dict[int, str] = field(default_factory=dict)
     higher: dict[tuple[str, str], bool] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -136,6 +167,42 @@ class Arm:
         amounts = self.tokens or self.examples
         return sum(amounts.values()) / len(amounts) if amounts else None
 
+    def selection(self, what: str) -> float | None:
+        """Documents, labels or tokens that the selection of a subset consumed, mean over the subsets; None if a manifest
+        does not say."""
+        amounts = [None if one is None else one.get(what) for one in self.consumed.values()]
+        known = [amount for amount in amounts if amount is not None]
+        return sum(known) / len(known) if known and len(known) == len(amounts) else None
+
+    @property
+    def pool(self) -> float | None:
+        """Documents that its sampler drew from, mean over subsets; None if a manifest does not say."""
+        known = len(self.pools) == len(self.consumed) > 0
+        return sum(self.pools.values()) / len(self.pools) if known else None
+
+    @property
+    def train_documents(self) -> float | None:
+        return sum(self.documents.values()) / len(self.documents) if self.documents else None
+
+    @property
+    def train_labels(self) -> float | None:
+        """Labels that a training reads: one a document of a classifier, none of a language model."""
+        if self.examples:
+            return self.train_documents
+        return 0.0 if self.tokens else None
+
+    def models(self) -> set[tuple[Any, ...]]:
+        """What makes each run's model what it is: subset, training seed and model; its files where that is unknown."""
+        known: set[tuple[Any, ...]] = set()
+        for data, training in self.runs:
+            if data in self.train_split:
+                known.add(
+                    (self.ids.get("corpus"), self.ids.get("model"), self.train_split[data], str(training))
+                )
+            else:
+                known.add((canonical(self.ids), data, training))
+        return known
+
     def different(self, runs: Mapping[Run, Any]) -> dict[Run, Any]:
         """`runs` without those of a data seed that drew and trained the same as an earlier one.
 
@@ -157,12 +224,8 @@ class Arm:
 # -- reading ------------------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
-    return "none" if value is None else value
-
-
 def _belongs(ids: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
-    return all(_plain(ids.get(key)) == _plain(value) for key, value in pattern.items())
+    return all(ids.get(key) == value for key, value in pattern.items())
 
 
 def _ids(path: Path, content: Any) -> dict[str, Any]:
@@ -172,8 +235,16 @@ def _ids(path: Path, content: Any) -> dict[str, Any]:
     return ids
 
 
-def _run_of(ids: Mapping[str, Any]) -> Run:
-    return int(ids.get("data_seed") or 0), int(ids.get("training_seed") or 0)
+def _run_of(path: Path, ids: Mapping[str, Any]) -> Run:
+    """The run of a file's ids; that of a model as it was published, which has no seeds, is (0, 0)."""
+    if "pretrained" in ids:
+        return 0, 0
+    seeds = [ids.get(name) for name in ("data_seed", "training_seed")]
+    if None in seeds:
+        raise InputError(
+            f'{path}: "ids" lacks {("data_seed", "training_seed")[seeds.index(None)]}; a trained model has both'
+        )
+    return int(seeds[0]), int(seeds[1])  # type: ignore[arg-type]
 
 
 def read_items(path: Path, classifier: bool) -> dict[tuple[str, str], Items]:
@@ -185,7 +256,10 @@ def read_items(path: Path, classifier: bool) -> dict[tuple[str, str], Items]:
     missing = [name for name in ITEM_COLUMNS if name not in file.schema_arrow.names]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}; wanted: {', '.join(ITEM_COLUMNS)}")
-    table = file.read(columns=list(ITEM_COLUMNS))
+    choices = "scores" in file.schema_arrow.names
+    table = file.read(columns=[*ITEM_COLUMNS, *(["scores"] if choices else [])])
+    if choices:
+        table = table.append_column("choices", pc.list_value_length(table["scores"])).drop_columns("scores")
     for name in ("benchmark", "task", "group", "metric"):
         table = table.set_column(
             table.column_names.index(name), name, pc.cast(table[name], pa.string()).combine_chunks()
@@ -204,11 +278,14 @@ def read_items(path: Path, classifier: bool) -> dict[tuple[str, str], Items]:
         answers = part["label"].null_count == 0 and part["prediction"].null_count == 0
         items = Items(
             keys,
-            np.array([value or "" for value in part["group"].to_pylist()], dtype=object),
+            np.array([*part["group"].to_pylist(), None], dtype=object)[:-1],
             part["value"].to_numpy().astype(np.float64),
             part["weight"].to_numpy().astype(np.float64),
             part["label"].to_numpy() if answers else None,
             part["prediction"].to_numpy() if answers else None,
+            part["choices"].to_numpy().astype(np.float64)
+            if choices and len(part) and part["choices"].null_count == 0
+            else None,
         )
         found[benchmark, metric] = items
         if classifier and metric == "acc" and answers:
@@ -264,7 +341,7 @@ def collect(
                     f"{path}: benchmark {benchmark} has no metric {lacking[0]!r}; it has: {', '.join(found_metrics)}"
                 )
         items = {pair: found for pair, found in whole.items() if pair[1] in shown.get(pair[0], [pair[1]])}
-        key = _run_of(ids)
+        key = _run_of(path, ids)
         of_suite.setdefault(ids["suite"], set()).update(items)
         higher = {
             (benchmark, metric): bool(up)
@@ -292,7 +369,12 @@ def collect(
         for arm in arms.values():
             if arm.drew(ids):
                 arm.sources.append(str(path))
-                data_seed = int(ids.get("data_seed") or 0)
+                if ids.get("data_seed") is None:
+                    raise InputError(f'{path}: "ids" lacks data_seed; a subset has one')
+                data_seed = int(ids["data_seed"])
+                arm.consumed[data_seed] = manifest.get("consumed")
+                if "documents" in (manifest.get("pool") or {}):
+                    arm.pools[data_seed] = manifest["pool"]["documents"]
                 if "documents" in train:
                     arm.documents[data_seed] = train["documents"]
                 if digest:
@@ -304,10 +386,10 @@ def collect(
             if arm.has(ids):
                 arm.sources.append(str(path))
                 if "epochs" in manifest:
-                    arm.epochs[_run_of(ids)] = float(manifest["epochs"])
+                    arm.epochs[_run_of(path, ids)] = float(manifest["epochs"])
                 for name, store in (("training_tokens", arm.tokens), ("training_examples", arm.examples)):
                     if name in manifest:
-                        store[_run_of(ids)] = int(manifest[name])
+                        store[_run_of(path, ids)] = int(manifest[name])
     for path in sorted(set(ngrams)):
         floor = read_json(path)
         for arm in arms.values():
@@ -349,13 +431,13 @@ def find_baseline(wanted: str, arms: Mapping[str, Arm]) -> str:
     return found[0]
 
 
-def groups_of(items: Items, most: int) -> list[str]:
-    """ALL, then the groups if there are two or more: the `most` largest, ties by name."""
-    names, counts = np.unique(items.group[items.group != ""].astype(str), return_counts=True)
-    if len(names) < 2:
-        return [ALL]
-    order = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))
-    return [ALL, *sorted(str(names[i]) for i in order[:most])]
+def groups_of(items: Items, most: int) -> list[str | None]:
+    """None (all items), then the groups if there are two or more: the `most` largest, ties by name, sorted by name."""
+    counts = Counter(name for name in items.group.tolist() if name is not None)
+    if len(counts) < 2:
+        return [None]
+    order = sorted(counts, key=lambda name: (-counts[name], name))
+    return [None, *sorted(order[:most])]
 
 
 def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -376,6 +458,7 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
                 )
     rows = []
     ordered = [baseline, *(arm for arm in arms.values() if arm is not baseline)]
+    shared = same_models(arms)
     for pair in sorted({pair for arm in ordered for pair in arm.items}):
         benchmark, metric = pair
         have = [arm for arm in ordered if pair in arm.items]
@@ -384,8 +467,10 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
         first = next(iter(baseline.items[pair].values()))
         _check_same_items(have, pair, first)
         for group in groups_of(first, settings.get("groups", GROUPS)):
-            chosen = slice(None) if group == ALL else first.group == group
+            chosen = slice(None) if group is None else first.group == group
             selected = np.arange(len(first.values))[chosen]
+            if not first.means(metric, selected):
+                continue
             parts = {
                 arm.name: {
                     key: found.parts(metric, selected) for key, found in sorted(arm.items[pair].items())
@@ -394,17 +479,21 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
             }
             for arm in have:
                 row = _describe(arm, baseline, spec["name"], pair, group, selected, parts[arm.name])
-                if "pretrained" in arm.ids and benchmark not in spec.get("tasks", {}):
-                    row["notes"].append("it may have been trained on these documents")
+                row["same_models"] = shared.get(arm.name, {})
+                row["may_know_items"] = "pretrained" in arm.ids and benchmark not in spec.get("tasks", {})
                 if arm is not baseline:
-                    name = f"{spec['name']}:{arm.name}:{benchmark}:{metric}:{group}"
+                    name = canonical([spec["name"], arm.name, benchmark, metric, group])
                     left, right = (a.different(parts[a.name]) for a in (arm, baseline))
                     given = ("pretrained" in arm.ids, "pretrained" in baseline.ids)
-                    comparison = _test(unit, arm, pair, selected, left, right, given, settings, name)
+                    fewest = None if group is None else statistics.FEWEST_GROUP_ITEMS
+                    comparison = _test(unit, arm, pair, selected, left, right, given, settings, name, fewest)
+                    if comparison is not None:
+                        base, limits = statistics.level_of(right), statistics.bounds(metric)
+                        comparison = statistics.within(comparison, base, limits)
+                        row["_base"], row["_limits"] = base, limits
+                        row["_effects_by_seed"] = statistics.effects_by_seed(left, right)
                     _add_test(row, comparison)
                     row |= statistics.difference_variances(left, right) or {}
-                    if comparison is None:
-                        row["notes"].append("a figure of the arm or its baseline is not finite")
                 rows.append(row)
     whole = {
         (row["benchmark"], row["metric"], row["group"]): row["figure"] for row in rows if row["is_baseline"]
@@ -414,7 +503,22 @@ def compare(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, 
         if not row["is_baseline"] and first and math.isfinite(first) and math.isfinite(row["figure"]):
             row["percent_difference"] = 100 * (row["figure"] - first) / first
     _add_verdicts(rows, confidence)
+    for row in rows:
+        row["notes"] = notes_of(row)
     return rows
+
+
+def same_models(arms: Mapping[str, Arm]) -> dict[str, dict[str, int]]:
+    """For each arm, how many of its models each other arm has, too: figures of one model are not found twice."""
+    models = {name: arm.models() for name, arm in arms.items()}
+    return {
+        name: {
+            other: common
+            for other in models
+            if other != name and (common := len(models[name] & models[other]))
+        }
+        for name in models
+    }
 
 
 def beside(arms: Mapping[str, Arm], spec: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -451,7 +555,7 @@ def _describe(
     baseline: Arm,
     table: str,
     pair: tuple[str, str],
-    group: str,
+    group: str | None,
     selected: np.ndarray,
     parts: Mapping[Run, np.ndarray],
 ) -> dict[str, Any]:
@@ -467,69 +571,71 @@ def _describe(
         by_seed.setdefault(data, []).append(value)
     means = [sum(values) / len(values) for values in by_seed.values()]
     crossed = statistics.seed_variances(scaled) if finite else None
-    notes = []
-    if not finite:
-        notes.append("a figure is not finite")
-    for key, reasons in sorted(arm.dead().items()):
-        notes.append(f"DEAD MODEL (data seed {key[0]}, training seed {key[1]}): {'; '.join(reasons)}")
-    if "pretrained" in arm.ids or "pretrained" in baseline.ids:
-        notes.append("a model as it was published, not trained here")
-    elif arm.amount is None or baseline.amount is None:
-        notes.append("training tokens unknown")
-    elif abs(arm.amount / baseline.amount - 1) > TOKEN_TOLERANCE:
-        notes.append(f"TRAINING TOKENS DIFFER from the baseline's by {arm.amount / baseline.amount - 1:+.1%}")
-    distinct = len({data for data, _ in arm.different(scaled)})
-    if distinct < len(by_seed):
-        notes.append(
-            f"the same subset and training in {len(by_seed)} data seeds: they count as {distinct} "
-            "(let the training seed vary with the draw)"
-        )
-    if arm is not baseline and set(scaled) != set(baseline.items[pair]):
-        notes.append("other seeds than the baseline's: not paired")
-    if benchmark in arm.limits:
-        notes.append(f"first {arm.limits[benchmark]} items of each task")
+    ratio = None if arm.amount is None or baseline.amount is None else arm.amount / baseline.amount - 1
     experiment, _, sampler = arm.name.rpartition("/")
+    first = next(iter(arm.items[pair].values()))
+    chance = first.chance(metric, selected)
     return {
         "table": table,
         "arm": arm.name,
-        "experiment": experiment,
-        **{name: _plain(arm.ids.get(name)) for name in ("corpus", "clustering")},
+        "experiment": experiment or None,
+        **{name: arm.ids.get(name) for name in ("corpus", "clustering")},
         "sampler": sampler,
-        **{name: _plain(arm.ids.get(name)) for name in ("budget", "model")},
+        **{name: arm.ids.get(name) for name in ("budget", "model")},
         "benchmark": benchmark,
         "metric": metric,
         "better": "higher" if arm.higher.get(pair, more_is_better(metric)) else "lower",
+        "scope": ALL_ITEMS if group is None else ONE_GROUP,
         "group": group,
         "figure": figure_,
+        "chance": chance[0] if chance else None,
+        "chance_kind": chance[1] if chance else None,
         "seeds": len(by_seed),
+        "different_seeds": len({data for data, _ in arm.different(scaled)}),
         "training_seeds": len({training for _, training in scaled}),
         "runs": len(scaled),
         "items": len(selected),
         "training_tokens": arm.amount if arm.tokens else None,
         "training_examples": arm.amount if not arm.tokens else None,
+        "amount_ratio": ratio,
         "epochs": sum(arm.epochs.values()) / len(arm.epochs) if arm.epochs else None,
-        "train_documents": sum(arm.documents.values()) / len(arm.documents) if arm.documents else None,
+        "pool_documents": arm.pool,
+        "train_documents": arm.train_documents,
+        "train_labels": arm.train_labels,
+        **{f"selection_{what}": arm.selection(what) for what in CONSUMED},
         "sd_seeds": float(np.std(means, ddof=1)) if finite and len(means) > 1 else None,
         "sd_data": math.sqrt(crossed["data"]) if crossed else None,
         "sd_training": math.sqrt(crossed["training"]) if crossed else None,
         "sd_residual": math.sqrt(crossed["residual"]) if crossed else None,
         **dict.fromkeys(VARIANCES),
+        "figures_by_run": [f"{data}/{training}: {value!r}" for (data, training), value in figures.items()],
         "is_baseline": arm is baseline,
         "baseline": baseline.name,
         "scale": "log ratio" if log else "difference",
         "percent_difference": None,
         **dict.fromkeys(TESTED),
-        "notes": notes,
+        "finite": finite,
+        "given_model": "pretrained" in arm.ids or "pretrained" in baseline.ids,
+        "paired": arm is baseline or set(scaled) == set(baseline.items[pair]),
+        "limit": arm.limits.get(benchmark),
+        "dead": [
+            {"data_seed": data, "training_seed": training, "reasons": reasons}
+            for (data, training), reasons in sorted(arm.dead().items())
+        ],
+        "lacking_text": "",
+        "_figures": figures,
+        "_effects_by_seed": [],
         "_files": sorted(arm.files[pair]),
         "_baseline_files": sorted(baseline.files[pair]),
         "_sources": sorted({*arm.sources, *baseline.sources}),
     }
 
 
+CONSUMED = ("documents", "labels", "tokens")
 VARIANCES = ("var_seed", "var_item", "var_residual")
 TESTED = (
-    "effect", "standard_error", "ci_low", "ci_high", "interval", "test", "p", "p_adjusted",
-    "smallest_gap", "smallest_gap_family", "verdict",
+    "effect", "standard_error", "ci_low", "ci_high", "interval", "test", "lacking", "p", "family", "p_adjusted",
+    "minimum_detectable_effect", "detectable", "minimum_detectable_effect_family", "detectable_family", "verdict",
 )  # fmt: skip
 
 
@@ -543,12 +649,15 @@ def _test(
     given: tuple[bool, bool],
     settings: Mapping[str, Any],
     name: str,
+    fewest_items: int | None,
 ) -> Comparison | None:
     if not all(np.isfinite(value).all() for value in [*left.values(), *right.values()]):
         return None
     confidence = settings.get("confidence", 0.95)
     if unit == "samplers":
-        return statistics.compare_samplers(left, right, confidence, fixed=given)
+        return statistics.compare_samplers(
+            left, right, confidence, fixed=given, fewest_items=fewest_items or statistics.FEWEST_ITEMS
+        )
     (mine,), (other,) = left.values(), right.values()
     items = next(iter(arm.items[pair].values()))
     weights = items.weights[selected]
@@ -558,7 +667,13 @@ def _test(
         and bool(np.all(weights == 1) and np.isin(np.concatenate([mine, other]), (0.0, 1.0)).all())
     )
     return statistics.compare_models(
-        mine, other, binary, confidence, settings.get("resamples", 5000), statistics.seed_of(name)
+        mine,
+        other,
+        binary,
+        confidence,
+        settings.get("resamples", 5000),
+        statistics.seed_of(name),
+        fewest_items or 2,
     )
 
 
@@ -575,42 +690,45 @@ def _add_test(row: dict[str, Any], comparison: Comparison | None) -> None:
         test=comparison.test,
         p=comparison.p,
     )
-    if comparison.note:
-        row["notes"].append(comparison.note)
+    row["lacking"], row["lacking_text"] = comparison.lacking or None, comparison.note
 
 
 def _add_verdicts(rows: list[dict[str, Any]], confidence: float) -> None:
-    """Adjusts p over the family (all tests of the table) and concludes."""
-    tested = [row for row in rows if row["p"] is not None]
-    for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
-        row["p_adjusted"] = adjusted
+    """Adjusts p over each family (all items; groups) and concludes."""
     level = 1 - confidence
+    for family, scope in ((HEADLINE, ALL_ITEMS), (GROUPS_FAMILY, ONE_GROUP)):
+        tested = [row for row in rows if row["scope"] == scope and row["p"] is not None]
+        for row, adjusted in zip(tested, statistics.holm([row["p"] for row in tested]), strict=True):
+            row["family"], row["p_adjusted"] = family, adjusted
+            for ending, at in (("", level), ("_family", level / len(tested))):
+                effect = statistics.minimum_detectable_effect(row["_comparison"], at, POWER)
+                if effect is not None:
+                    seen = statistics.possible(effect, row["_base"], row["_limits"])
+                    row[f"detectable{ending}"] = seen
+                    row[f"minimum_detectable_effect{ending}"] = effect if seen else None
     for row in rows:
-        if row["is_baseline"]:
-            continue
-        comparison = row.pop("_comparison")
-        if comparison is not None and row["p"] is not None:
-            row["smallest_gap"] = statistics.smallest_gap(comparison, level, POWER)
-            row["smallest_gap_family"] = statistics.smallest_gap(comparison, level / len(tested), POWER)
-        row["verdict"] = statistics.verdict(
-            row["effect"] or 0.0, row["p_adjusted"], confidence, row["better"] == "higher"
-        )
+        if not row["is_baseline"]:
+            row.pop("_comparison")
+            row["verdict"] = statistics.verdict(
+                row["effect"] or 0.0, row["p_adjusted"], confidence, row["better"] == "higher"
+            )
 
 
 # -- files --------------------------------------------------------------------------------------------
 
 COLUMNS = (
     "table", "arm", "experiment", "corpus", "clustering", "sampler", "budget", "model", "benchmark", "metric",
-    "better", "group", "figure", "seeds", "training_seeds", "runs", "items", "training_tokens", "training_examples",
-    "epochs", "train_documents", "sd_seeds", "sd_data", "sd_training", "sd_residual", *VARIANCES, "is_baseline", "baseline", "scale",
-    "percent_difference", *TESTED, "notes",
+    "better", "scope", "group", "figure", "chance", "chance_kind", "seeds", "different_seeds", "training_seeds", "runs", "items",
+    "training_tokens", "training_examples", "amount_ratio", "epochs", "pool_documents", "train_documents", "train_labels",
+    *(f"selection_{what}" for what in CONSUMED), "sd_seeds", "sd_data", "sd_training", "sd_residual", *VARIANCES,
+    "figures_by_run", "is_baseline", "baseline", "scale", "percent_difference", *TESTED, "same_models", "dead", "notes",
 )  # fmt: skip
 CLAIM_COLUMNS = (
-    "table", "claim", "arm", "baseline", "benchmark", "metric", "group", "figure", "baseline_figure", "scale",
-    "effect", "ci_low", "ci_high", "interval", "p", "p_adjusted", "verdict", "seeds", "baseline_seeds", "items",
+    "table", "claim", "arm", "baseline", "benchmark", "metric", "scope", "group", "figure", "baseline_figure", "scale",
+    "effect", "ci_low", "ci_high", "interval", "p", "family", "p_adjusted", "verdict", "seeds", "baseline_seeds", "items",
     "kind", "published_verdict", "own_verdict", "raw_verdict", "measured_verdict", "measured_scale",
     "measured_effect", "measured_ci_low", "measured_ci_high", "measured_p_adjusted", "figure_files", "baseline_files",
-    "source_files", "notes",
+    "source_files", "dead", "notes",
 )  # fmt: skip
 
 
@@ -621,7 +739,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, list):
-        return "; ".join(map(str, value))
+        return "; ".join(map(_cell, value))
+    if isinstance(value, dict):
+        return canonical(value) if value else ""
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
     return str(value)
@@ -642,7 +762,8 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if row["is_baseline"]:
             continue
         other = reference[row["benchmark"], row["metric"], row["group"]]
-        where = f"{row['benchmark']} ({row['metric']}{'' if row['group'] == ALL else ', ' + row['group']})"
+        part = "" if row["group"] is None else f", group {json.dumps(row['group'], ensure_ascii=False)}"
+        where = f"{row['benchmark']} ({row['metric']}{part})"
         said = {
             statistics.BETTER: f"{row['arm']} is better than {row['baseline']} on {where}",
             statistics.WORSE: f"{row['arm']} is worse than {row['baseline']} on {where}",
@@ -685,6 +806,53 @@ def contamination_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[s
     return ["arm", *names], body
 
 
+def consumed_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[str]]]:
+    """The pool that each arm drew from, and documents, labels and tokens that selection and training consumed, means over
+    subsets and runs; of what no file says, "unknown"."""
+
+    def cell(amount: float | None) -> str:
+        return "unknown" if amount is None else f"{amount:,.0f}"
+
+    head = ["arm", "documents, pool", *(f"{what}, selection" for what in CONSUMED), *(f"{what}, training" for what in CONSUMED), "labels, total"]  # fmt: skip
+    body = []
+    for arm in arms.values():
+        if "pretrained" in arm.ids:
+            continue
+        labels, spent = arm.train_labels, arm.selection("labels")
+        tokens = arm.amount if arm.tokens else None
+        whole = None if labels is None or spent is None else labels + spent
+        body.append(
+            [arm.name, cell(arm.pool), *(cell(arm.selection(what)) for what in CONSUMED),
+             cell(arm.train_documents), cell(labels), cell(tokens), cell(whole)]
+        )  # fmt: skip
+    return head, body
+
+
+def equal_of(arms: Mapping[str, Arm]) -> str:
+    """Which amount the comparison equals, in a sentence: training tokens or labels, and whether the selections' labels leave
+    them equal."""
+    trained = [arm for arm in arms.values() if "pretrained" not in arm.ids]
+    if not trained:
+        return "No arm was trained here: nothing says what the models have read."
+    classifiers = any(arm.examples for arm in trained)
+    what = "labels" if classifiers else "tokens"
+    amounts = [arm.train_labels if classifiers else arm.amount for arm in trained]
+    known = [amount for amount in amounts if amount is not None]
+    if len(known) < len(amounts):
+        return f"The training {what} of some arms are unknown, so nothing says that the comparison is at equal {what}."
+    low, high = min(known), max(known)
+    if high > low * (1 + TOKEN_TOLERANCE):
+        return f"The arms are NOT compared at equal training {what}: {low:,.0f} to {high:,.0f}."
+    said = f"The arms are compared at equal training {what} ({high:,.0f})."
+    spent = [arm.selection("labels") for arm in trained]
+    if any(amount is None for amount in spent):
+        return f"{said} What the selection of some arms consumed is unknown."
+    more = [f"{arm.name} {amount:,.0f}" for arm, amount in zip(trained, spent, strict=True) if amount]
+    if more:
+        said += f" The selection of documents read labels, too: {', '.join(more)}; with them the arms are not at equal labels."
+    return said
+
+
 def write_claims(out: Path, ledger: list[dict[str, Any]]) -> None:
     """Writes `{out}.claims.csv` and `{out}.claims.json`: the same rows."""
     whole = [{name: row.get(name) for name in CLAIM_COLUMNS} for row in ledger]
@@ -718,22 +886,24 @@ def main(
         published: CSV of published figures and CSV of printed comparisons, for a table that names any.
         spec: JSON with the keys `name`, `table`, `arms` (experiment/sampler -> ids, and which `data_seeds` and
             `tokenizer` are the arm's), `suites`, `metrics` (which a benchmark shows, by benchmark; all of those that are
-            not named), `tasks` (lm-eval's task by benchmark).
+            not named), `tasks` (lm-eval's task by benchmark), `missing` (of a partial table the runs that are not
+            there, each a text; null for a whole table).
         out: prefix of the files to write: .csv, .md, .tex, .html, .svg, .png, .claims.csv, .claims.json.
     """
     from winnow import published as study
     from winnow import render
 
-    settings = read_spec(spec, "name", "table", "arms", "suites", "metrics", "tasks")
+    settings = read_spec(spec, "name", "table", "arms", "suites", "metrics", "tasks", "missing")
     arms = collect(evaluations, subsets, models, settings, ngrams, contamination)
     rows = compare(arms, settings)
     tests = sum(row["p"] is not None for row in rows)
     say(f"[compare {settings['name']}] {len(arms)} arms, {len(rows)} rows, {tests} tests")
     for note in render.warnings_of(rows):
         say(f"[compare {settings['name']}] {note}")
-    more, ledger = [], claims(rows)
+    ledger = claims(rows)
+    more = [Section("Pool, and documents, labels and tokens consumed", consumed_table(arms))]
     if any(arm.found for arm in arms.values()):
-        more.append(("Benchmark items found in the training documents", contamination_table(arms)))
+        more.append(Section("Benchmark items found in the training documents", contamination_table(arms)))
     wanted = settings["table"].get("published")
     if wanted:
         known = study.Published(*published)
@@ -747,6 +917,7 @@ def main(
     with atomic_path(Path(f"{out}.png")) as partial:
         partial.write_bytes(raster)
     page = render.page_of(rows, settings, more, [("Effects", vector)])
+    page.legend.append(equal_of(arms))
     if wanted:
         page.legend.append(study.LEGEND)
     render.write_page(out, page)

@@ -768,7 +768,9 @@ def _cross_check(config: dict[str, Any]) -> None:
         for index, benchmark in enumerate(suite):
             _known(config, "benchmarks", benchmark, ("suites", name, index))
     for name in config["tables"]:
-        if name == "paper" or name.endswith((".claims", ".costs", ".power", ".front", ".losses")):
+        if name in ("paper", "reading-tables") or name.endswith(
+            (".claims", ".costs", ".power", ".front", ".losses")
+        ):
             raise ConfigError(("tables", name), "the name collides with files of other tables; take another")
     known: set[str] = set()
     for index, experiment in enumerate(config["experiments"]):

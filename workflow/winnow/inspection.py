@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.parquet import batches, open_parquet
-from winnow.render import STYLE
+from winnow.render import STYLE, group_name
 from winnow.sample import Candidates, Rows, Smallest
 from winnow.scripts import part
 from winnow.stage import Progress, read_json, read_spec, run, say, write_text
@@ -143,10 +143,10 @@ def choose(assignments: Sequence[Path], k: int, removed: np.ndarray, sample: int
 
 def read_texts(
     documents: Sequence[Path], wanted: np.ndarray, group: str | None
-) -> tuple[dict[int, str], dict[int, str]]:
-    """Beginning of the text, and the domain, of the wanted documents (int64, ascending)."""
+) -> tuple[dict[int, str], dict[int, str | None]]:
+    """Beginning of the text, and the domain (None: the document has none), of the wanted documents (int64, ascending)."""
     text: dict[int, str] = {}
-    domain: dict[int, str] = {}
+    domain: dict[int, str | None] = {}
     progress = Progress("inspect", len(documents), "shards")
     for path in documents:
         columns = ["doc", "text", *([group] if group else [])]
@@ -158,7 +158,8 @@ def read_texts(
                 start = pc.utf8_slice_codeunits(part.column("text"), 0, CHARACTERS).to_pylist()
                 text.update(zip(doc, start, strict=True))
                 if group:
-                    domain.update(zip(doc, map(str, part.column(group).to_pylist()), strict=True))
+                    names = [None if n is None else str(n) for n in part.column(group).to_pylist()]
+                    domain.update(zip(doc, names, strict=True))
         progress.add(1)
     return text, domain
 
@@ -190,7 +191,8 @@ def page(title: str, rows: Sequence[dict[str, Any]]) -> str:
         )
         out.append(f"<p>{e(', '.join(row['terms']))}</p>")
         if row["domains"]:
-            out.append(f"<p>{e(', '.join(f'{name} {share:.0%}' for name, share in row['domains']))}</p>")
+            mix = (f"{'<i>no domain</i>' if name is None else e(group_name(name))} {share:.0%}" for name, share in row["domains"])  # fmt: skip
+            out.append(f"<p>{', '.join(mix)}</p>")
         for kind, examples in row["examples"].items():
             out.append(f"<h3>{kind}</h3>")
             out += [f"<pre>{doc}: {e(text[:300])}</pre>" for doc, text in examples]

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 GPUS = {
@@ -33,6 +34,12 @@ def flops_a_token(layers: int, width: int, sequence: int, vocabulary: int) -> fl
     attention, halved for the causal mask (Kaplan et al. 2020; Chowdhery et al. 2022, appendix B)."""
     weights = 12 * layers * width**2 + width * vocabulary
     return 6.0 * weights + 6.0 * layers * width * sequence
+
+
+def encoder_flops(weights: int, layers: int, width: int, lengths: Sequence[int]) -> float:
+    """Model FLOPs of training an encoder once on texts of `lengths` tokens: 6 for each token and weight of a matrix, 12 x
+    layers x width x length for each token's attention, which looks both ways (as `flops_a_token`)."""
+    return float(sum(6 * weights * n + 12 * layers * width * n * n for n in lengths))
 
 
 def keep_memory() -> None:

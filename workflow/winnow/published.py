@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
@@ -22,7 +22,10 @@ from winnow import audit, statistics
 from winnow.audit import COMPARISON, INPUTS, RESULT, Raw, Z, benchmark_id, named_side, raw_of
 from winnow.stage import InputError, read_json, read_spec, run, say
 
-STAGE_VERSION = 3
+if TYPE_CHECKING:
+    from winnow.render import Section
+
+STAGE_VERSION = 4
 ORDER = (
     "arc_challenge", "arc_easy", "mmlu", "hellaswag", "winogrande", "lambada_openai", "lambada_standard", "blimp",
 )  # fmt: skip
@@ -111,7 +114,7 @@ def compare_published(
             )
     here = {}
     for row in measured:
-        if row["group"] == "all" and not row["is_baseline"]:
+        if row["group"] is None and not row["is_baseline"]:
             task = tasks.get(row["benchmark"], row["benchmark"])
             here[row["baseline"], row["arm"], task, row["metric"]] = row
             here[row["arm"], row["baseline"], task, row["metric"]] = _turned(row)
@@ -228,7 +231,8 @@ def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "baseline": row["a"],
                 "benchmark": row["benchmark"],
                 "metric": row["metric"],
-                "group": "all",
+                "scope": "all items",
+                "group": None,
                 "figure": row["b_value"],
                 "baseline_figure": row["a_value"],
                 "scale": "difference",
@@ -253,11 +257,9 @@ def claims_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return ledger
 
 
-def sections(
-    published: Published, wanted: Mapping[str, Any], rows: list[dict[str, Any]]
-) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
+def sections(published: Published, wanted: Mapping[str, Any], rows: list[dict[str, Any]]) -> list[Section]:
     """Tables for `winnow.render`: the comparisons as the study computes them, and where the figures lie."""
-    from winnow.render import number, percent, probability
+    from winnow.render import Section, number, percent, probability
 
     head = ["benchmark", "metric", "a", "b", "a (SE)", "b (SE)", "difference %", "95 % interval", "printed", "from its own inputs", "from raw figures", "p adjusted", "findings", "measured here", "notes"]  # fmt: skip
     body = []
@@ -271,8 +273,8 @@ def sections(
              row["measured_verdict"] or "", "; ".join(row["notes"])]
         )  # fmt: skip
     return [
-        ("Published comparisons (verdicts of b against a)", (head, body)),
-        ("Published figures beside Pythia's own checkpoints", _figures(published, wanted, rows)),
+        Section("Published comparisons (verdicts of b against a)", (head, body)),
+        Section("Published figures beside Pythia's own checkpoints", _figures(published, wanted, rows)),
     ]
 
 
@@ -315,6 +317,19 @@ LEGEND = (
 )
 
 
+def answer(rows: list[dict[str, Any]]) -> list[str]:
+    """How many of the printed verdicts stand, in a sentence."""
+    printed = [row for row in rows if row["published_verdict"]]
+    if not printed:
+        return ["None of these comparisons was printed."] if rows else []
+    kept = sum(row["published_verdict"] == row["raw_verdict"] for row in printed)
+    found = sum(bool(row["findings"]) for row in printed)
+    return [
+        f"{kept} of {len(printed)} printed verdicts follow from the raw figures; {found} printed rows hold something that "
+        "does not follow from their own inputs or from the raw figures."
+    ]
+
+
 def table(*, results: Path, comparisons: Path, spec: str, out: Path) -> None:
     """One table of published figures alone: seconds, no model.
 
@@ -332,7 +347,11 @@ def table(*, results: Path, comparisons: Path, spec: str, out: Path) -> None:
     published = Published(results, comparisons)
     rows = compare_published(published, settings["name"], wanted)
     title = f"{settings['table']['title']} (published figures)"
-    render.write_page(out, render.Page(title, [], [LEGEND], sections(published, wanted, rows)))
+    guide = f"../{render.GUIDE}"
+    render.write_page(
+        out,
+        render.Page(title, [], [LEGEND], sections(published, wanted, rows), answer=answer(rows), guide=guide),
+    )
     write_claims(out, claims_of(rows))
     write_csv(Path(f"{out}.csv"), rows, COLUMNS)
     say(f"[published {settings['name']}] {len(rows)} comparisons")

@@ -20,18 +20,32 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 FEWEST_SEEDS = 3
 FEWEST_ITEMS = 20
 """Of fewer items no verdict is given: the F test that lets their noise in is blind to it (2 to 8 items: of
 arms that do not differ up to 17 % are called different at a nominal 5 %)."""
+FEWEST_GROUP_ITEMS = 50
+"""A group of fewer items is described, not tested: its tests would cost the other groups their power and could see only
+effects that no sampler has (50 items: the standard error of one model's accuracy is up to .07)."""
 VARIANCE_GATE = 0.05
 ROUNDING = 1e-12
 SMALLEST_P = 1e-50
 """No p-value is stated below this: quantiles of t further out are not to be had (scipy 1.17 returns -inf)."""
 BETTER, WORSE = "better", "worse"
 SAME, LITTLE = "not distinguishable", "too little data"
+
+FEW_SEEDS, FEW_ITEMS, GIVEN, EQUAL, NO_SPREAD = (
+    "few seeds",
+    "few items",
+    "given models",
+    "equal runs",
+    "no spread",
+)
+"""Why there is no test: `Comparison.lacking`, and what a reader is told stands in `Comparison.note`."""
+PROPORTIONS = ("acc", "f1", "exact_match", "precision", "recall")
+"""Beginnings of the names of metrics that lie in [0, 1]."""
 
 Run = tuple[int, int]
 """A run's data seed and training seed."""
@@ -42,7 +56,8 @@ class Comparison:
     """An arm against its baseline, on the scale of the parts (arm - baseline).
 
     `unit` says what was resampled in thought: "seeds and items", or "items". `p` is None where no test
-    is sound. `components` are the (variance, degrees of freedom) whose sum is `standard_error` squared.
+    is sound, and `lacking` says why. `components` are the (variance, degrees of freedom) whose sum is
+    `standard_error` squared.
     """
 
     effect: float
@@ -54,6 +69,7 @@ class Comparison:
     test: str
     components: tuple[tuple[float, float], ...]
     note: str = ""
+    lacking: str = ""
 
 
 # -- figures ------------------------------------------------------------------------------------------
@@ -82,20 +98,45 @@ def parts(metric: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return mean + share * (values - mean)
 
 
-def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, np.ndarray]:
+def macro_f1(
+    labels: np.ndarray, predictions: np.ndarray, of_labels: bool = False
+) -> tuple[float, np.ndarray]:
     """Macro-averaged F1 over the classes that occur, and its parts per item (see `parts`).
 
-    F1 of a class is 2 TP / (actual + predicted), 0 where never right. The parts are F1 plus n times the
-    derivative of it by each item's share; the derivatives sum to zero.
+    F1 of a class is 2 TP / (actual + predicted), 0 where never right. The mean is over the classes of labels and
+    predictions; `of_labels`: of the labels alone, for a part of the items that lacks classes (a class that only a
+    prediction names would count as one that is never right). The parts are F1 plus n times the derivative of it by each
+    item's share; the derivatives sum to zero.
     """
     classes, codes = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
     actual, predicted = codes[: len(labels)], codes[len(labels) :]
     k, n = len(classes), len(labels)
     right = np.bincount(actual[actual == predicted], minlength=k)
-    total = np.bincount(actual, minlength=k) + np.bincount(predicted, minlength=k)
+    true = np.bincount(actual, minlength=k)
+    total = true + np.bincount(predicted, minlength=k)
     f1 = 2 * right / total
-    influence = 2 * (actual == predicted) / total[actual] - (f1 / total)[actual] - (f1 / total)[predicted]
-    return float(f1.mean()), f1.mean() + n / k * influence
+    counted = true > 0 if of_labels else np.ones(k, dtype=bool)
+    share = np.where(counted, f1 / total, 0.0)
+    influence = 2 * (actual == predicted) / total[actual] - share[actual] - share[predicted]
+    mean = float(f1[counted].mean())
+    return mean, mean + n / int(counted.sum()) * influence
+
+
+def bounds(metric: str) -> tuple[float, float]:
+    """Lowest and highest value of a metric, perplexities by their logarithm (as their parts are)."""
+    name = metric.lower()
+    if "perplexity" in name or "bits_per_byte" in name:
+        return 0.0, math.inf
+    if name.startswith(PROPORTIONS):
+        return 0.0, 1.0
+    return (-1.0, 1.0) if name.startswith("mcc") else (-math.inf, math.inf)
+
+
+def within(comparison: Comparison, baseline: float, limits: tuple[float, float]) -> Comparison:
+    """The comparison with its interval cut to the effects that the metric's `limits` leave an arm beside a `baseline` of
+    this figure. Its test is left as it is; 0 stays inside or outside as it was."""
+    low, high = limits[0] - baseline, limits[1] - baseline
+    return replace(comparison, low=max(comparison.low, low), high=min(comparison.high, high))
 
 
 # -- two samplers -------------------------------------------------------------------------------------
@@ -107,6 +148,7 @@ def compare_samplers(
     confidence: float = 0.95,
     item_gate: float = 0.05,
     fixed: tuple[bool, bool] = (False, False),
+    fewest_items: int = FEWEST_ITEMS,
 ) -> Comparison:
     """Two samplers, each trained with several seeds, over the same items.
 
@@ -132,7 +174,7 @@ def compare_samplers(
     training part, of one or two degrees of freedom, enters whole (residual noise and all): left out where
     its estimate is small it would take those degrees with it, and the level with them.
 
-    With fewer than FEWEST_SEEDS data seeds in an arm or FEWEST_ITEMS items, or seeds that agree to the last
+    With fewer than FEWEST_SEEDS data seeds in an arm or `fewest_items` items, or seeds that agree to the last
     bit, there is no test: the interval is over items only.
     """
     seeds = [
@@ -146,23 +188,21 @@ def compare_samplers(
     between = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
     scale = max(np.abs(left).max(), np.abs(right).max())
     paired = set(arm) == set(baseline) or any(fixed)
-    lacking = ""
+    lacking = why = ""
     if not seeds:
-        lacking = "both are given models"
+        lacking, why = GIVEN, "both are given models"
     elif min(seeds) < FEWEST_SEEDS:
-        lacking = f"{min(seeds)} of {FEWEST_SEEDS} data seeds"
-    elif items < FEWEST_ITEMS:
-        lacking = f"{items} of {FEWEST_ITEMS} items"
+        lacking, why = FEW_SEEDS, f"{min(seeds)} of {FEWEST_SEEDS} data seeds"
+    elif items < fewest_items:
+        lacking, why = FEW_ITEMS, f"{items} of {fewest_items} items"
     else:
         pairs = [left - right] if paired else [left, right]
         if max(float(np.ptp(block.mean(1))) for block in pairs) <= ROUNDING * scale:
-            lacking = (
-                "all runs equal"
-                if effect == 0 and between <= (ROUNDING * scale) ** 2
-                else "seeds without spread"
-            )
+            same = effect == 0 and between <= (ROUNDING * scale) ** 2
+            lacking, why = (EQUAL, "all runs equal") if same else (NO_SPREAD, "seeds without spread")
     if lacking:
-        return _conclude(effect, [(between, items - 1)], confidence, "items", "none", lacking, False)
+        parts_ = [(between, items - 1)]
+        return replace(_conclude(effect, parts_, confidence, "items", "none", why, False), lacking=lacking)
     if paired:
         left, right = left - right, np.zeros((1, items))
     arms = [left] if paired else [left, right]
@@ -177,6 +217,25 @@ def compare_samplers(
         components.append((variance, degrees))
     test = f"t over {'paired ' if paired and not any(fixed) else ''}seeds and items"
     return _conclude(effect, components, confidence, "seeds and items", test, "", True)
+
+
+def level_of(runs: Mapping[Run, np.ndarray]) -> float:
+    """The figure of an arm on the scale of its parts: mean over data seeds, each the mean over its training seeds."""
+    return float(_by_data_seed(runs).mean())
+
+
+def effects_by_seed(
+    arm: Mapping[Run, np.ndarray], baseline: Mapping[Run, np.ndarray]
+) -> list[tuple[int, float]]:
+    """(data seed, effect) of each data seed of the arm: against the baseline's same seed where both hold the same runs,
+    else against the baseline's mean. Their mean is the effect."""
+    means = [
+        dict(zip(sorted({data for data, _ in runs}), _by_data_seed(runs).mean(1), strict=True))
+        for runs in (arm, baseline)
+    ]
+    whole = level_of(baseline)
+    other = means[1] if set(arm) == set(baseline) else dict.fromkeys(means[0], whole)
+    return [(seed, float(value - other[seed])) for seed, value in means[0].items()]
 
 
 def _by_data_seed(runs: Mapping[Run, np.ndarray]) -> np.ndarray:
@@ -296,8 +355,9 @@ def compare_models(
     confidence: float = 0.95,
     resamples: int = 5000,
     seed: int = 0,
+    fewest_items: int = 2,
 ) -> Comparison:
-    """Two given models over the same items: float64 [items] parts of each.
+    """Two given models over the same items: float64 [items] parts of each; of fewer than `fewest_items` no test.
 
     `binary`: parts are right (1) or wrong (0), and the test is McNemar's exact one (McNemar 1947): the
     discordant items are a fair coin. Else signs of the paired differences are flipped at random
@@ -311,8 +371,10 @@ def compare_models(
     variance = float(np.var(difference, ddof=1) / items) if items > 1 else 0.0
     components = [(variance, items - 1)]
     effect = float(difference.mean())
-    if items < 2:
-        return _conclude(effect, components, confidence, "items", "none", "fewer than 2 items", False)
+    if items < fewest_items:
+        why = f"{items} of {fewest_items} items"
+        found = _conclude(effect, components, confidence, "items", "none", why, False)
+        return replace(found, lacking=FEW_ITEMS)
     if binary:
         wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
         p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
@@ -371,7 +433,7 @@ def _conclude(
 def critical_value(level: float, components: Sequence[tuple[float, float]]) -> float:
     """Two-sided critical value at `level`: t quantiles of the components weighted by their variances."""
     variance, freedom = np.array(components).T
-    return float(np.dot(variance, stats.t.isf(level / 2, freedom)) / variance.sum())
+    return float(np.dot(variance, -special.stdtrit(freedom, level / 2)) / variance.sum())
 
 
 def p_value(t: float, components: Sequence[tuple[float, float]]) -> float:
@@ -396,11 +458,11 @@ def holm(p: list[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def smallest_gap(comparison: Comparison, level: float, power: float = 0.8) -> float | None:
-    """The true gap that such a test, two-sided at `level`, finds with probability `power`.
+def minimum_detectable_effect(comparison: Comparison, level: float, power: float = 0.8) -> float | None:
+    """The true effect that such a test, two-sided at `level`, finds with probability `power`.
 
     From the noncentral t with the degrees of freedom of the same critical value (Cohen 1988, section
-    2.5); None without a standard error.
+    2.5); None without a standard error. It knows no bounds of the metric: see `possible`.
     """
     components = comparison.components
     if comparison.standard_error == 0 or min(degrees for _, degrees in components) <= 0:
@@ -427,11 +489,17 @@ def smallest_gap(comparison: Comparison, level: float, power: float = 0.8) -> fl
     return comparison.standard_error * float(optimize.brentq(lacking, 0, top, xtol=1e-9))
 
 
+def possible(effect: float | None, baseline: float, limits: tuple[float, float]) -> bool:
+    """Whether an effect of this size, in one direction at least, leaves an arm within the metric's `limits` beside a
+    `baseline` of this figure."""
+    return effect is not None and effect <= max(limits[1] - baseline, baseline - limits[0])
+
+
 def verdict(effect: float, p_adjusted: float | None, confidence: float, up: bool) -> str:
     """One of better, worse, not distinguishable, too little data; `up`: more is better."""
     if p_adjusted is None:
         return LITTLE
-    if p_adjusted >= 1 - confidence or effect == 0:
+    if p_adjusted >= round(1 - confidence, 12) or effect == 0:
         return SAME
     return BETTER if (effect > 0) == up else WORSE
 

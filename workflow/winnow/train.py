@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from winnow.config import check_definition, check_recipe
 from winnow.embed import padded, pick_device
-from winnow.machine import flops_a_token, keep_memory, peak
+from winnow.machine import encoder_flops, flops_a_token, keep_memory, peak
 from winnow.ranks import Ranks, relaunch
 from winnow.stage import (
     InputError,
@@ -307,6 +307,13 @@ class Classifier:
 
     def targets(self, rows: np.ndarray) -> int:
         return len(rows)
+
+    def flops(self, rows: np.ndarray) -> float:
+        """Model FLOPs of a step on these rows."""
+        config = self.model.config
+        weights = sum(p.numel() for name, p in self.model.named_parameters() if "embeddings" not in name)
+        lengths = [len(self.ids[row]) for row in rows]
+        return encoder_flops(weights, config.num_hidden_layers, config.hidden_size, lengths)
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
@@ -614,6 +621,9 @@ def main(
             "peak_source": limit["source"],
             "model_flops_utilisation": speed / (limit["flops"] * ranks.count),
         }
+    if isinstance(task, Classifier):
+        steps = (rows_of_step(step, recipe["batch"], task.rows, seed) for step in range(recipe["steps"]))
+        metrics["model_flops"] = sum(map(task.flops, steps))
     files = list(save_model(task, folder, out.parent))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_json(out.parent / "metrics.json", metrics)
