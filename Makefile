@@ -7,7 +7,7 @@ DEV_STAMP := .venv/.installed-dev
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-script-location
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local --cores $(CORES)
 
-.PHONY: help demo test test-all test-real lint format lock
+.PHONY: help demo clusters test test-all test-real lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,9 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	@$(BIN)/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
 	@echo; echo "Report: $(CURDIR)/results/report.html"
 	@echo "Tables: $(CURDIR)/results/tables/ (main table: pile-mini.md)"
+
+clusters: $(STAMP) ## pages that show the clusters of the run (RUN=my.yaml), with a template for exclusions
+	@$(SNAKEMAKE) clusters $(if $(RUN),--configfile $(RUN))
 
 test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"

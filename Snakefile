@@ -51,7 +51,7 @@ rule all:
 
 
 rule clusters:
-    """Pages that show the clusters of the run, with proposals of exclusions."""
+    """Pages that show the clusters of the run, with proposals of exclusions and a template for a person's."""
     input:
         inspections(),
 

@@ -28,6 +28,14 @@ SPEC = {
     "budget": {"train": 150, "validation": 30, "test": 20},
     "data_seed": 7,
 }
+FACTS = {
+    "pool": {"documents": 420, "excluded": {"heldout": 50, "clusters": 30}},
+    "removed": {"near-duplicates": 0},
+    "consumed": {"documents": 200, "labels": 200, "tokens": 0},
+    "consumed_parts": [
+        {"scorer": "entropy", "role": "classifier", "documents": 200, "labels": 200, "tokens": 0}
+    ],
+}
 
 
 def documents(folder: Path, pieces: int) -> list[Path]:
@@ -59,6 +67,7 @@ def write_draw(path: Path, clustered: bool = True, test: int = 20, doc: np.ndarr
     generator.shuffle(split)
     cluster = pa.array(doc % 3, pa.int32()) if clustered else pa.nulls(len(doc), pa.int32())
     columns = {"doc": doc, "cluster": cluster, "split": split.tolist(), "probability": np.full(len(doc), 0.4)}
+    path.with_suffix(".json").write_text(json.dumps(FACTS))
     pq.write_table(pa.table(columns), path)
     return path
 
@@ -66,7 +75,13 @@ def write_draw(path: Path, clustered: bool = True, test: int = 20, doc: np.ndarr
 @pytest.fixture
 def made(tmp_path):
     draw = write_draw(tmp_path / "draw.parquet")
-    main(draw=draw, documents=documents(tmp_path, 3), spec=json.dumps(SPEC), out_dir=tmp_path / "subset")
+    main(
+        draw=draw,
+        facts=draw.with_suffix(".json"),
+        documents=documents(tmp_path, 3),
+        spec=json.dumps(SPEC),
+        out_dir=tmp_path / "subset",
+    )
     return draw, tmp_path / "subset"
 
 
@@ -101,6 +116,7 @@ def test_subsets_in_folders_of_one_name_do_not_share_a_cache(tmp_path):
         )
         main(
             draw=draw,
+            facts=draw.with_suffix(".json"),
             documents=documents(tmp_path / place, 2),
             spec=json.dumps(SPEC),
             out_dir=tmp_path / place / "seed0",
@@ -113,7 +129,13 @@ def test_subsets_in_folders_of_one_name_do_not_share_a_cache(tmp_path):
 def test_load_dataset_opens_a_subset_that_has_no_test_split(tmp_path):
     datasets = pytest.importorskip("datasets")
     draw = write_draw(tmp_path / "draw.parquet", clustered=False, test=0)
-    main(draw=draw, documents=documents(tmp_path, 2), spec=json.dumps(SPEC), out_dir=tmp_path / "subset")
+    main(
+        draw=draw,
+        facts=draw.with_suffix(".json"),
+        documents=documents(tmp_path, 2),
+        spec=json.dumps(SPEC),
+        out_dir=tmp_path / "subset",
+    )
     empty = pq.read_table(tmp_path / "subset" / "test.parquet")
     assert (empty.num_rows, empty.schema.names[:2]) == (0, ["doc", "text"])
     loaded = datasets.load_dataset(str(tmp_path / "subset"), cache_dir=str(tmp_path / "cache"))
@@ -124,6 +146,10 @@ def test_load_dataset_opens_a_subset_that_has_no_test_split(tmp_path):
 def test_the_manifest_counts_and_digests_are_those_of_the_files(made):
     manifest = json.loads((made[1] / "manifest.json").read_text())
     assert (manifest["ids"], manifest["spec"]) == (SPEC["ids"], SPEC)
+    assert {name: manifest[name] for name in FACTS} == FACTS
+    said = (made[1] / "README.md").read_text()
+    assert "Drawn from a pool of 420 documents; left out: 50 heldout, 30 clusters." in said
+    assert "The selection consumed before: 200 documents, 200 labels, 0 tokens." in said
     counts = manifest["counts"]
     for split, part in counts["splits"].items():
         path = made[1] / f"{split}.parquet"
@@ -139,7 +165,13 @@ def test_the_same_bytes_for_any_number_and_order_of_shards(made, tmp_path):
     files = [f"{n}.parquet" for n in ("train", "validation", "test")] + ["README.md", "manifest.json"]
     for pieces, step in ((1, 1), (5, -1)):
         other = tmp_path / f"other{pieces}"
-        main(draw=draw, documents=documents(tmp_path, pieces)[::step], spec=json.dumps(SPEC), out_dir=other)
+        main(
+            draw=draw,
+            facts=draw.with_suffix(".json"),
+            documents=documents(tmp_path, pieces)[::step],
+            spec=json.dumps(SPEC),
+            out_dir=other,
+        )
         for name in files:
             assert (other / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -186,6 +218,12 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path):
     ]
     for draw_file, paths, message in cases:
         with pytest.raises(InputError, match=message) as error:
-            main(draw=draw_file, documents=paths, spec=json.dumps(SPEC), out_dir=tmp_path / "subset")
+            main(
+                draw=draw_file,
+                facts=tmp_path / "draw.json",
+                documents=paths,
+                spec=json.dumps(SPEC),
+                out_dir=tmp_path / "subset",
+            )
         assert "\n" not in str(error.value)
         assert not (tmp_path / "subset").exists() or not list((tmp_path / "subset").iterdir())

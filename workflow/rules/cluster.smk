@@ -266,6 +266,7 @@ rule exclude_clusters:
             --clusters {input.clusters} \
             --fingerprint {input.fingerprint} \
             --exclusions {input.exclusions} \
+            --name {wildcards.corpus}.{wildcards.clustering} \
             --out {output.clusters} \
             --template {output.template} \
             &>{log}

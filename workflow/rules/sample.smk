@@ -11,11 +11,17 @@ rule draw_sample:
         lengths=draw_lengths,
         losses=draw_losses,
         used=draw_used,
+        trained=draw_trained,
+        contaminated=draw_contaminated,
         near=draw_near,
         embeddings=draw_embeddings,
+        proxies=draw_proxies,
+        proxy_subsets=draw_proxy_subsets,
+        ratios=draw_ratios,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
-        f"{SUBSET}/draw.parquet",
+        draw=f"{SUBSET}/draw.parquet",
+        facts=f"{SUBSET}/draw.json",
     log:
         f"{R}/logs/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
     benchmark:
@@ -39,11 +45,17 @@ rule draw_sample:
             --lengths {input.lengths} \
             --losses {input.losses} \
             --used {input.used} \
+            --trained {input.trained} \
+            --contaminated {input.contaminated} \
             --near {input.near} \
             --embeddings {input.embeddings} \
+            --proxies {input.proxies} \
+            --proxy-subsets {input.proxy_subsets} \
+            --ratios {input.ratios} \
             --heldout {input.heldout} \
             --spec {params.spec:q} \
-            --out {output} \
+            --out {output.draw} \
+            --facts {output.facts} \
             &>{log}
         """
 
@@ -52,6 +64,7 @@ rule write_subset:
     """The drawn documents as a data set of their own."""
     input:
         draw=f"{SUBSET}/draw.parquet",
+        facts=f"{SUBSET}/draw.json",
         documents=document_shards,
     output:
         train=f"{SUBSET}/train.parquet",
@@ -83,6 +96,7 @@ rule write_subset:
         """
         python -m winnow.subset \
             --draw {input.draw} \
+            --facts {input.facts} \
             --documents {input.documents} \
             --spec {params.spec:q} \
             --out-dir {params.folder} \

@@ -13,9 +13,9 @@ rule score_documents:
     output:
         f"{SCORES}/{{shard}}.parquet",
     log:
-        f"{R}/logs/score_documents/{{corpus}}/{{scorer}}/{{shard}}.log",
+        f"{R}/logs/score_documents/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.log",
     benchmark:
-        f"{R}/timings/score_documents/{{corpus}}/{{scorer}}/{{shard}}.tsv"
+        f"{R}/timings/score_documents/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
     wildcard_constraints:
         scorer=scorer_kind("proxy-loss", "likelihood-difference", "dsir", "entropy"),
     conda:
@@ -49,14 +49,17 @@ rule fit_ratios:
     input:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
+        assignments=draw_assignments,
+        clusters=draw_clusters,
         target=target_shards,
         target_heldout=target_heldout,
     output:
-        f"{SCORES}.ratios.npy",
+        ratios=f"{SCORES}.ratios.npy",
+        counts=f"{SCORES}.ratios.json",
     log:
-        f"{R}/logs/fit_ratios/{{corpus}}/{{scorer}}.log",
+        f"{R}/logs/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.log",
     benchmark:
-        f"{R}/timings/fit_ratios/{{corpus}}/{{scorer}}.tsv"
+        f"{R}/timings/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
         scorer=scorer_kind("dsir"),
     conda:
@@ -73,10 +76,13 @@ rule fit_ratios:
         python -m winnow.score fit \
             --documents {input.documents} \
             --heldout {input.heldout} \
+            --assignments {input.assignments} \
+            --clusters {input.clusters} \
             --target {input.target} \
             --target-heldout {input.target_heldout} \
             --spec {params.spec:q} \
-            --out {output} \
+            --out {output.ratios} \
+            --counts {output.counts} \
             &>{log}
         """
 
