@@ -432,7 +432,7 @@ STAGES: dict[str, Counter[str]] = {
     "documents": NOTES_ALL + FILMS_ALL + TALES_ALL,
     "heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
     "embed": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
-    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_EXCLUSIONS + Counter(summarise_clusters=1),
+    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
     "hdbscan": TALES_CLUSTERS,
     "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
     "score": arms(4) + BY_PROXIES + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),

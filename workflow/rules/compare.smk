@@ -107,7 +107,7 @@ rule chart_costs:
             selection=selection_timings(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("costs"),
+        version=version("costs", "compare", "audit"),
     shell:
         """
         python -m winnow.costs chart \
@@ -144,7 +144,7 @@ rule compare_published:
     params:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("published", "audit"),
+        version=version("published", "audit", "compare"),
     shell:
         """
         python -m winnow.published table \
@@ -176,7 +176,7 @@ rule collate_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/paper",
-        version=version("published"),
+        version=version("published", "compare"),
     shell:
         """
         python -m winnow.published ledger --claims {input} --out {params.prefix} &>{log}
@@ -203,7 +203,7 @@ rule collate_published_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/published/paper",
-        version=version("published"),
+        version=version("published", "compare"),
     shell:
         """
         python -m winnow.published ledger --claims {input} --out {params.prefix} &>{log}

@@ -65,7 +65,7 @@ rule build_labelled_benchmark:
             benchmark=CONFIG["benchmarks"][wildcards.benchmark],
         ),
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
-        version=version("benchmarks"),
+        version=version("benchmarks", "documents"),
     shell:
         """
         python -m winnow.benchmarks labelled \
@@ -208,7 +208,7 @@ rule evaluate_model:
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
         folder=lambda wildcards: EVALUATION.format(**wildcards),
-        version=version("evaluate"),
+        version=version("evaluate", "benchmarks"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
@@ -248,7 +248,7 @@ rule evaluate_pretrained:
         ),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
-        version=version("evaluate"),
+        version=version("evaluate", "benchmarks"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
@@ -282,7 +282,7 @@ rule count_ngrams:
         runtime=growing(60),
     params:
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
-        version=version("ngrams"),
+        version=version("ngrams", "tokens"),
     shell:
         """
         python -m winnow.ngrams \

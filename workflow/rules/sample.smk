@@ -35,6 +35,8 @@ rule draw_sample:
     params:
         spec=draw_spec,
         version=version("sample", "allocate"),
+        # Near-duplicates out of the draw are found by the code of another stage.
+        near_version=lambda wildcards: version("semdedup") if draw_embeddings(wildcards) else "",
     shell:
         """
         python -m winnow.sample \
@@ -134,7 +136,7 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("compare_samplers"),
+        version=version("compare_samplers", "sample"),
     shell:
         """
         python -m winnow.compare_samplers \
