@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo test bench test-all test-real lint format lock
+.PHONY: help install demo clusters test bench test-all test-real lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	@$(BIN)/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
 	@echo; echo "Report: $$PWD/results/report.html"
 	@echo "Tables: $$PWD/results/tables/ (main table: pile-mini.md)"
+
+clusters: $(STAMP) ## pages that show the clusters of the run (RUN=my.yaml), with a template for exclusions
+	@$(SNAKEMAKE) clusters $(if $(RUN),--configfile $(RUN))
 
 test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"

@@ -40,7 +40,7 @@ rule all:
 
 
 rule clusters:
-    """Pages that show the clusters of the run, with proposals of exclusions."""
+    """Pages that show the clusters of the run, with proposals of exclusions and a template for a person's."""
     input:
         inspections(),
 
@@ -85,6 +85,8 @@ rule published_tables:
 
 
 include: "workflow/rules/start.smk"
+
+
 onerror:
     if workflow.is_main_process:
         print(

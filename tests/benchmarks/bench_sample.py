@@ -97,12 +97,14 @@ def bench_draw(folder: Path, share: float) -> None:
     rows = sum(pq.read_metadata(p).num_rows for p in paths)
     print(f"{rows:,} documents in {len(paths)} shards, budget {budget:,}")
     for name, sampler in SAMPLERS.items():
-        spec = {"ids": {}, "sampler": sampler, "budget": {"train": budget}, "data_seed": 0, "semdedup": None}
+        spec = {"ids": {}, "sampler": sampler, "budget": {"train": budget}, "data_seed": 0, "semdedup": None,
+                "selection": {"proxies": [], "probe": None, "targets": []}}  # fmt: skip
         names = list(map(str, paths))
         seconds, memory = timed(
             [sys.executable, "-m", "winnow.sample", "--documents", *names, "--assignments", *names,
              "--clusters", str(clusters), "--heldout", str(heldout), "--spec", json.dumps(spec),
-             "--scores", *names, "--out", str(folder / f"{name}.parquet")]
+             "--scores", *names, "--out", str(folder / f"{name}.parquet"),
+             "--facts", str(folder / "draw.json")]
         )  # fmt: skip
         print(
             f"  draw {name:8s} {seconds:6.1f} s  {memory:5.2f} GB  {rows / seconds / 1e6:5.1f} M documents/s"

@@ -96,8 +96,9 @@ def stage(name: str, i: Path, o: Path) -> list[str]:
         "cluster assign": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--centroids", i / "c.npy",
                            "--out", o / "a.parquet"],
         "sample": ["--documents", i / "d.parquet", "--heldout", i / "h.parquet", "--out", o / "draw.parquet",
-                   "--spec", canonical({**DRAW, "semdedup": None})],
-        "subset": ["--draw", i / "draw.parquet", "--documents", i / "d.parquet", "--out-dir", o,
+                   "--facts", o / "draw.json", "--spec", canonical({**DRAW, "semdedup": None, "selection":
+                   {"proxies": [], "probe": None, "targets": []}})],
+        "subset": ["--draw", i / "draw.parquet", "--facts", i / "draw.json", "--documents", i / "d.parquet", "--out-dir", o,
                    "--spec", canonical({**DRAW, "corpus": CORPUS})],
         "train": ["--subset", i / "manifest.json", "--tokens", i / "t.npy", "--tokens-meta", i / "t.json", "--tokenizer",
                   i / "tokenizer.json", "--threads", "1", "--out", o / "manifest.json", "--spec", canonical(TRAINING)],

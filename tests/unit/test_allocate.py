@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import os
 import subprocess
@@ -28,6 +29,7 @@ from winnow.allocate import (
     webster,
     weights,
 )
+from winnow.config import schema
 from winnow.stage import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -388,3 +390,16 @@ def test_the_command_line_prints_the_total_and_ends_with_one_line_on_bad_input(t
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_sampler_has_the_fields_and_the_defaults_of_the_schema():
+    parts = schema()["$defs"]["sampler"]["properties"]
+    keys = {"rounding": parts["rounding"]}
+    for part in ("allocation", "ranking", "filters"):
+        assert not keys.keys() & parts[part]["properties"].keys()
+        keys |= parts[part]["properties"]
+    fields = {field.name: field for field in dataclasses.fields(Sampler)}
+    assert fields.keys() == keys.keys()
+    for name, key in keys.items():
+        if "default" in key:
+            assert fields[name].default == key["default"], name

@@ -64,6 +64,7 @@ def stage(folder: Path, exclusions: list[Path]) -> pa.Table:
         out=folder / "clusters.parquet",
         template=folder / "template.tsv",
         exclusions=exclusions,
+        name="notes.k4",
     )
     return pq.read_table(folder / "clusters.parquet")
 
@@ -74,6 +75,7 @@ def test_without_a_file_nothing_is_excluded_and_a_template_is_offered(tmp_path: 
     assert table["reason"].null_count == 4
     assert table.schema.field("reason").type == pa.string()
     assert read_exclusions(tmp_path / "template.tsv", MARK, 4) == {}
+    assert "save as config/exclusions/notes.k4.tsv" in (tmp_path / "template.tsv").read_text()
 
 
 def test_the_template_carries_what_was_excluded_so_that_it_can_be_edited_on(tmp_path: Path) -> None:

@@ -101,6 +101,10 @@ def test_the_page_shows_each_cluster_and_nothing_held_out(inspected):
     assert "<i>no domain</i> " in mix  # and it is no domain of the name None
     assert re.search(r"\bNone \d+%", mix)
     assert "<h3>farthest</h3>" in text
+    assert "<code>abc</code>" in text  # the fingerprint that a file of exclusions must name
+    assert f"<code>{folder}/one.tsv</code>" in text
+    assert "<code>config/exclusions/c.k.tsv</code>" in text
+    assert "without the target <code>clusters</code>" in text
     with open(folder / "one.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["documents"] for r in rows] == ["39"] + ["40"] * (len(KINDS) - 1)
@@ -110,7 +114,8 @@ def test_shards_may_come_in_any_order(inspected):
     folder, look, _ = inspected
     look((2, 0, 1), "two")
     for suffix in ("html", "tsv", "csv"):
-        assert (folder / f"one.{suffix}").read_bytes() == (folder / f"two.{suffix}").read_bytes()
+        other = (folder / f"two.{suffix}").read_bytes().replace(b"two.tsv", b"one.tsv")
+        assert (folder / f"one.{suffix}").read_bytes() == other
 
 
 def test_a_threshold_of_null_proposes_nothing():

@@ -58,7 +58,7 @@ class Planted:
         self.distance = 1 - (self.vectors.astype(np.float32) * self.centroids[self.cluster]).sum(1)
         self.held = np.array([0, 300])
         self.heldout = folder / "heldout.parquet"
-        pq.write_table(pa.table({"doc": self.held}), self.heldout)
+        pq.write_table(pa.table({"doc": self.held, "role": ["heldout"] * len(self.held)}), self.heldout)
         np.save(folder / "centroids.npy", self.centroids)
         self.assignments, self.embeddings = [], []
         for i, part in enumerate(np.array_split(np.arange(3000), 3)):
@@ -83,10 +83,11 @@ class Planted:
             "budget": {"train": train},
             "data_seed": seed,
             "semdedup": None,
+            "selection": {"proxies": [], "probe": "s" if "losses" in files else None, "targets": []},
         }
         spec["semdedup"] = files.pop("semdedup", None)
         main(documents=files.pop("documents", []), assignments=self.assignments, clusters=[self.clusters],
-             heldout=self.heldout, spec=json.dumps(spec), out=out, **files)  # fmt: skip
+             heldout=self.heldout, spec=json.dumps(spec), out=out, facts=self.folder / "draw.json", **files)  # fmt: skip
         return pq.read_table(out)
 
 
@@ -290,7 +291,7 @@ def library(tmp_path_factory):
     text = [
         " ".join(generator.choice(COMMON + 2 * WORDS[a].split(), generator.integers(20, 60))) for a in about
     ]
-    pq.write_table(pa.table({"doc": [5]}), folder / "heldout.parquet")
+    pq.write_table(pa.table({"doc": [5], "role": ["heldout"]}), folder / "heldout.parquet")
     paths = [folder / "d0.parquet", folder / "d1.parquet"]
     for path, part in zip(paths, (slice(0, 480), slice(480, 1000)), strict=True):
         pq.write_table(
@@ -305,12 +306,14 @@ POOL = {"allocation": {"weight": "none"}}
 
 
 def draw_from(folder, paths, sampler, train, **files):
-    spec = {"ids": {}, "sampler": sampler, "budget": {"train": train}, "data_seed": 0, "semdedup": None}
+    spec = {"ids": {}, "sampler": sampler, "budget": {"train": train}, "data_seed": 0, "semdedup": None,
+            "selection": {"proxies": [], "probe": None, "targets": []}}  # fmt: skip
     main(
         documents=paths,
         heldout=folder / "heldout.parquet",
         spec=json.dumps(spec),
         out=folder / "draw.parquet",
+        facts=folder / "draw.json",
         **files,
     )
     return pq.read_table(folder / "draw.parquet")["doc"].to_numpy()
@@ -331,6 +334,7 @@ def test_dsir_enriches_the_target(library):
         heldout=folder / "heldout.parquet",
         spec=json.dumps({"scorer": DSIR}),
         out=folder / "r.npy",
+        counts=folder / "r.json",
     )
     files = score_all(folder, paths, DSIR, "dsir", ratios=[folder / "r.npy"])
     sampler = POOL | {"ranking": {"by": "weighted", "scorer": "s"}}
@@ -546,7 +550,10 @@ def test_hdbscan_without_a_cluster_says_what_to_change():
 
 def test_losses_weigh_clusters(planted, tmp_path):
     loss = np.array([1.0, 1, 1, 1, 1, 5])
-    pq.write_table(pa.table({"cluster": np.arange(6), "proxy_loss": loss}), tmp_path / "l.parquet")
+    pq.write_table(
+        pa.table({"cluster": np.arange(6), "proxy_loss": loss, "probed": [10] * 6, "tokens": [100] * 6}),
+        tmp_path / "l.parquet",
+    )
     table = planted.draw({"allocation": {"weight": "loss"}}, train=100, losses=[tmp_path / "l.parquet"])
     expected = allocate(
         ClusterTable(np.arange(6), np.full(6, 1000), {"proxy_loss": loss}), Sampler(weight="loss"), 100

@@ -231,10 +231,17 @@ class Corpus:
 
     def draw(self, sampler, budget, seed=0, shards=None, out="draw.parquet", **more):
         paths = self.shards() if shards is None else shards
-        spec = {"ids": {}, "sampler": sampler, "budget": budget, "data_seed": seed, "semdedup": None}
+        spec = {"ids": {}, "sampler": sampler, "budget": budget, "data_seed": seed, "semdedup": None,
+                "selection": {"proxies": [], "probe": None, "targets": []}}  # fmt: skip
         files = {"documents": paths, "assignments": paths, "clusters": [self.clusters], "scores": paths,
                  "lengths": paths} | more  # fmt: skip
-        main(heldout=self.heldout, spec=json.dumps(spec), out=self.folder / out, **files)
+        main(
+            heldout=self.heldout,
+            spec=json.dumps(spec),
+            out=self.folder / out,
+            facts=self.folder / "draw.json",
+            **files,
+        )
         return pq.read_table(self.folder / out)
 
 
@@ -271,12 +278,12 @@ def test_a_draw_has_the_exact_budget_and_nothing_held_out_excluded_or_twice(corp
     assert np.isin(doc, corpus.doc).all()
     types = [str(t) for t in table.schema.types]
     assert types == ["int64", "int32", "string", "double"]
+    cluster = corpus.cluster[np.searchsorted(corpus.doc, doc)]
+    assert 5 not in cluster
     if ALL[name]["allocation"]["weight"] == "none":
         assert table["cluster"].null_count == table.num_rows
     else:
-        cluster = table["cluster"].to_numpy()
-        assert (cluster == corpus.cluster[np.searchsorted(corpus.doc, doc)]).all()
-        assert 5 not in cluster
+        assert (table["cluster"].to_numpy() == cluster).all()
     if name != "mixture":
         assert table["probability"].to_numpy().sum() > 0
 
@@ -315,7 +322,7 @@ def test_rankings_take_what_their_names_say(corpus):
     assert corpus.distance[inside].max() < 0.4
     assert corpus.distance[outside].min() > 0.6
     highest = np.searchsorted(corpus.doc, corpus.draw(HIGHEST, {"train": 400})["doc"].to_numpy())
-    pool = corpus.score[~np.isin(corpus.doc, corpus.held)]
+    pool = corpus.score[~np.isin(corpus.doc, corpus.held) & (corpus.cluster != 5)]
     assert sorted(corpus.score[highest]) == sorted(pool)[-400:]
 
 
@@ -374,9 +381,53 @@ def test_seeds_draw_differently_and_arms_of_one_seed_overlap(corpus):
     assert len(one & two) < 150 < len(one & coupled)
 
 
-def test_excluded_clusters_can_be_kept(corpus):
-    table = corpus.draw(UNIFORM | {"filters": {"excluded_clusters": "keep"}}, BUDGET)
-    assert 5 in table["cluster"].to_pylist()
+@pytest.mark.parametrize("sampler", [UNIFORM, RANDOM], ids=["uniform", "random"])
+def test_excluded_clusters_can_be_kept(corpus, sampler):
+    table = corpus.draw(sampler | {"filters": {"excluded_clusters": "keep"}}, BUDGET)
+    assert 5 in corpus.cluster[np.searchsorted(corpus.doc, table["doc"].to_numpy())]
+
+
+def test_without_an_exclusion_clusters_change_nothing_of_a_random_draw(corpus):
+    keep = RANDOM | {"filters": {"excluded_clusters": "keep"}}
+    alone = corpus.draw(RANDOM, BUDGET, assignments=[], clusters=[])
+    assert alone.equals(corpus.draw(keep, BUDGET))
+    assert not alone.equals(corpus.draw(RANDOM, BUDGET))
+
+
+def test_the_facts_of_a_draw_count_the_pool_and_every_document_outside_it_once(corpus, tmp_path):
+    def part(name, doc):
+        pq.write_table(pa.table({"doc": doc}), tmp_path / name)
+        return [tmp_path / name]
+
+    rows = pq.read_table(corpus.heldout)
+    roles = ["duplicate" if i % 3 == 0 else "heldout" for i in range(300)]
+    corpus.heldout = tmp_path / "heldout.parquet"
+    pq.write_table(rows.set_column(1, "role", [roles]), corpus.heldout)
+    files = {
+        "used": part("u", corpus.doc[::7]),
+        "trained": part("t", corpus.doc[::5]),
+        "contaminated": part("c", corpus.doc[::9]),
+    }
+    sampler = {"filters": {"contaminated": "suite"}}
+    try:
+        for one in (RANDOM | sampler, UNIFORM | sampler):
+            drawn = corpus.draw(one, BUDGET, **files)["doc"].to_numpy()
+            pool = json.loads((corpus.folder / "draw.json").read_text())["pool"]
+            left = ~np.isin(corpus.doc, corpus.held)
+            expected = {"heldout": 200, "duplicates": 100}
+            for kind, out in (("clusters", corpus.doc[corpus.cluster == 5]), ("contaminated", corpus.doc[::9]),
+                              ("used", corpus.doc[::7]), ("trained", corpus.doc[::5])):  # fmt: skip
+                gone = left & np.isin(corpus.doc, out)
+                assert not np.isin(drawn, out).any()
+                expected[kind] = int(gone.sum())
+                left &= ~gone
+            assert pool == {
+                "documents": int(left.sum()),
+                "excluded": expected | {"where": 0, "near-duplicates": 0},
+            }
+            assert pool["documents"] + sum(pool["excluded"].values()) == 3000
+    finally:
+        corpus.heldout = corpus.folder / "heldout.parquet"
 
 
 def test_random_needs_documents_only(corpus, tmp_path):
@@ -403,7 +454,12 @@ def bad_cases(corpus, tmp_path):
     infinite[:50] = np.nan
     return [
         (UNIFORM, {"train": 2400}, {}, "exceeds the pool"),
-        (RANDOM, {"train": 2701}, {}, "exceed the pool of 2,700"),
+        (RANDOM, {"train": 2701}, {"assignments": [], "clusters": []}, "exceed the pool of 2,700"),
+        (RANDOM, {"train": 2700}, {}, f"exceed the pool of {2700 - corpus.size[5]:,}"),
+        (RANDOM, BUDGET, {"assignments": []}, "wants --assignments and --clusters"),
+        (RANDOM, BUDGET, {"assignments": written("h.parquet", table.slice(0, 2000))}, "not the same clustering"),
+        (RANDOM | {"filters": {"contaminated": "suite"}}, BUDGET, {}, "wants --contaminated"),
+        (RANDOM, BUDGET, {"proxies": one}, "--proxies: 1 files; the selection of --spec wants 0"),
         (RANDOM, {"unit": "tokens", "train": 10**9}, {}, "tokens exceed the pool"),
         (UNIFORM, BUDGET, {"assignments": []}, "wants --assignments and --clusters"),
         (UNIFORM, BUDGET, {"assignments": [*one, *one]}, "named twice"),

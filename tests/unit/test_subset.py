@@ -28,6 +28,14 @@ SPEC = {
     "budget": {"train": 150, "validation": 30, "test": 20},
     "data_seed": 7,
 }
+FACTS = {
+    "pool": {"documents": 420, "excluded": {"heldout": 50, "clusters": 30}},
+    "removed": {"near-duplicates": 0},
+    "consumed": {"documents": 200, "labels": 200, "tokens": 0},
+    "consumed_parts": [
+        {"scorer": "entropy", "role": "classifier", "documents": 200, "labels": 200, "tokens": 0}
+    ],
+}
 
 
 def documents(folder: Path, pieces: int) -> list[Path]:
@@ -61,6 +69,7 @@ def write_draw(path: Path, clustered: bool = True, test: int = 20, doc: np.ndarr
     generator.shuffle(split)
     cluster = pa.array(doc % 3, pa.int32()) if clustered else pa.nulls(len(doc), pa.int32())
     columns = {"doc": doc, "cluster": cluster, "split": split.tolist(), "probability": np.full(len(doc), 0.4)}
+    path.with_suffix(".json").write_text(json.dumps(FACTS))
     pq.write_table(pa.table(columns), path)
     return path
 
@@ -71,6 +80,7 @@ def made(tmp_path):
     main(
         draw=draw,
         source=tmp_path / "source.json",
+        facts=draw.with_suffix(".json"),
         documents=documents(tmp_path, 3),
         spec=json.dumps(SPEC),
         out_dir=tmp_path / "subset",
@@ -110,6 +120,7 @@ def test_subsets_in_folders_of_one_name_do_not_share_a_cache(tmp_path):
         main(
             draw=draw,
             source=tmp_path / place / "source.json",
+            facts=draw.with_suffix(".json"),
             documents=documents(tmp_path / place, 2),
             spec=json.dumps(SPEC),
             out_dir=tmp_path / place / "seed0",
@@ -125,6 +136,7 @@ def test_load_dataset_opens_a_subset_that_has_no_test_split(tmp_path):
     main(
         draw=draw,
         source=tmp_path / "source.json",
+        facts=draw.with_suffix(".json"),
         documents=documents(tmp_path, 2),
         spec=json.dumps(SPEC),
         out_dir=tmp_path / "subset",
@@ -141,6 +153,10 @@ def test_load_dataset_opens_a_subset_that_has_no_test_split(tmp_path):
 def test_the_manifest_counts_and_digests_are_those_of_the_files(made):
     manifest = json.loads((made[1] / "manifest.json").read_text())
     assert (manifest["ids"], manifest["spec"]) == (SPEC["ids"], SPEC)
+    assert {name: manifest[name] for name in FACTS} == FACTS
+    said = (made[1] / "README.md").read_text()
+    assert "Drawn from a pool of 420 documents; left out: 50 heldout, 30 clusters." in said
+    assert "The selection consumed before: 200 documents, 200 labels, 0 tokens." in said
     counts = manifest["counts"]
     for split, part in counts["splits"].items():
         path = made[1] / f"{split}.parquet"
@@ -159,6 +175,7 @@ def test_the_same_bytes_for_any_number_and_order_of_shards(made, tmp_path):
         main(
             draw=draw,
             source=tmp_path / "source.json",
+            facts=draw.with_suffix(".json"),
             documents=documents(tmp_path, pieces)[::step],
             spec=json.dumps(SPEC),
             out_dir=other,
@@ -212,6 +229,7 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path):
             main(
                 draw=draw_file,
                 source=tmp_path / "source.json",
+                facts=tmp_path / "draw.json",
                 documents=paths,
                 spec=json.dumps(SPEC),
                 out_dir=tmp_path / "subset",

@@ -50,22 +50,22 @@ PAPER = {
     "embed_documents": 256,
     "hold_out": 2,
     "build_heldout_benchmark": 1,
-    "draw_sample": 88,
+    "draw_sample": 91,
     "fit_clusters": 2,
     "fit_hdbscan": 1,
     "train_tokenizer": 2,
     "assign_clusters": 512,
     "assign_hdbscan": 256,
     "evaluate_pretrained": 2,
-    "write_subset": 88,
+    "write_subset": 91,
     "choose_probe": 1,
-    "find_benchmark_items": 87,
+    "find_benchmark_items": 90,
     "summarise_clusters": 3,
-    "tokenize_subset": 88,
-    "count_ngrams": 84,
+    "tokenize_subset": 91,
+    "count_ngrams": 87,
     "inspect_clusters": 3,
-    "train_model": 139,
-    "evaluate_model": 138,
+    "train_model": 142,
+    "evaluate_model": 141,
     "exclude_clusters": 3,
     "score_documents": 256,
     "score_probe": 256,
@@ -181,7 +181,42 @@ targets: []
     proxies = jobs["train_model"]
     assert jobs["write_subset"] == len(names) + 1 + len(UNCERTAIN) + proxies
     assert jobs.get("count_tokens", 0) == in_tokens
-    assert jobs.get("fit_hdbscan", 0) == (clustering == "minilm-hdbscan")
+    # Of sst2-mini, too, though no sampler there goes by clusters: its noise is out of every pool.
+    assert jobs.get("fit_hdbscan", 0) == 2 * (clustering == "minilm-hdbscan")
+
+
+def test_random_draws_under_a_clustering_only_where_something_of_it_is_excluded(
+    clone: Path, snakemake: Snakemake
+) -> None:
+    def subsets(*more: str) -> set[str]:
+        done = snakemake("subsets", "--dry-run", "--quiet", "reason", *more, cwd=clone)
+        return set(
+            re.findall(
+                r"results/(\S+/subsets/\S+)/budget/seed0/draw.parquet".replace("budget", r"[\w-]+"), done.text
+            )
+        )
+
+    assert {"pile-mini/subsets/none/random", "sst2-mini/subsets/none/random"} <= subsets()
+    person = clone / "config" / "exclusions" / "pile-mini.minilm-k22.tsv"
+    person.write_text("# clustering 0123\n")
+    try:
+        found = subsets()
+    finally:
+        person.unlink()
+    assert {"pile-mini/subsets/minilm-k22/random", "sst2-mini/subsets/none/random"} <= found
+    assert "pile-mini/subsets/none/random" not in found
+    proposed = clone / "proposed.yaml"
+    proposed.write_text("corpora: {sst2-mini: {apply_proposals: true}}\n")
+    found = subsets("--configfile", str(proposed))
+    assert {"pile-mini/subsets/none/random", "sst2-mini/subsets/minilm-k12/random"} <= found
+
+
+def test_the_target_clusters_makes_the_template_that_a_person_copies(
+    clone: Path, snakemake: Snakemake
+) -> None:
+    jobs = snakemake("clusters", "--dry-run", "--quiet", "rules", cwd=clone).jobs()
+    assert jobs["inspect_clusters"] == jobs["exclude_clusters"] == 3
+    assert "draw_sample" not in jobs
 
 
 @pytest.mark.parametrize("target", ["subsets", "models"])

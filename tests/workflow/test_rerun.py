@@ -169,7 +169,8 @@ TOY: Config = {
     "targets": ["notes", "films", "tales"],
 }
 
-# Jobs by rule. Of three arms of notes, two draw from clusters; of two of films, one.
+# Jobs by rule. Of three arms of notes, two draw from clusters, and no cluster is excluded: the third stands by itself. Of
+# films a person excluded a cluster, and HDBSCAN's noise is excluded of tales: every arm depends on the clusters.
 NOTES_MODELS = Counter(train_model=3, evaluate_model=3, compare_arms=1)
 FLOORS = Counter(count_ngrams=3, find_benchmark_items=3)
 NOTES_DRAWS = (
@@ -190,6 +191,7 @@ NOTES_CLUSTERED_DRAWS = Counter(
     compare_samplers=1,
 )
 NOTES_EXCLUSIONS = NOTES_CLUSTERED_DRAWS + Counter(exclude_clusters=1)
+NOTES_EXCLUDED = NOTES_DRAWS + Counter(exclude_clusters=1)
 NOTES_CLUSTERS = NOTES_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=2, summarise_clusters=1)
 NOTES_HELDOUT = (
     NOTES_DRAWS
@@ -206,12 +208,12 @@ FILMS_ARM = Counter(
     compare_arms=1,
     compare_samplers=1,
 )
-FILMS_EXCLUSIONS = FILMS_ARM + Counter(exclude_clusters=1)
-FILMS_CLUSTERS = FILMS_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=1, summarise_clusters=1)
 FILMS_MODELS = Counter(train_model=2, evaluate_model=2, compare_arms=1)
 FILMS_DRAWS = FILMS_MODELS + Counter(
     find_benchmark_items=2, draw_sample=2, write_subset=2, compare_samplers=1
 )
+FILMS_EXCLUSIONS = FILMS_DRAWS + Counter(exclude_clusters=1)
+FILMS_CLUSTERS = FILMS_EXCLUSIONS + Counter(fit_clusters=1, assign_clusters=1, summarise_clusters=1)
 FILMS_HELDOUT = (
     FILMS_DRAWS
     + Counter(hold_out=1, build_heldout_benchmark=1, fit_clusters=1, assign_clusters=1)
@@ -234,18 +236,12 @@ def arms(count: int, proxies: int = 0) -> Counter[str]:
 
 # Tales have every kind of scorer, HDBSCAN, six arms (three of them on clusters) and two proxies.
 BY_PROXIES = Counter(score_probe=1, mean_losses=1, score_documents=1)
-TALES_EXCLUSIONS = arms(3) + Counter(exclude_clusters=1)
-TALES_CLUSTERS = TALES_EXCLUSIONS + Counter(
-    fit_hdbscan=1, assign_hdbscan=1, summarise_clusters=1, find_near_duplicates=1, score_vectors=1,
-    choose_probe=1, score_probe=1, mean_losses=1,
-)  # fmt: skip
 TALES_DRAWS = arms(6, 2) + BY_PROXIES + Counter(choose_probe=1)
-TALES_HELDOUT = (
-    TALES_CLUSTERS
-    + Counter(draw_sample=5, write_subset=5, tokenize_subset=5, train_model=5, evaluate_model=3)
-    + Counter(find_benchmark_items=3)
-    + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1, fit_ratios=1, score_documents=2)
+TALES_EXCLUSIONS = TALES_DRAWS + Counter(exclude_clusters=1, fit_ratios=1, score_documents=1)
+TALES_CLUSTERS = TALES_EXCLUSIONS + Counter(
+    fit_hdbscan=1, assign_hdbscan=1, summarise_clusters=1, find_near_duplicates=1, score_vectors=1
 )
+TALES_HELDOUT = TALES_CLUSTERS + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1)
 TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
 MIRROR = Counter(mirror_benchmark=1)
 LABELLED = Counter(build_labelled_benchmark=1)
@@ -295,11 +291,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     # Encoders and clusterings
     "max_tokens": (
         put(128, "encoders", "minilm", "max_tokens"),
-        NOTES_CLUSTERS
-        + FILMS_CLUSTERS
-        + TALES_CLUSTERS
-        + Counter(embed_documents=4)
-        + Counter(train_model=1, evaluate_model=1),  # the other classifier starts from the encoder, too
+        NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
     ),
     "k": (put(4, "clusterings", "toy-k3", "k"), NOTES_CLUSTERS + FILMS_CLUSTERS),
     "clustering.seed": (put(1, "clusterings", "toy-k3", "seed"), NOTES_CLUSTERS + FILMS_CLUSTERS),
@@ -442,7 +434,7 @@ STAGES: dict[str, Counter[str]] = {
     "documents": NOTES_ALL + FILMS_ALL + TALES_ALL,
     "heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
     "embed": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
-    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_EXCLUSIONS + Counter(summarise_clusters=1),
+    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
     "hdbscan": TALES_CLUSTERS,
     "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
     "score": arms(4) + BY_PROXIES + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),
@@ -721,12 +713,25 @@ def test_one_more_file_that_a_glob_finds_reruns_the_corpus(toy: Toy) -> None:
         assert toy.jobs() == whole(NOTES_ALL)
 
 
-def test_exclusions_that_a_person_adds_rerun_the_draws_from_that_clustering(toy: Toy) -> None:
+def test_exclusions_that_a_person_adds_rerun_every_draw_of_that_experiment(toy: Toy) -> None:
     with toy.changed("config/exclusions/notes.toy-k3.tsv", "# clustering 0\n"):
-        assert toy.jobs() == whole(NOTES_EXCLUSIONS)
+        assert toy.jobs() == whole(NOTES_EXCLUDED)
 
 
-def test_exclusions_that_a_person_removes_rerun_the_draws_from_that_clustering(toy: Toy) -> None:
+def test_a_sampler_that_keeps_excluded_clusters_needs_no_clusters(toy: Toy) -> None:
+    config = copy.deepcopy(TOY)
+    config["experiments"][1]["samplers"] = ["random", "uniform", "random-whole"]
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        before = toy.jobs()
+        assert before == whole(FILMS_ARM)
+        text = "# clustering 0123\n2\tmenus\n"
+        with toy.changed("config/exclusions/films.toy-k3.tsv", text):
+            assert toy.jobs() == whole(
+                FILMS_EXCLUSIONS + FILMS_ARM - Counter(compare_arms=1, compare_samplers=1)
+            )
+
+
+def test_exclusions_that_a_person_removes_rerun_every_draw_of_that_experiment(toy: Toy) -> None:
     with toy.changed("config/exclusions/films.toy-k3.tsv", None):
         assert toy.jobs() == whole(FILMS_EXCLUSIONS)
 

@@ -101,7 +101,7 @@ rule fit_hdbscan:
         gpu=0,
     params:
         spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
-        version=version("hdbscan"),
+        version=version("hdbscan", "cluster"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.hdbscan fit \
@@ -141,7 +141,7 @@ rule assign_hdbscan:
         runtime=growing(120),
         gpu=0,
     params:
-        version=version("hdbscan"),
+        version=version("hdbscan", "cluster"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.hdbscan assign \
@@ -222,7 +222,7 @@ rule inspect_clusters:
         runtime=growing(240),
     params:
         spec=inspection_spec,
-        version=version("inspection"),
+        version=version("inspection", "sample"),
     shell:
         """
         python -m winnow.inspection \
@@ -267,6 +267,7 @@ rule exclude_clusters:
             --clusters {input.clusters:q} \
             --fingerprint {input.fingerprint:q} \
             --exclusions {input.exclusions:q} \
+            --name {wildcards.corpus:q}.{wildcards.clustering:q} \
             --out {output.clusters:q} \
             --template {output.template:q} \
             &>{log:q}

@@ -244,9 +244,9 @@ def model_downloads(source):
 
 def exclusions_file(wildcards):
     """The exclusions a person wrote for this clustering; else those of its noise, if it can have any."""
-    path = f"config/exclusions/{wildcards.corpus}.{wildcards.clustering}.tsv"
-    if os.path.exists(path):
-        return [path]
+    path = winnow_config.exclusions_path(wildcards.corpus, wildcards.clustering)
+    if path.exists():
+        return [str(path)]
     if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
         return [f"{CLUSTERS}/proposals.tsv".format(**wildcards)]
     return noise_exclusions(wildcards)
@@ -274,11 +274,12 @@ def inspection_spec(wildcards):
 
 
 def inspections():
-    """Pages that show the clusters of the run."""
+    """Pages that show the clusters of the run, and the files in which a person excludes some."""
     used = {(e["corpus"], e["clustering"]) for e in CONFIG["experiments"] if e["clustering"]}
     return [
-        f"{CLUSTERS}/inspection.html".format(corpus=corpus, clustering=clustering)
+        f"{CLUSTERS}/{name}".format(corpus=corpus, clustering=clustering)
         for corpus, clustering in sorted(used)
+        for name in ("inspection.html", "exclusions-template.tsv")
     ]
 
 
@@ -293,6 +294,7 @@ def subset_ids(wildcards):
 
 
 def draw_assignments(wildcards):
+    """Clusters of the documents, for samplers that go by them and for a pool without the excluded ones."""
     if not clustered(wildcards):
         return []
     return expand(
@@ -607,10 +609,8 @@ def table_contamination(wildcards):
     )
 
 
-PUBLISHED = ["config/published/results.csv", "config/published/comparisons.csv"]
-
-
 def table_published(wildcards):
+    return PUBLISHED if CONFIG["tables"][wildcards.table].get("published") else []
 
 
 def paper_outputs(wildcards):
@@ -647,7 +647,8 @@ def table_subsets(wildcards):
     return sorted({f"{SUBSET}/manifest.json".format(**ids) for ids, _ in table_runs(wildcards.table)})
 
 
-SCORES = f"{R}/{{corpus}}/scores/{{scorer}}"
+# What goes by texts alone stands under the clustering whose exclusions shape its pool.
+SCORES = f"{R}/{{corpus}}/scores/{{clustering}}/{{scorer}}"
 CLUSTER_SCORES = f"{CLUSTERS}/scores/{{scorer}}"
 LOSSES = f"{CLUSTERS}/losses/{{scorer}}"
 
@@ -660,23 +661,26 @@ def scorer_spec(wildcards):
     return spec(scorer=CONFIG["scorers"][wildcards.scorer])
 
 
-def trained_proxies(corpus, scorer):
+def proxy_ids(proxy, corpus, clustering):
+    """Ids of a model that is trained in the workflow: on the pool of the experiment that it serves, or on another corpus."""
+    own = proxy["corpus"] in (None, corpus)
+    pool = winnow_config.pool_of(CONFIG, corpus, clustering) if own else None
+    return dict(
+        corpus=proxy["corpus"] or corpus,
+        clustering=winnow_config.draw_clustering(CONFIG, corpus, pool, proxy["sampler"]),
+        **{key: proxy[key] for key in ("sampler", "budget", "data_seed", "model", "training_seed")},
+    )
+
+
+def trained_proxies(corpus, clustering, scorer):
     """Ids of the models of a scorer that are trained in the workflow."""
-    return [
-        dict(
-            corpus=proxy["corpus"] or corpus,
-            clustering=winnow_config.NO_CLUSTERS,
-            **{key: proxy[key] for key in ("sampler", "budget", "data_seed", "model", "training_seed")},
-        )
-        for proxy in winnow_config.proxies_of(CONFIG["scorers"][scorer]).values()
-        if "hub" not in proxy
-    ]
+    proxies = winnow_config.proxies_of(CONFIG["scorers"][scorer]).values()
+    return [proxy_ids(proxy, corpus, clustering) for proxy in proxies if "hub" not in proxy]
 
 
 def proxy_models(wildcards):
-    return [
-        f"{MODEL}/manifest.json".format(**ids) for ids in trained_proxies(wildcards.corpus, wildcards.scorer)
-    ]
+    proxies = trained_proxies(wildcards.corpus, wildcards.clustering, wildcards.scorer)
+    return [f"{MODEL}/manifest.json".format(**ids) for ids in proxies]
 
 
 def proxy_downloads(wildcards):
@@ -684,19 +688,19 @@ def proxy_downloads(wildcards):
     return [path for proxy in proxies for path in model_downloads(proxy)]
 
 
-def proxy_draws(corpus, scorer):
+def proxy_draws(corpus, clustering, scorer):
     """Draws of this corpus that the proxies of a scorer learn from."""
     return sorted(
         {
             f"{SUBSET}/draw.parquet".format(**i)
-            for i in trained_proxies(corpus, scorer)
+            for i in trained_proxies(corpus, clustering, scorer)
             if i["corpus"] == corpus
         }
     )
 
 
 def scorer_draws(wildcards):
-    return proxy_draws(wildcards.corpus, wildcards.scorer)
+    return proxy_draws(wildcards.corpus, wildcards.clustering, wildcards.scorer)
 
 
 def score_ratios(wildcards):
@@ -739,15 +743,22 @@ def probe_scores(wildcards):
     return expand(f"{LOSSES}/{{shard}}.parquet", **wildcards, shard=shards(wildcards.corpus))
 
 
+def scoring_pool(ids):
+    """The clustering whose exclusions shape the pool of a sampler's scorers, which is that of its draw."""
+    sampler = CONFIG["samplers"][ids["sampler"]]
+    keeps = sampler["filters"]["excluded_clusters"] == "keep"
+    return winnow_config.pool_of(CONFIG, ids["corpus"], None if keeps else ids["clustering"])
+
+
 def score_files(wildcards, scorer):
-    """The scores of a scorer: of the corpus, or, where they go by clusters, of the clustering."""
+    """The scores of a scorer: of the pool, or, where they go by clusters, of the clustering."""
     kind = CONFIG["scorers"][scorer]["kind"]
-    ids = dict(corpus=wildcards.corpus, scorer=scorer)
+    ids = dict(corpus=wildcards.corpus, clustering=wildcards.clustering, scorer=scorer)
     if kind == "semdedup":
-        return [f"{CLUSTER_SCORES}/all.parquet".format(**ids, clustering=wildcards.clustering)]
-    folder = SCORES
-    if kind == "lsh":
-        folder, ids = CLUSTER_SCORES, dict(ids, clustering=wildcards.clustering)
+        return [f"{CLUSTER_SCORES}/all.parquet".format(**ids)]
+    folder = CLUSTER_SCORES
+    if kind != "lsh":
+        folder, ids = SCORES, dict(ids, clustering=scoring_pool(subset_ids(wildcards)))
     return expand(f"{folder}/{{shard}}.parquet", **ids, shard=shards(wildcards.corpus))
 
 
@@ -775,27 +786,81 @@ def draw_losses(wildcards):
 
 
 def draw_used(wildcards):
-    """Draws whose documents a sampler leaves out: earlier subsets, and what its scorer's proxies learn from."""
-    sampler = CONFIG["samplers"][wildcards.sampler]
-    used = [
+    """Earlier draws whose documents a sampler leaves out."""
+    corpus, filters = wildcards.corpus, CONFIG["samplers"][wildcards.sampler]["filters"]
+    used = {
         f"{SUBSET}/draw.parquet".format(
-            corpus=wildcards.corpus,
-            clustering=(
-                wildcards.clustering
-                if winnow_config.uses_clusters(CONFIG["samplers"][earlier["sampler"]])
-                else winnow_config.NO_CLUSTERS
+            corpus=corpus,
+            clustering=winnow_config.draw_clustering(
+                CONFIG, corpus, wildcards.clustering if clustered(wildcards) else None, earlier["sampler"]
             ),
             **earlier,
         )
-        for earlier in sampler["filters"].get("used", [])
-    ]
-    if suite := sampler["filters"].get("contaminated"):
-        used += expand(
-            f"{R}/{wildcards.corpus}/contaminated/{suite}/{{shard}}.parquet", shard=shards(wildcards.corpus)
-        )
-    if "scorer" in sampler["ranking"] and sampler["filters"]["trained"] == "drop":
-        used += proxy_draws(wildcards.corpus, sampler["ranking"]["scorer"])
-    return sorted(set(used))
+        for earlier in filters.get("used", [])
+    }
+    return sorted(used)
+
+
+def draw_trained(wildcards):
+    """Draws that the proxies of a sampler's scorer learn from, whose documents it leaves out."""
+    sampler = CONFIG["samplers"][wildcards.sampler]
+    if "scorer" not in sampler["ranking"] or sampler["filters"]["trained"] == "keep":
+        return []
+    return proxy_draws(wildcards.corpus, scoring_pool(subset_ids(wildcards)), sampler["ranking"]["scorer"])
+
+
+def draw_contaminated(wildcards):
+    """Documents that hold a benchmark item, for samplers that leave them out."""
+    suite = CONFIG["samplers"][wildcards.sampler]["filters"].get("contaminated")
+    folder = f"{R}/{wildcards.corpus}/contaminated/{suite}"
+    return expand(f"{folder}/{{shard}}.parquet", shard=shards(wildcards.corpus)) if suite else []
+
+
+def selection(ids):
+    """What the scorers of a sampler go by: proxies (and the ids of those trained here), probe, targets."""
+    sampler, found = CONFIG["samplers"][ids["sampler"]], dict(proxies=[], probe=None, targets=[])
+    pools = {sampler["ranking"]["scorer"]: scoring_pool(ids)} if "scorer" in sampler["ranking"] else {}
+    if sampler["allocation"]["weight"] == "loss":
+        found["probe"] = sampler["allocation"]["loss"]
+        pools.setdefault(found["probe"], winnow_config.pool_of(CONFIG, ids["corpus"], ids["clustering"]))
+    trained = []
+    for name, pool in sorted(pools.items()):
+        scorer = CONFIG["scorers"][name]
+        for role, proxy in winnow_config.proxies_of(scorer).items():
+            entry = dict(scorer=name, role=role, hub=proxy.get("hub"), labels=role == "classifier")
+            if not entry["hub"]:
+                model = proxy_ids(proxy, ids["corpus"], pool)
+                if model in trained:
+                    continue
+                trained.append(model)
+                where = CONFIG["samplers"][model["sampler"]]["filters"].get("where")
+                entry["labels"] = entry["labels"] or by_label(model["corpus"], where)
+            found["proxies"].append(entry)
+        if scorer["kind"] == "dsir":
+            target = scorer["target"]
+            found["targets"].append(
+                dict(scorer=name, labels=by_label(target["corpus"] or ids["corpus"], target.get("where")))
+            )
+    return found, trained
+
+
+def by_label(corpus, where):
+    """Whether documents are chosen by the label of their corpus."""
+    return bool(where) and where["column"] == CONFIG["corpora"][corpus]["label"]
+
+
+def draw_proxies(wildcards):
+    return [f"{MODEL}/manifest.json".format(**ids) for ids in selection(subset_ids(wildcards))[1]]
+
+
+def draw_proxy_subsets(wildcards):
+    return [f"{SUBSET}/manifest.json".format(**ids) for ids in selection(subset_ids(wildcards))[1]]
+
+
+def draw_ratios(wildcards):
+    ids = dict(corpus=wildcards.corpus, clustering=scoring_pool(subset_ids(wildcards)))
+    targets = selection(subset_ids(wildcards))[0]["targets"]
+    return [f"{SCORES}.ratios.json".format(**ids, scorer=target["scorer"]) for target in targets]
 
 
 def draw_semdedup(wildcards):
@@ -820,6 +885,7 @@ def draw_spec(wildcards):
         budget=CONFIG["budgets"][wildcards.budget],
         data_seed=int(wildcards.data_seed),
         semdedup=CONFIG["scorers"][found["scorer"]] if found else None,
+        selection=selection(subset_ids(wildcards))[0],
     )
 
 
@@ -995,8 +1061,14 @@ def arm_timings(ids):
 def scorer_timings(ids, use, scorer):
     kind, timings = CONFIG["scorers"][scorer]["kind"], f"{R}/timings"
     where = dict(corpus=ids["corpus"], clustering=ids["clustering"], scorer=scorer)
+    by_clusters = use == "losses" or kind in ("lsh", "semdedup")
+    pool = (
+        winnow_config.pool_of(CONFIG, ids["corpus"], ids["clustering"]) if by_clusters else scoring_pool(ids)
+    )
+    if not by_clusters:
+        where["clustering"] = pool
     each = {"lsh": "score_vectors/{corpus}/{clustering}", "semdedup": None}.get(
-        kind, "score_documents/{corpus}"
+        kind, "score_documents/{corpus}/{clustering}"
     )
     if use == "losses":
         each = "score_probe/{corpus}/{clustering}"
@@ -1011,10 +1083,10 @@ def scorer_timings(ids, use, scorer):
             for rule in ("choose_probe", "mean_losses")
         }
     if kind == "dsir":
-        found.add(f"{timings}/fit_ratios/{{corpus}}/{{scorer}}.tsv".format(**where))
+        found.add(f"{timings}/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where))
     for shard in shards(ids["corpus"]) if each else []:
         found.add(f"{timings}/{each}/{{scorer}}/{shard}.tsv".format(**where))
-    for proxy in trained_proxies(ids["corpus"], scorer):
+    for proxy in trained_proxies(ids["corpus"], pool, scorer):
         found.add(
             f"{timings}/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv".format(
                 **proxy

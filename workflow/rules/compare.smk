@@ -165,7 +165,7 @@ rule chart_costs:
             training=training_timings(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("costs", "render"),
+        version=version("costs", "compare", "audit", "render"),
     shell:
         """
         python -m winnow.costs chart \
@@ -203,7 +203,7 @@ rule compare_published:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         files=lambda wildcards: state(PUBLISHED),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("published", "audit", "render"),
+        version=version("published", "audit", "compare", "render"),
     shell:
         """
         python -m winnow.published table \
@@ -235,7 +235,7 @@ rule collate_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/paper",
-        version=version("published"),
+        version=version("published", "compare"),
     shell:
         """
         python -m winnow.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
@@ -262,7 +262,7 @@ rule collate_published_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/published/paper",
-        version=version("published"),
+        version=version("published", "compare"),
     shell:
         """
         python -m winnow.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}

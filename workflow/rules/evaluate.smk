@@ -212,7 +212,7 @@ rule evaluate_model:
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
         folder=lambda wildcards: EVALUATION.format(**wildcards),
-        version=version("evaluate"),
+        version=version("evaluate", "benchmarks"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
@@ -254,7 +254,7 @@ rule evaluate_pretrained:
         files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
-        version=version("evaluate"),
+        version=version("evaluate", "benchmarks"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
@@ -288,7 +288,7 @@ rule count_ngrams:
         runtime=growing(60),
     params:
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
-        version=version("ngrams"),
+        version=version("ngrams", "tokens"),
     shell:
         """
         python -m winnow.ngrams \

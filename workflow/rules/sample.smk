@@ -11,11 +11,17 @@ rule draw_sample:
         lengths=draw_lengths,
         losses=draw_losses,
         used=draw_used,
+        trained=draw_trained,
+        contaminated=draw_contaminated,
         near=draw_near,
         embeddings=draw_embeddings,
+        proxies=draw_proxies,
+        proxy_subsets=draw_proxy_subsets,
+        ratios=draw_ratios,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
-        f"{SUBSET}/draw.parquet",
+        draw=f"{SUBSET}/draw.parquet",
+        facts=f"{SUBSET}/draw.json",
     log:
         f"{R}/logs/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
     benchmark:
@@ -29,6 +35,8 @@ rule draw_sample:
     params:
         spec=draw_spec,
         version=version("sample", "allocate"),
+        # Near-duplicates out of the draw are found by the code of another stage.
+        near_version=lambda wildcards: version("semdedup") if draw_embeddings(wildcards) else "",
     shell:
         """
         python -m winnow.sample \
@@ -39,11 +47,17 @@ rule draw_sample:
             --lengths @<(printf '%s\\n' {input.lengths:q}) \
             --losses {input.losses:q} \
             --used @<(printf '%s\\n' {input.used:q}) \
+            --trained @<(printf '%s\\n' {input.trained:q}) \
+            --contaminated @<(printf '%s\\n' {input.contaminated:q}) \
             --near @<(printf '%s\\n' {input.near:q}) \
             --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --proxies {input.proxies:q} \
+            --proxy-subsets {input.proxy_subsets:q} \
+            --ratios {input.ratios:q} \
             --heldout {input.heldout:q} \
             --spec {params.spec:q} \
-            --out {output:q} \
+            --out {output.draw:q} \
+            --facts {output.facts:q} \
             &>{log:q}
         """
 
@@ -53,6 +67,7 @@ rule write_subset:
     input:
         draw=f"{SUBSET}/draw.parquet",
         source=f"{R}/{{corpus}}/source.json",
+        facts=f"{SUBSET}/draw.json",
         documents=document_shards,
     output:
         train=f"{SUBSET}/train.parquet",
@@ -85,6 +100,7 @@ rule write_subset:
         python -m winnow.subset \
             --draw {input.draw:q} \
             --source {input.source:q} \
+            --facts {input.facts:q} \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
@@ -123,7 +139,7 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("compare_samplers", "render"),
+        version=version("compare_samplers", "sample", "render"),
     shell:
         """
         python -m winnow.compare_samplers \

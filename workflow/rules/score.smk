@@ -13,9 +13,9 @@ rule score_documents:
     output:
         f"{SCORES}/{{shard}}.parquet",
     log:
-        f"{R}/logs/score_documents/{{corpus}}/{{scorer}}/{{shard}}.log",
+        f"{R}/logs/score_documents/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.log",
     benchmark:
-        f"{R}/timings/score_documents/{{corpus}}/{{scorer}}/{{shard}}.tsv"
+        f"{R}/timings/score_documents/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
     wildcard_constraints:
         scorer=scorer_kind("proxy-loss", "likelihood-difference", "dsir", "entropy"),
     conda:
@@ -27,7 +27,7 @@ rule score_documents:
         gpu=score_gpu,
     params:
         spec=scorer_spec,
-        version=version("score"),
+        version=version("score", "embed"),
     shell:
         """
         python -m winnow.score texts \
@@ -49,14 +49,17 @@ rule fit_ratios:
     input:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
+        assignments=draw_assignments,
+        clusters=draw_clusters,
         target=target_shards,
         target_heldout=target_heldout,
     output:
-        f"{SCORES}.ratios.npy",
+        ratios=f"{SCORES}.ratios.npy",
+        counts=f"{SCORES}.ratios.json",
     log:
-        f"{R}/logs/fit_ratios/{{corpus}}/{{scorer}}.log",
+        f"{R}/logs/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.log",
     benchmark:
-        f"{R}/timings/fit_ratios/{{corpus}}/{{scorer}}.tsv"
+        f"{R}/timings/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
         scorer=scorer_kind("dsir"),
     conda:
@@ -73,10 +76,13 @@ rule fit_ratios:
         python -m winnow.score fit \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --clusters {input.clusters:q} \
             --target @<(printf '%s\\n' {input.target:q}) \
             --target-heldout {input.target_heldout:q} \
             --spec {params.spec:q} \
-            --out {output:q} \
+            --out {output.ratios:q} \
+            --counts {output.counts:q} \
             &>{log:q}
         """
 
@@ -244,7 +250,7 @@ rule score_probe:
         gpu=score_gpu,
     params:
         spec=scorer_spec,
-        version=version("score"),
+        version=version("score", "embed"),
     shell:
         """
         python -m winnow.score texts \

@@ -56,6 +56,7 @@ class Sampler:
     trained: str = "drop"
     where: dict[str, Any] | None = None
     used: list[dict[str, Any]] = field(default_factory=list)
+    contaminated: str | None = None
     semdedup: dict[str, Any] | None = None
 
 

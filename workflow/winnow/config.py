@@ -607,8 +607,6 @@ def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
         return "ranking.shares", f"goes with 'by: lsh' only, not with {by}"
     if weight == "none" and by == "lsh":
         return "ranking.by", "lsh wants the buckets of clusters; weight is none"
-    if weight == "none" and "semdedup" in sampler.get("filters", {}):
-        return "filters.semdedup", "wants the clusters of a clustering; weight is none"
     if ranking.get("purpose", "draw") != "draw" and by != "random":
         return "ranking.purpose", f"{ranking['purpose']} goes with 'by: random' only, not with {by}"
     return None
@@ -875,12 +873,12 @@ def _check_experiment(
             )
     for index, name in enumerate(experiment["samplers"]):
         where = (*path, "samplers", index)
-        sampler = _known(config, "samplers", name, where)
-        if uses_clusters(sampler) and not experiment["clustering"]:
+        _known(config, "samplers", name, where)
+        _check_scores(config, name, experiment["corpus"])
+        if needs_clustering(config, name) and not experiment["clustering"]:
             raise ConfigError(
                 where, f"{name!r} draws from clusters, and the experiment has none; set its key clustering"
             )
-        _check_scores(config, name, experiment["corpus"])
     if model["kind"] == "classifier" and not corpus["label"]:
         raise ConfigError(
             (*path, "model"),
@@ -983,8 +981,44 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
             )
 
 
-def uses_clusters(sampler: dict[str, Any]) -> bool:
-    return sampler["allocation"]["weight"] != "none"
+def uses_clusters(sampler: Mapping[str, Any]) -> bool:
+    """Whether a sampler cannot draw without the clusters of a clustering."""
+    return sampler["allocation"]["weight"] != "none" or "semdedup" in sampler["filters"]
+
+
+def needs_clustering(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a sampler, or one whose documents it leaves out, uses clusters."""
+    sampler = config["samplers"][name]
+    earlier = [entry["sampler"] for entry in sampler["filters"].get("used", [])]
+    return uses_clusters(sampler) or any(needs_clustering(config, other) for other in earlier)
+
+
+def exclusions_path(corpus: str, clustering: str) -> Path:
+    """Where a person's exclusions of a clustering stand, seen from the folder that Snakemake runs in."""
+    return Path("config/exclusions") / f"{corpus}.{clustering}.tsv"
+
+
+def pool_of(config: Mapping[str, Any], corpus: str, clustering: str | None) -> str:
+    """The clustering whose exclusions shape an experiment's pool; NO_CLUSTERS where nothing is excluded.
+
+    Clusters are excluded by a person's file, by proposals that the corpus applies, or as HDBSCAN's noise. Where none of
+    these is in force the pool is that of the corpus, and what needs no clusters is shared by all its clusterings.
+    """
+    if clustering is None or clustering == NO_CLUSTERS:
+        return NO_CLUSTERS
+    method = config["clusterings"][clustering]
+    noise = method["method"] == "hdbscan" and method["hdbscan"]["noise"] == "own"
+    proposed = config["corpora"][corpus]["apply_proposals"]
+    return clustering if noise or proposed or exclusions_path(corpus, clustering).exists() else NO_CLUSTERS
+
+
+def draw_clustering(config: Mapping[str, Any], corpus: str, clustering: str | None, sampler: str) -> str:
+    """The clustering under which a sampler's draw stands in an experiment of `clustering`: the experiment's, if the
+    sampler uses its clusters or their exclusions shape its pool; else NO_CLUSTERS."""
+    if clustering is None or needs_clustering(config, sampler):
+        return clustering or NO_CLUSTERS
+    keeps = config["samplers"][sampler]["filters"]["excluded_clusters"] == "keep"
+    return NO_CLUSTERS if keeps else pool_of(config, corpus, clustering)
 
 
 def runs_of(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -1022,9 +1056,7 @@ def arms(config: dict[str, Any], experiment: dict[str, Any]) -> dict[str, dict[s
     return {
         f"{experiment['name']}/{sampler}": {
             "corpus": experiment["corpus"],
-            "clustering": experiment["clustering"]
-            if uses_clusters(config["samplers"][sampler])
-            else NO_CLUSTERS,
+            "clustering": draw_clustering(config, experiment["corpus"], experiment["clustering"], sampler),
             "sampler": sampler,
             "budget": experiment["budget"],
             "model": experiment["model"],

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from winnow.stage import InputError, atomic_path, read_json, run, say, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 HEADER = "# clustering "
 
 
@@ -53,7 +53,7 @@ def read_exclusions(path: Path, fingerprint: str, k: int) -> dict[int, str]:
 
 
 def main(
-    *, clusters: Path, fingerprint: Path, out: Path, template: Path, exclusions: list[Path] = []
+    *, clusters: Path, fingerprint: Path, out: Path, template: Path, exclusions: list[Path] = [], name: str
 ) -> None:
     """Mark the excluded clusters.
 
@@ -63,6 +63,7 @@ def main(
         out: parquet to write: the summary with `excluded` bool and `reason`.
         template: TSV to write, with the fingerprint, for a person to fill in.
         exclusions: the person's TSV (one, or none); without it nothing is excluded.
+        name: CORPUS.CLUSTERING, the name under which the person's TSV is saved.
     """
     table = pq.read_table(clusters)
     k, identity = len(table), read_json(fingerprint)["fingerprint"]
@@ -78,7 +79,7 @@ def main(
     table = table.append_column("reason", pa.array([reasons.get(i) for i in range(k)], pa.string()))
     lines = [
         HEADER + identity,
-        "# cluster<TAB>reason; save as config/exclusions/{corpus}.{clustering}.tsv",
+        f"# cluster<TAB>reason; save as config/exclusions/{name}.tsv",
         "cluster\treason",
     ]
     write_text(template, "\n".join([*lines, *(f"{i}\t{r}" for i, r in sorted(reasons.items()))]) + "\n")

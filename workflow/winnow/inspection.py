@@ -164,8 +164,11 @@ def read_texts(
     return text, domain
 
 
-def page(title: str, rows: Sequence[dict[str, Any]]) -> str:
-    """One self-contained HTML page: a table of the measures, then a chapter a cluster."""
+def page(title: str, rows: Sequence[dict[str, Any]], fingerprint: str, proposals: Path, file: str) -> str:
+    """One self-contained HTML page: how to exclude clusters, a table of the measures, then a chapter a cluster.
+
+    `proposals`: where they stand; `file`: where a person's exclusions are read from.
+    """
     e = html.escape
     out = [
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{e(title)}</title>\n<style>{STYLE}'
@@ -173,7 +176,15 @@ def page(title: str, rows: Sequence[dict[str, Any]]) -> str:
     out.append(
         "pre{white-space:pre-wrap;background:#f6f6f6;padding:.5rem;margin:.3rem 0;font-size:12px}</style>"
     )
-    out.append(f"<h1>{e(title)}</h1>\n<ul>")
+    out.append(f"<h1>{e(title)}</h1>")
+    out.append(
+        f"<p>Fingerprint of the clustering: <code>{e(fingerprint)}</code>. To exclude clusters from every arm of its "
+        f"experiments:</p>\n<ol><li>Copy <code>{e(str(proposals))}</code> (what is proposed below is filled in), or "
+        f"<code>exclusions-template.tsv</code> beside it (what is excluded now), to <code>{e(file)}</code>.</li>\n"
+        "<li>Edit it: one line <code>cluster</code>, a tab, <code>reason</code> for each cluster to exclude; keep the first "
+        "line, which names the fingerprint.</li>\n<li>Run the same <code>snakemake</code> command again without the "
+        "target <code>clusters</code>; with <code>-n</code> it only shows which draws would be made anew.</li></ol>\n<ul>"
+    )
     out += [f"<li><b>{name}</b>: {what}</li>" for name, (what, _) in CRITERIA.items()]
     out.append('</ul>\n<div class="wide"><table><thead><tr><th>cluster</th><th>documents</th>')
     out.append(
@@ -263,7 +274,8 @@ def main(
         figures = {name: row[name] for name in ("cluster", "documents", *CRITERIA)}
         writer.writerow(figures | {"proposed": "; ".join(row["reasons"])})
     write_text(criteria, table.getvalue())
-    write_text(out, page(f"{settings['name']}: its clusters", rows))
+    file = f"config/exclusions/{settings['name'].replace('/', '.')}.tsv"
+    write_text(out, page(f"{settings['name']}: its clusters", rows, identity["fingerprint"], proposals, file))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Which documents a sampler draws: ids, clusters, distances, lengths and scores in; ids, split and inclusion
-probability out. No model and no text.
+probability out, and the facts of the pool that they come from. No model and no text.
 
 A cluster gives the documents that come first in the order of the ranking; random order is a hashed key
 (`winnow.keys`), so the draw depends on no shard, worker or order of files, and for fixed weights a smaller
@@ -10,13 +10,15 @@ O(budget + clusters). Published samplers' counts come from `winnow.allocate`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.allocate import (
@@ -30,11 +32,14 @@ from winnow.allocate import (
     webster,
     weights,
 )
+from winnow.consumed import consumed, total
 from winnow.keys import keys, uniform
-from winnow.parquet import Lookup, Where, batches
-from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
+from winnow.parquet import Lookup, Where, batches, open_parquet
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
+# Why a document is not in the pool; of several reasons the first one counts.
+KINDS = ("heldout", "duplicates", "clusters", "contaminated", "used", "trained", "where", "near-duplicates")
 SPLITS = ("train", "validation", "test")
 BUFFER = 1 << 20  # documents that wait for a merge, at least
 
@@ -384,10 +389,12 @@ def split_documents(
 
 
 class Pool:
-    """The documents that a sampler may draw, streamed from shards: not held out, in a kept cluster.
+    """The documents that a sampler may draw, streamed from shards: not held out, in a kept cluster, not filtered out.
 
-    `paths` hold doc (and cluster, for `clusters`; and distance, for a ranking by it). A value that
-    is to come out largest first is negated. Can be iterated over and over.
+    `paths` hold doc (and cluster, for `clusters`; and distance, for a ranking by it). `clusters`, the kept ones: all
+    that is in them is one pool for the weight `none`. `left_out`: documents out of the pool by kind, int64, ascending.
+    A value that is to come out largest first is negated. Can be iterated over and over; `excluded`, by kind, and
+    `documents` count the last pass.
     """
 
     def __init__(
@@ -400,16 +407,19 @@ class Pool:
         scores: Lookup | None,
         lengths: Lookup | None,
         seed: int = 0,
-        used: np.ndarray | None = None,
+        left_out: Mapping[str, np.ndarray] | None = None,
         where: Where | None = None,
         near: Lookup | None = None,
     ):
         self.paths, self.clusters, self.heldout = paths, clusters, heldout
         self.scores, self.lengths, self.seed = scores, lengths, seed
-        self.used, self.where, self.near = used, where, near
+        self.left_out, self.where, self.near = dict(left_out or {}), where, near
         self.limit = 1 - sampler.semdedup["eps"] if sampler.semdedup else 1.0
-        self.filtered = used is not None or where is not None or near is not None
-        self.seen = np.zeros(1 if clusters is None else len(clusters.cluster), dtype=np.int64)
+        self.filtered = bool(self.left_out) or where is not None or near is not None
+        self.one = clusters is None or sampler.weight == "none"
+        self.seen = np.zeros(1 if clusters is None or self.one else len(clusters.cluster), dtype=np.int64)
+        self.excluded: dict[str, int] = {}
+        self.documents = 0
         self.weighted = sampler.by == "weighted"
         self.linear = sampler.scale == "linear"
         self.by_distance = sampler.by in ("nearest", "farthest")
@@ -417,7 +427,8 @@ class Pool:
         self.ids = np.sort(every_cluster)
         self.row = np.full(len(self.ids), -1, dtype=np.int32)
         if clusters is not None:
-            self.row[np.searchsorted(self.ids, clusters.cluster)] = np.arange(len(clusters.cluster))
+            kept = np.searchsorted(self.ids, clusters.cluster)
+            self.row[kept] = 0 if self.one else np.arange(len(kept))
         self.direct = len(self.ids) > 0 and int(self.ids[-1]) - int(self.ids[0]) < 1 << 20
         if self.direct:
             self.low = int(self.ids[0])
@@ -431,18 +442,26 @@ class Pool:
         if self.by_distance:
             names.append("distance")
         progress = Progress("sample", len(self.paths), "shards")
+        self.seen[:] = self.documents = 0
+        self.excluded = dict.fromkeys(KINDS, 0)
         for path in self.paths:
             for doc, *rest in batches(path, names):
                 if len(doc):
-                    yield self._rows(path, doc.astype(np.int64, copy=False), rest)
+                    rows = self._rows(path, doc.astype(np.int64, copy=False), rest)
+                    self.documents += len(rows.doc)
+                    yield rows
             progress.add(1)
         progress.line()
 
     def _rows(self, path: Path, doc: np.ndarray, rest: list[np.ndarray]) -> Rows:
         row = np.zeros(len(doc), dtype=np.int32) if self.clusters is None else self._index(rest[0], path)
         keep = self._not_heldout(doc)
+        if keep is not None:
+            self.excluded["heldout"] += int(len(keep) - keep.sum())
         if self.clusters is not None:
+            inside = len(doc) if keep is None else int(keep.sum())
             keep = row >= 0 if keep is None else keep & (row >= 0)
+            self.excluded["clusters"] += inside - int(keep.sum())
         if keep is not None:
             if keep.all():
                 keep = None
@@ -451,8 +470,8 @@ class Pool:
         distance = rest[1] if self.by_distance else None
         if distance is not None and keep is not None:
             distance = distance[keep]
+        self.seen += np.bincount(row, minlength=len(self.seen))
         if self.filtered:
-            self.seen += np.bincount(row, minlength=len(self.seen))
             left = self._left(doc)
             doc, row = doc[left], row[left]
             distance = None if distance is None else distance[left]
@@ -480,12 +499,18 @@ class Pool:
     def _left(self, doc: np.ndarray) -> np.ndarray:
         """Positions of the documents that pass the filters."""
         keep = np.ones(len(doc), dtype=bool)
-        if self.used is not None:
-            keep &= ~np.isin(doc, self.used)
-        if self.where is not None:
-            keep[keep] = self.where(doc[keep]) > 0
-        if self.near is not None:
-            keep[keep] = self.near(doc[keep]) <= self.limit
+
+        def sift(kind: str, passes: Callable[[np.ndarray], np.ndarray]) -> None:
+            found = passes(doc[keep])
+            self.excluded[kind] += int(len(found) - found.sum())
+            keep[keep] = found
+
+        for kind, out in self.left_out.items():
+            sift(kind, partial(np.isin, test_elements=out, invert=True))
+        if (where := self.where) is not None:
+            sift("where", lambda d: where(d) > 0)
+        if (near := self.near) is not None:
+            sift("near-duplicates", lambda d: near(d) <= self.limit)
         return np.flatnonzero(keep)
 
     def _log_weight(self, doc: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -504,18 +529,16 @@ class Pool:
         Distances stay those of the whole cluster. Raises InputError for a table of other assignments.
         """
         k = len(self.seen)
-        self.seen[:] = 0
         left = np.zeros(k, dtype=np.int64)
         smallest = np.full(k, np.iinfo(np.uint64).max)
         for rows in self:
             left += np.bincount(rows.cluster, minlength=k)
             np.minimum.at(smallest, rows.cluster, keys("draw", self.seed, rows.doc))
-        before = self.seen if self.filtered else left
         if self.filtered:
-            say(f"[sample] the filters leave {left.sum():,} of {before.sum():,} documents")
+            say(f"[sample] the filters leave {left.sum():,} of {self.seen.sum():,} documents")
         if self.clusters is None:
             return None, smallest
-        _check_pool(before, self.clusters)
+        _check_pool(self.seen, self.clusters)
         return replace(self.clusters, documents=left), smallest
 
     def _index(self, cluster: np.ndarray, path: Path) -> np.ndarray:
@@ -570,9 +593,9 @@ def draw(
     seed: int,
     scores: Lookup | None = None,
     drop: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> pa.Table:
+) -> tuple[pa.Table, int]:
     """The draw: columns doc int64 (ascending), cluster int32, split string, probability float64 (null after a
-    filter `after` the draw, where it has no simple form).
+    filter `after` the draw, where it has no simple form); and how many drawn documents that filter took out.
 
     `scores` are for the order `mixture` and the ranking lsh; a plain ranking by score finds its own in the
     pool. `drop` tells which of the drawn documents (int64 [n], ascending) go, as bool [n].
@@ -590,6 +613,9 @@ def draw(
         found = _draw_buckets(pool, clusters, sampler, size, seed)
     else:
         found = _draw_documents(pool, clusters, sampler, size, seed, scores)
+    if clusters is None and pool.clusters is not None and pool.seen[0] != pool.clusters.pool:
+        raise InputError(f"{pool.clusters.source}: the kept clusters have {pool.clusters.pool:,} documents, the "
+                         f"assignments less the held-out have {pool.seen[0]:,}: not the same clustering")  # fmt: skip
     order = np.argsort(found.doc)
     if drop is not None:
         order = order[~drop(found.doc[order])]
@@ -611,7 +637,8 @@ def draw(
     if found.probability is not None:
         chance = pa.array(found.probability[order])
     names = pa.DictionaryArray.from_arrays(pa.array(split), pa.array(SPLITS)).cast(pa.string())
-    return pa.table({"doc": doc, "cluster": cluster, "split": names, "probability": chance})
+    table = pa.table({"doc": doc, "cluster": cluster, "split": names, "probability": chance})
+    return table, len(found.doc) - len(doc)
 
 
 def _check_pool(seen: np.ndarray, clusters: ClusterTable) -> None:
@@ -756,25 +783,26 @@ def sample(
     budget: dict[str, Any],
     seed: int,
     losses: Path | None = None,
-    used: Sequence[Path] = (),
+    left_out: Mapping[str, Sequence[Path]] | None = None,
     near: Sequence[Path] = (),
     embeddings: Sequence[Path] = (),
     semdedup: dict[str, Any] | None = None,
-) -> pa.Table:
-    """The draw from files; see `main` for what they hold and `draw` for what comes out."""
-    table, every = None, np.zeros(0, dtype=np.int64)
+) -> tuple[pa.Table, dict[str, Any]]:
+    """The draw from files, and its facts: `pool` (documents; excluded, by kind) and `removed` (near-duplicates, after
+    the draw). See `main` for what the files hold and `draw` for what comes out."""
+    kept, every = None, np.zeros(0, dtype=np.int64)
     paths = list(documents)
-    if sampler.weight != "none":
-        if clusters is None or not assignments:
-            raise InputError(f"sampler: weight {sampler.weight} wants --assignments and --clusters")
-        table = read_with_losses(clusters, losses, sampler) if losses else read_clusters(clusters, sampler)
+    if clusters is not None and assignments:
+        kept = read_with_losses(clusters, losses, sampler) if losses else read_clusters(clusters, sampler)
         every = _all_clusters(clusters)
         paths = list(assignments)
+    elif sampler.weight != "none" or clusters is not None:
+        raise InputError(f"sampler: weight {sampler.weight} wants --assignments and --clusters")
     if not paths:
         raise InputError("--documents: no files; a sampler without clusters draws from them")
     if len(set(paths)) < len(paths):
-        raise InputError(f"{'--documents' if table is None else '--assignments'}: a file is named twice")
-    held = _read_docs([heldout])
+        raise InputError(f"{'--documents' if kept is None else '--assignments'}: a file is named twice")
+    held, duplicates = _read_heldout(heldout)
     score = length = where = close = drop = None
     if sampler.by in ("score", "weighted", "lsh"):
         column = "bucket" if sampler.by == "lsh" else sampler.column
@@ -789,6 +817,8 @@ def sample(
         if not documents:
             raise InputError("filters.where: wants --documents, which hold the meta column")
         where = Where(documents, sampler.where["column"], sampler.where["values"])
+    if sampler.contaminated and "contaminated" not in (left_out or {}):
+        raise InputError("filters.contaminated: wants --contaminated, the documents that hold an item")
     if sampler.semdedup and sampler.semdedup.get("when", "before") == "before":
         if not near:
             raise InputError("filters.semdedup: wants --near, the scores of its scorer")
@@ -799,10 +829,24 @@ def sample(
         drop = _near_duplicates(assignments, embeddings, semdedup, sampler.semdedup["eps"])
     mixture = sampler.order == "mixture"  # scores its random candidates only
     pool = Pool(
-        paths, table, every, held, sampler, None if mixture else score, length, seed,
-        _read_docs(used) if used else None, where, close,
+        paths, kept, every, held, sampler, None if mixture else score, length, seed,
+        {kind: _read_docs(files) for kind, files in (left_out or {}).items()}, where, close,
     )  # fmt: skip
-    return draw(pool, table, sampler, budget, seed, score, drop)
+    table, removed = draw(pool, None if pool.one else kept, sampler, budget, seed, score, drop)
+    excluded = pool.excluded
+    excluded["duplicates"] = duplicates
+    excluded["heldout"] -= duplicates
+    return table, {
+        "pool": {"documents": pool.documents, "excluded": excluded},
+        "removed": {"near-duplicates": removed},
+    }
+
+
+def _read_heldout(path: Path) -> tuple[np.ndarray, int]:
+    """Documents outside the pool, int64 [n], ascending, and how many of them are duplicates."""
+    with open_parquet(path, ["doc", "role"]) as file:
+        table = file.read(columns=["doc", "role"])
+    return np.sort(table["doc"].to_numpy()), pc.sum(pc.not_equal(table["role"], "heldout")).as_py() or 0
 
 
 def _read_docs(paths: Sequence[Path]) -> np.ndarray:
@@ -853,36 +897,55 @@ def main(
     lengths: list[Path] = [],
     losses: list[Path] = [],
     used: list[Path] = [],
+    trained: list[Path] = [],
+    contaminated: list[Path] = [],
     near: list[Path] = [],
     embeddings: list[Path] = [],
+    proxies: list[Path] = [],
+    proxy_subsets: list[Path] = [],
+    ratios: list[Path] = [],
     spec: str,
     out: Path,
+    facts: Path,
 ) -> None:
     """Draws a subset: doc, cluster, split, probability, in ascending order of doc.
 
     Args:
-        documents: Document shards (doc); read by samplers without clusters only.
-        assignments: Assignment shards (doc, cluster, distance), for samplers with clusters.
-        clusters: Cluster table (.parquet or .csv; one), for samplers with clusters.
-        heldout: Parquet file whose documents are in no pool.
+        documents: Document shards (doc); read where there is no clustering, and by the filter where.
+        assignments: Assignment shards (doc, cluster, distance), for samplers with clusters, and for those without whose
+            pool has excluded clusters.
+        clusters: Cluster table (.parquet or .csv; one), with the assignments.
+        heldout: Parquet file (doc, role) whose documents are in no pool.
         scores: Shards with doc and the score column, for a ranking by score.
         lengths: Shards with doc and tokens, for a budget in tokens.
         losses: Table of cluster and proxy_loss (one), for the weight loss; without it the cluster table has it.
-        used: Files whose documents are left out: earlier draws, and those that a scorer's proxy learned from.
+        used: Earlier draws whose documents are left out.
+        trained: Draws that a scorer's proxies learned from; their documents are left out.
+        contaminated: Shards with the documents that hold a benchmark item, for that filter.
         near: Shards with doc and score of a scorer of kind semdedup, for that filter before the draw.
         embeddings: Vectors of the assignment shards, in their order, for that filter after the draw.
-        spec: JSON: ids, sampler, budget, data_seed, semdedup (settings of the filter's scorer, or null).
+        proxies: manifest.json of each model trained here that the selection's scorers go by (see winnow.consumed).
+        proxy_subsets: manifest.json of the subset of each of them.
+        ratios: JSON of what the ratios of a target were counted on.
+        spec: JSON: ids, sampler, budget, data_seed, semdedup (settings of the filter's scorer, or null), selection (what
+            the scorers go by: winnow.consumed).
         out: Parquet file to write.
+        facts: JSON to write: pool (documents, and excluded by kind), removed (near-duplicates, after the draw),
+            consumed (documents, labels and tokens that the selection took) and its parts.
     """
-    settings = read_spec(spec, "ids", "sampler", "budget", "data_seed", "semdedup")
+    settings = read_spec(spec, "ids", "sampler", "budget", "data_seed", "semdedup", "selection")
     sampler = parse_sampler(settings["sampler"], "--spec sampler")
-    table = sample(
+    loss = losses[0] if losses else None
+    parts = consumed(settings["selection"], proxies, proxy_subsets, loss, ratios)
+    out_of_pool = {"contaminated": contaminated, "used": used, "trained": trained}
+    table, found = sample(
         documents, assignments, clusters[0] if clusters else None, heldout, scores, lengths,
-        sampler, settings["budget"], settings["data_seed"],
-        losses[0] if losses else None, used, near, embeddings, settings["semdedup"],
+        sampler, settings["budget"], settings["data_seed"], loss,
+        {kind: files for kind, files in out_of_pool.items() if files}, near, embeddings, settings["semdedup"],
     )  # fmt: skip
     with atomic_path(out) as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=1 << 20)
+    write_json(facts, {**found, "consumed": total(parts), "consumed_parts": parts})
     counts = table["split"].value_counts().to_pylist()
     print(json.dumps({c["values"]: c["counts"] for c in counts}, sort_keys=True))
 

@@ -17,6 +17,7 @@ texts of a block are read once and have equal scores; equal vectors of a cluster
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ from winnow.config import proxies_of
 from winnow.keys import keys
 from winnow.parquet import batches as columns_of
 from winnow.scripts import count_words, part
-from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say
+from winnow.stage import InputError, Progress, atomic_path, read_spec, run, say, write_json
 
 STAGE_VERSION = 2
 BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}
@@ -389,35 +390,62 @@ def _sampled_texts(
             yield from pc.utf8_slice_codeunits(part, 0, characters).to_pylist()
 
 
+def excluded_docs(assignments: Sequence[Path], clusters: Path) -> np.ndarray:
+    """Documents of the excluded clusters, int64 [n]. `clusters`: parquet with cluster and excluded."""
+    table = pq.read_table(clusters, columns=["cluster", "excluded"])
+    gone = table["cluster"].to_numpy()[table["excluded"].to_numpy()]
+    found = [np.zeros(0, dtype=np.int64)]
+    for path in assignments:
+        found += [doc[np.isin(cluster, gone)] for doc, cluster in columns_of(path, ["doc", "cluster"])]
+    return np.concatenate(found)
+
+
 def fit(
     *,
     documents: list[Path],
     heldout: Path,
+    assignments: list[Path] = [],
+    clusters: list[Path] = [],
     target: list[Path] = [],
     target_heldout: list[Path] = [],
     spec: str,
     out: Path,
+    counts: Path,
 ) -> None:
     """Log ratios of the hashed n-grams, target against pool (kind dsir).
 
     Args:
         documents: shards of the corpus that is scored.
         heldout: its documents outside the pool.
+        assignments: its assignment shards, where clusters are excluded from the pool.
+        clusters: the cluster table (one) that tells which.
         target: shards of the target's corpus; none: the same.
         target_heldout: its documents outside the pool; none: the same.
         spec: JSON: scorer.
         out: .npy to write: float64 [buckets].
+        counts: JSON to write: target and source, the documents and n-grams that were counted.
     """
     scorer = read_spec(spec, "scorer")["scorer"]
     many, seed, cut = scorer["documents"], scorer["seed"], scorer["characters"]
     removed = read_docs([heldout])
-    source = bag(_sampled_texts(documents, removed, None, many, seed, cut), scorer["buckets"])
-    others = read_docs(target_heldout) if target else removed
+    if clusters:
+        removed = np.union1d(removed, excluded_docs(assignments, clusters[0]))
     where = scorer["target"].get("where")
-    wanted = bag(_sampled_texts(target or documents, others, where, many, seed, cut), scorer["buckets"])
-    say(f"[score] {wanted.sum():,.0f} n-grams of the target, {source.sum():,.0f} of the pool")
+    bags, facts = {}, {}
+    for side, paths, out_of, rule in (
+        ("source", documents, removed, None),
+        ("target", target or documents, read_docs(target_heldout) if target else removed, where),
+    ):
+        number = itertools.count()
+        chosen = zip(_sampled_texts(paths, out_of, rule, many, seed, cut), number, strict=False)
+        bags[side] = bag((text for text, _ in chosen), scorer["buckets"])
+        facts[side] = {"documents": next(number), "ngrams": int(bags[side].sum())}
+    say(
+        f"[score] {facts['target']['ngrams']:,} n-grams of the target, {facts['source']['ngrams']:,} of the pool"
+    )
     with atomic_path(out) as partial:
-        np.save(partial, log_ratios(wanted, source))
+        np.save(partial, log_ratios(bags["target"], bags["source"]))
+    write_json(counts, facts)
 
 
 def probe(*, assignments: list[Path], heldout: Path, trained: list[Path] = [], spec: str, out: Path) -> None:

@@ -32,6 +32,7 @@ from winnow.stage import (
 )
 
 STAGE_VERSION = 3
+FACTS = ("pool", "removed", "consumed", "consumed_parts")  # of a draw, that its manifest takes over
 ROW_GROUP = 4096
 INTERNAL = ("bytes", "digest")  # columns of the shards that a subset leaves out
 
@@ -210,6 +211,7 @@ def card(
     counts: dict[str, Any],
     columns: Sequence[str],
     digests: dict[str, str],
+    facts: dict[str, Any],
     classes: Sequence[str] | None = None,
 ) -> str:
     """The data set card: YAML that names the non-empty splits, then what a reader wants to know.
@@ -235,6 +237,11 @@ def card(
     for name in filled:
         part = counts["splits"][name]
         lines.append(f"| {name} | {part['documents']:,} | {part['bytes']:,} |")
+    pool = facts["pool"]
+    why = ", ".join(f"{many:,} {kind}" for kind, many in pool["excluded"].items() if many)
+    lines += ["", f"Drawn from a pool of {pool['documents']:,} documents; left out: {why or 'none'}."]
+    if any(facts["consumed"].values()):
+        lines += ["The selection consumed before: " + ", ".join(f"{n:,} {what}" for what, n in facts["consumed"].items()) + "."]  # fmt: skip
     lines += ["", f"Columns: {', '.join(f'`{c}`' for c in columns)}.",
               "`doc` is the row of the document in its source, `probability` the chance that the sampler takes it,",
               "over all data seeds (null where that has no simple form)."]  # fmt: skip
@@ -249,17 +256,21 @@ def card(
     return "\n".join(lines)
 
 
-def main(*, draw: Path, source: Path, documents: list[Path], spec: str, out_dir: Path) -> None:
+def main(*, draw: Path, source: Path, facts: Path, documents: list[Path], spec: str, out_dir: Path) -> None:
     """Writes train.parquet, validation.parquet, test.parquet, README.md and, last, manifest.json.
 
     Args:
         draw: draw.parquet of the sample stage.
         source: source.json of the corpus, which names the classes of its label.
+        facts: its draw.json: the pool, and what the selection consumed.
         documents: Document shards of the corpus.
         spec: JSON: ids, corpus, sampler, budget, data_seed.
         out_dir: Folder to write to.
     """
     settings = read_spec(spec, "ids", "corpus", "sampler", "budget", "data_seed")
+    known = read_json(facts)
+    if missing := [name for name in FACTS if name not in known]:
+        raise InputError(f"{facts}: no key {missing[0]!r}; make the draw again")
     labels = read_json(source)["labels"]
     classes = labels["names"] if labels else None
     counts = subset(read_draw(draw), documents, out_dir, classes)
@@ -267,12 +278,13 @@ def main(*, draw: Path, source: Path, documents: list[Path], spec: str, out_dir:
     with open_parquet(out_dir / files[0], []) as file:
         columns = file.schema_arrow.names
     digests = {name: sha256(out_dir / name) for name in files}
-    write_text(out_dir / "README.md", card(settings, counts, columns, digests, classes))
+    write_text(out_dir / "README.md", card(settings, counts, columns, digests, known, classes))
     manifest = {
         "ids": settings["ids"],
         "spec": settings,
         "stage_version": STAGE_VERSION,
         "counts": counts,
+        **{name: known[name] for name in FACTS},
         "sha256": digests,
         "classes": classes,
     }

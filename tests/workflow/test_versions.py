@@ -1,0 +1,112 @@
+"""A rule carries the stage version of every module whose code makes its result: a bump leaves nothing stale.
+
+What a command runs is read from the source: from the function of the command, by the names it uses, through the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "workflow" / "winnow"
+# They choose the device, not what is computed.
+DEVICE = {("embed", "pick_device"), ("embed", "native_bfloat16")}
+Name = tuple[str, str]
+
+
+def imported(nodes: list[ast.stmt] | list[ast.AST]) -> dict[str, Name]:
+    """What `from winnow... import` binds: (module, name); ("", module) for a whole module."""
+    found = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "winnow":
+            module = ".".join(node.module.split(".")[1:])
+            found |= {alias.asname or alias.name: (module, alias.name) for alias in node.names}
+    return found
+
+
+@cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def versioned(module: str) -> bool:
+    targets = [t for node in parsed(module).body if isinstance(node, ast.Assign) for t in node.targets]
+    return any(getattr(target, "id", "") == "STAGE_VERSION" for target in targets)
+
+
+@cache
+def definitions(module: str) -> dict[str, ast.stmt]:
+    return {n.name: n for n in parsed(module).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
+def uses(module: str, node: ast.stmt) -> set[Name]:
+    """Functions and classes of the package that a function or class names."""
+    inside = list(ast.walk(node))
+    own = {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    own |= {n.arg for n in inside if isinstance(n, ast.arg)}
+    bound = imported(parsed(module).body) | imported(inside)
+    found: set[Name] = set()
+    for n in inside:
+        if isinstance(n, ast.Name) and n.id not in own:
+            if n.id in definitions(module):
+                found.add((module, n.id))
+            elif bound.get(n.id, ("", ""))[0]:
+                found.add(bound[n.id])
+        elif isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name):
+            whole, name = bound.get(n.value.id, ("-", ""))
+            if not whole:
+                found.add((name, n.attr))
+    return {(m, name) for m, name in found if (PACKAGE / f"{m}.py").exists()}
+
+
+def reached(module: str, function: str) -> set[Name]:
+    """Functions and classes that a function may run, itself included."""
+    found: set[Name] = set()
+    left = [(module, function)]
+    while left:
+        place = left.pop()
+        node = definitions(place[0]).get(place[1])
+        if node is not None and place not in found | DEVICE:
+            found.add(place)
+            left += uses(place[0], node)
+    return found
+
+
+def default_command(module: str) -> str:
+    calls = [
+        n for n in ast.walk(parsed(module)) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "run"
+    ]
+    return calls[-1].args[0].id  # type: ignore[attr-defined]
+
+
+def rules() -> dict[str, str]:
+    text = "".join(path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
+    parts = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_a_rule_carries_the_versions_of_all_code_that_makes_its_result(rule: str) -> None:
+    body = rules()[rule]
+    carried = {s for call in re.findall(r"version\(([^)]*)\)", body) for s in re.findall(r'"(\w+)"', call)}
+    command = re.search(r"python -m winnow\.(\w+)(?: ([a-z_]+))?", body)
+    assert command
+    module, name = command.group(1), command.group(2)
+    if name is None or name.replace("-", "_") not in definitions(module):
+        name = default_command(module)
+    needed = {m for m, _ in reached(module, name) if versioned(m)}
+    assert carried == needed, (
+        f"{rule}: params.version carries {sorted(carried)}, its code is of {sorted(needed)}"
+    )
+
+
+def test_names_are_followed_through_the_package() -> None:
+    assert ("semdedup", "similarities") in reached("sample", "main")
+    assert ("allocate", "webster") in reached("sample", "main")
+    assert ("embed", "blocks") in reached("score", "texts")
+    assert not {m for m, _ in reached("score", "fit")} & {"embed", "train"}
+    assert not [place for place in reached("train", "main") if place[0] == "embed"]
