@@ -28,7 +28,8 @@ def asks_for_tables():
         return False
     targets = COMMAND.targets if COMMAND else []
     return not targets or any(
-        target == "all" or re.search(r"(^|/)tables/(?!published/)", target) for target in targets
+        target in ("all", "partial_tables") or re.search(r"(^|/)tables/(?!published/)", target)
+        for target in targets
     )
 
 
