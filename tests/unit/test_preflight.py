@@ -264,6 +264,15 @@ def test_more_clusters_than_documents_are_refused(check: Check) -> None:
     )
 
 
+def test_a_budget_of_a_proxy_beyond_the_rows_of_its_corpus_is_refused(check: Check) -> None:
+    more = {"samplers": {"like": {"allocation": {"weight": "none"}, "ranking": {"by": "score", "scorer": "like"}}},
+            "scorers": {"like": {"kind": "proxy-loss", "proxy": {"model": "neox-nano", "budget": "proxy"}}}}  # fmt: skip
+    said = check(posts(60), samplers=["random", "like"], more=more)
+    assert (
+        said == "scorers.like.proxy.budget: 'proxy' asks for 300 documents, the pool of mine has at most 40"
+    )
+
+
 def test_a_condition_that_no_row_meets_is_refused(check: Check) -> None:
     rows = posts(60, domain=lambda i: ["mail", "news"][i % 2])
     said = check(rows, corpus={"meta": ["domain"]}, samplers=["random", "dsir"])

@@ -125,13 +125,26 @@ def test_equal_arms_of_a_table_stop_its_table_only(clone: Path, snakemake: Snake
     (clone / "twice.yaml").write_text(yaml.safe_dump(run))
     given = ("--configfile", "twice.yaml")
     same = "tables.twice.experiments: arms pile-mini/random and again/random have the same models"
-    for target in ((), ("all",), ("results/tables/twice.md",)):
+    for target in ((), ("results/tables/twice.md",)):
         assert same in error(snakemake(*target, *DRY, *given, cwd=clone))
-    for target in ("subsets", "samplers", "models", "clusters", "results/pile-mini/heldout.parquet"):
+    for target in ("subsets", "samplers", "results/pile-mini/heldout.parquet"):
         done = snakemake(target, *DRY, *given, cwd=clone)
         assert done.code == 0, done.text
         assert "warning: twice.yaml:" in done.err
         assert same in done.err
+
+
+def test_processes_of_jobs_check_neither_tables_nor_data_again(clone: Path, snakemake: Snakemake) -> None:
+    (clone / "late.jsonl").write_text("no json\n")
+    run: dict[str, Any] = yaml.safe_load(example(ROOT / "README.md"))
+    run["corpora"]["mine"]["source"]["files"] = ["late.jsonl"]
+    run["tables"]["mine"]["baseline"] = "nothing"
+    (clone / "job.yaml").write_text(yaml.safe_dump(run))
+    given = ("subsets", *DRY, "--configfile", "job.yaml")
+    assert "late.jsonl: row 1: not JSON" in error(snakemake(*given, cwd=clone))
+    done = snakemake(*given, "--mode", "remote", cwd=clone)
+    assert done.code == 0, done.text
+    assert forecast(done) == ""
 
 
 # ---------------------------------------------------------------- data

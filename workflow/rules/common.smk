@@ -26,10 +26,13 @@ def command_line():
 
 
 def asks_for_tables():
-    """Whether the run's tables are among the targets: they are by default."""
+    """Whether the run's tables are among the targets: they are by default, and not in the process of a job."""
+    if not workflow.is_main_process:
+        return False
     targets = COMMAND.targets if COMMAND else []
     return not targets or any(
-        target == "all" or re.search(r"(^|/)tables/(?!published/)", target) for target in targets
+        target in ("all", "partial_tables") or re.search(r"(^|/)tables/(?!published/)", target)
+        for target in targets
     )
 
 

@@ -131,13 +131,13 @@ def forecast(config: dict[str, Any], results: str, jobs: list[tuple[str, dict[st
         of = f"the documents of {', '.join(sorted(unknown))} (not counted yet)"
         parts.append("embed " + " and ".join(([known] if tokens else []) + ([of] if unknown else [])))
     if rules["train_model"]:
-        parts.append(f"train {rules['train_model']:,} models")
+        parts.append(f"train {rules['train_model']:,} model{'s' * (rules['train_model'] > 1)}")
     if evaluations := rules["evaluate_model"] + rules["evaluate_pretrained"]:
         parts.append(f"evaluate {evaluations:,}")
     if not parts:
         return ""
-    least = "at least " if unknown else ""
-    time = f": {least}about {_time(seconds / cores)} on {cores} cores of a processor" if cores else ""
+    least = "at least " if unknown and seconds >= 120 * cores else ""
+    time = f": {least}{_time(seconds / cores)} on {cores} cores of a processor" if cores else ""
     return f"Forecast: {', '.join(parts)}{time}"
 
 
@@ -151,5 +151,5 @@ def _round(amount: float) -> str:
 def _time(seconds: float) -> str:
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
-            return f"{seconds / size:,.0f} {unit}"
+            return f"about {seconds / size:,.0f} {unit}"
     return "2 minutes or less"

@@ -451,26 +451,37 @@ def _check_size(config: dict[str, Any], name: str, found: Look) -> None:
             f"{heldout:,} of {there:,} documents leaves no pool; hold out fewer",
         )
     pool = there - heldout
-    for index, experiment in enumerate(config["experiments"]):
-        if experiment["corpus"] != name:
-            continue
-        budget = config["budgets"][experiment["budget"]]
+    for place, budget_name in _draws(config, name):
+        budget = config["budgets"][budget_name]
         asked = budget["train"] + budget["validation"] + budget["test"]
         most, unit = pool, "documents"
         if budget["unit"] == "tokens":  # each is a byte at least, or the end of a document
             most, unit = (found.bytes + found.first if found.whole else asked), "tokens"
         if asked > most:
             raise ConfigError(
-                ("experiments", index, "budget"),
-                f"{experiment['budget']!r} asks for {asked:,} {unit}, the pool of {name} has at most {most:,}",
+                (*place, "budget"),
+                f"{budget_name!r} asks for {asked:,} {unit}, the pool of {name} has at most {most:,}",
             )
-        if experiment["clustering"] is not None:
+    for index, experiment in enumerate(config["experiments"]):
+        if experiment["corpus"] == name and experiment["clustering"] is not None:
             k = config["clusterings"][experiment["clustering"]].get("k", 1)
             if k > pool:
                 raise ConfigError(
                     ("experiments", index, "clustering"),
                     f"{experiment['clustering']!r} has {k:,} clusters, the pool of {name} at most {pool:,} documents",
                 )
+
+
+def _draws(config: dict[str, Any], corpus: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Places in the config that ask for a draw from a corpus, and the names of their budgets."""
+    for index, experiment in enumerate(config["experiments"]):
+        if experiment["corpus"] == corpus:
+            yield ("experiments", index), experiment["budget"]
+        for sampler in experiment["samplers"]:
+            for scorer in scorers_of(config["samplers"][sampler]):
+                for key, proxy in proxies_of(config["scorers"][scorer]).items():
+                    if "hub" not in proxy and (proxy["corpus"] or experiment["corpus"]) == corpus:
+                        yield ("scorers", scorer, key), proxy["budget"]
 
 
 def _wheres(config: dict[str, Any], corpus: str) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:

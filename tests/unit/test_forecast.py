@@ -1,0 +1,89 @@
+"""The forecast of a run: counts that are exact, times that follow the work, silence where nothing is heavy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from winnow import config as cfg
+from winnow.forecast import documents, forecast
+
+ROOT = Path(__file__).parents[2]
+Jobs = list[tuple[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return cfg.resolve(cfg.read_files(cfg.definition_files(ROOT)))
+
+
+def embed(corpus: str, encoder: str = "minilm", shards: int = 1) -> Jobs:
+    return [
+        ("embed_documents", {"corpus": corpus, "encoder": encoder, "shard": f"{i:04d}"})
+        for i in range(shards)
+    ]
+
+
+def train(corpus: str, model: str, budget: str, count: int = 1) -> Jobs:
+    ids = {"corpus": corpus, "model": model, "budget": budget, "clustering": "none", "sampler": "random"}
+    return [("train_model", {**ids, "data_seed": str(i), "training_seed": str(i)}) for i in range(count)]
+
+
+def minutes(said: str) -> float:
+    number, unit = said.rsplit("about ", 1)[1].split(" on ")[0].split()
+    return float(number.replace(",", "")) * {"minutes": 1, "hours": 60, "days": 1440}[unit]
+
+
+def test_a_run_without_heavy_jobs_has_no_forecast(config: dict[str, Any], tmp_path: Path) -> None:
+    assert forecast(config, str(tmp_path), [("compare_published", {"table": "idea-1"})], 2) == ""
+
+
+def test_documents_that_nobody_has_counted_are_named(config: dict[str, Any], tmp_path: Path) -> None:
+    said = forecast(config, str(tmp_path), embed("pile", "e5-large", 256) + embed("sst2-mini"), 0)
+    assert said == (
+        "Forecast: embed 4,000 documents (about 53,000 tokens) and the documents of pile (not counted yet)"
+    )
+
+
+def test_documents_are_known_once_a_source_was_indexed(config: dict[str, Any], tmp_path: Path) -> None:
+    assert documents(config, str(tmp_path), "sst2") == (None, None)
+    (tmp_path / "sst2").mkdir()
+    index = tmp_path / "sst2" / "source.json"
+    index.write_text(json.dumps({"rows": 67_349}))
+    assert documents(config, str(tmp_path), "sst2") == (67_349, None)
+    for broken in ("", "[]", '{"rows": null}'):
+        index.write_text(broken)
+        assert documents(config, str(tmp_path), "sst2") == (None, None)
+
+
+def test_a_large_model_takes_longer_than_a_small_one(config: dict[str, Any], tmp_path: Path) -> None:
+    names = ("pythia-14m", "pythia-70m", "pythia-160m", "pythia-1.4b")
+    took = [minutes(forecast(config, str(tmp_path), train("pile", n, "minipile"), 2)) for n in names]
+    assert took == sorted(took)
+    assert took[0] < took[-1] / 50
+
+
+def test_the_demo_is_forecast_as_it_was_measured(config: dict[str, Any], tmp_path: Path) -> None:
+    """On the machine of the constants: 9 min 17 s for 3 embeddings, 18 trainings, 18 evaluations and small jobs."""
+    jobs: Jobs = [("draw_sample", {})] * 100
+    for corpus, model, budget, suite in (
+        ("pile-mini", "neox-nano", "mini", "mini"),
+        ("sst2-mini", "minilm-classifier", "mini-labels", "labels"),
+        ("tinystories-mini", "neox-nano", "mini", "stories"),
+    ):
+        trained = train(corpus, model, budget, 6)
+        jobs += embed(corpus, "minilm-128") + trained
+        jobs += [("evaluate_model", {**ids, "suite": suite}) for _, ids in trained]
+    said = forecast(config, str(tmp_path), jobs, 2)
+    assert "train 18 models, evaluate 18: about " in said
+    assert 7 <= minutes(said) <= 12
+
+
+@pytest.mark.parametrize("scorer", ["proxy-loss", "web-likelihood", "entropy", "web-ngrams"])
+def test_every_kind_of_scorer_is_priced(config: dict[str, Any], tmp_path: Path, scorer: str) -> None:
+    jobs: Jobs = [("score_documents", {"corpus": "pile-mini", "scorer": scorer, "shard": "0000"})]
+    assert forecast(config, str(tmp_path), jobs + train("pile-mini", "neox-nano", "mini"), 1).startswith(
+        "Forecast: train 1"
+    )
