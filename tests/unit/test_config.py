@@ -225,6 +225,38 @@ def test_arms_that_are_the_same_models_are_not_compared(shipped: dict[str, Any],
         resolve(shipped, yaml.safe_dump(twice), tmp_path)
 
 
+def test_random_from_the_whole_corpus_is_another_arm_only_where_something_is_excluded(
+    shipped: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = run(samplers="random, random-whole, uniform")
+    with pytest.raises(InputError, match="arms mine/random and mine/random-whole have the same models"):
+        resolve(shipped, text, tmp_path)
+    file = cfg.exclusions_path("pile-mini", "minilm-k22")
+    file.parent.mkdir(parents=True)
+    file.write_text("# clustering 0\n")
+    config = resolve(shipped, text, tmp_path)
+    clusterings = {arm: ids["clustering"] for arm, ids in cfg.arms(config, config["experiments"][0]).items()}
+    assert clusterings == {
+        "mine/random": "minilm-k22",
+        "mine/random-whole": cfg.NO_CLUSTERS,
+        "mine/uniform": "minilm-k22",
+    }
+
+
+def test_a_sampler_needs_a_clustering_for_what_it_leaves_out(shipped: dict[str, Any], tmp_path: Path) -> None:
+    samplers = """
+samplers:
+  rest: {allocation: {weight: none}, filters: {used: [{sampler: uniform, budget: mini}]}}
+"""
+    for name in ("rest", "random-semdedup"):
+        with pytest.raises(InputError, match=rf"samplers\[1\]: '{name}' draws from clusters"):
+            resolve(shipped, run(samplers=f"random, {name}", clustering="null", more=samplers), tmp_path)
+    config = resolve(shipped, run(samplers="random, rest", more=samplers), tmp_path)
+    assert cfg.draw_clustering(config, "pile-mini", "minilm-k22", "rest") == "minilm-k22"
+    assert cfg.draw_clustering(config, "pile-mini", "minilm-k22", "random") == cfg.NO_CLUSTERS
+
+
 def test_a_missing_file_is_named_before_any_job(shipped: dict[str, Any], tmp_path: Path) -> None:
     more = "\ncorpora: {mine: {source: {files: ['/no/such/*.jsonl']}, text: text, heldout: {documents: 3}}}"
     with pytest.raises(InputError) as caught:

@@ -971,7 +971,11 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
                 )
     seen: dict[tuple[str, int], str] = {}
     for arm, values, experiment in table_arms(config, table):
-        models = canonical({**values, "sampler": config["samplers"][values["sampler"]]})
+        sampler = config["samplers"][values["sampler"]]
+        if values["clustering"] == NO_CLUSTERS:  # nothing is excluded that a filter could keep
+            filters = {k: v for k, v in sampler["filters"].items() if k != "excluded_clusters"}
+            sampler = {**sampler, "filters": filters}
+        models = canonical({**values, "sampler": sampler})
         same = next((seen[models, seed] for seed in experiment["data_seeds"] if (models, seed) in seen), arm)
         seen |= {(models, seed): arm for seed in experiment["data_seeds"]}
         if same != arm:
