@@ -69,6 +69,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
           spec=canonical({"tokenizer": {"vocabulary": 300, "documents": 500, "seed": 0}}))  # fmt: skip
     for name in ("documents index", "tokens pack", "sample"):
         subprocess.run([sys.executable, "-m", *stage(name, folder, folder)], check=True, env=ENVIRONMENT)
+    (folder / "source.json").write_text('{"labels": null}')
     (folder / "manifest.json").write_text('{"ids": {"corpus": "toy", "data_seed": 0}}')
     return folder
 
@@ -98,7 +99,7 @@ def stage(name: str, i: Path, o: Path) -> list[str]:
         "sample": ["--documents", i / "d.parquet", "--heldout", i / "h.parquet", "--out", o / "draw.parquet",
                    "--facts", o / "draw.json", "--spec", canonical({**DRAW, "semdedup": None, "selection":
                    {"proxies": [], "probe": None, "targets": []}})],
-        "subset": ["--draw", i / "draw.parquet", "--facts", i / "draw.json", "--documents", i / "d.parquet", "--out-dir", o,
+        "subset": ["--draw", i / "draw.parquet", "--source", i / "source.json", "--facts", i / "draw.json", "--documents", i / "d.parquet", "--out-dir", o,
                    "--spec", canonical({**DRAW, "corpus": CORPUS})],
         "train": ["--subset", i / "manifest.json", "--tokens", i / "t.npy", "--tokens-meta", i / "t.json", "--tokenizer",
                   i / "tokenizer.json", "--threads", "1", "--out", o / "manifest.json", "--spec", canonical(TRAINING)],

@@ -46,12 +46,12 @@ def test_install_makes_the_environment_once_in_a_folder_with_blanks(clone: Path)
     calls = make(clone, "test")[1]
     assert any("<requirements-dev.txt>" in call for call in calls)
     assert calls[-1].startswith("python <-m> <pytest>")
-    assert [call.split()[0] for call in make(clone, "lint")[1]] == [
-        "ruff",
-        "ruff",
-        "snakefmt",
-        "mypy",
-        "snakemake",
+    assert [call.split()[2] for call in make(clone, "lint")[1]] == [
+        "<ruff>",
+        "<ruff>",
+        "<snakefmt>",
+        "<mypy>",
+        "<snakemake>",
     ]
     assert [path.name for path in clone.parent.iterdir() if path != clone] == ["calls.txt"]
 

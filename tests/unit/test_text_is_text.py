@@ -253,10 +253,10 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained on at most 32 tokens of texts of up to 170."""
     folder = tmp_path_factory.mktemp("classifier")
     split = write(folder / "train.parquet", text=LONG, label=pa.array([i % 2 for i in range(48)], pa.int32()))
-    (folder / "manifest.json").write_text(json.dumps({"ids": {}}))
+    (folder / "manifest.json").write_text(json.dumps({"ids": {}, "classes": ["a", "b"]}))
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 32, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 10, "learning_rate": 3e-4}, "training_seed": 0, "names": {"model": "m"}, "base": MINILM}  # fmt: skip
-    train.main(subset=folder / "manifest.json", spec=canonical(spec), out=folder / "out" / "manifest.json", documents=[split])  # fmt: skip
+    train.main(subset=folder / "manifest.json", spec=canonical(spec), out=folder / "out" / "manifest.json")  # fmt: skip
     return folder / "out"
 
 
@@ -314,8 +314,13 @@ def test_texts_of_label_items_are_whole(tmp_path: Path) -> None:
     documents = write(tmp_path / "d.parquet", doc=[0, 1], text=[text, "b"], label=[0, 1])
     write(tmp_path / "h.parquet", doc=[0, 1], role=["heldout"] * 2)
     spec = {"benchmark": {"heldout": "labels", "items": 2, "seed": 0}, "name": "l", "group": None}
+    (tmp_path / "source.json").write_text(json.dumps({"labels": {"names": ["a", "b"], "values": [0, 1]}}))
     benchmarks.heldout(
-        documents=[documents], heldout=tmp_path / "h.parquet", spec=canonical(spec), out_dir=tmp_path / "b"
+        source=tmp_path / "source.json",
+        documents=[documents],
+        heldout=tmp_path / "h.parquet",
+        spec=canonical(spec),
+        out_dir=tmp_path / "b",
     )
     assert pq.read_table(tmp_path / "b" / "data.parquet")["text"].to_pylist() == [text, "b"]
 

@@ -219,7 +219,9 @@ FILMS_HELDOUT = (
     + Counter(hold_out=1, build_heldout_benchmark=1, fit_clusters=1, assign_clusters=1)
     + Counter(summarise_clusters=1, exclude_clusters=1)
 )
-FILMS_ALL = FILMS_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
+FILMS_ALL = FILMS_HELDOUT + Counter(
+    index_source=1, write_documents=1, embed_documents=1, build_labelled_benchmark=1
+)
 
 
 def arms(count: int, proxies: int = 0) -> Counter[str]:

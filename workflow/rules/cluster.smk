@@ -222,7 +222,7 @@ rule inspect_clusters:
         runtime=growing(240),
     params:
         spec=inspection_spec,
-        version=version("inspection", "sample"),
+        version=version("inspection", "sample", "render"),
     shell:
         """
         python -m winnow.inspection \

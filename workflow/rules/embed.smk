@@ -53,7 +53,7 @@ rule embed_documents:
     params:
         spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
         files=lambda wildcards: weights_state(**CONFIG["encoders"][wildcards.encoder]["source"]),
-        version=version("embed"),
+        version=version("embed", "tokens"),
     shell:
         """
         python -m winnow.embed \

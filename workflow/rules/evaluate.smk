@@ -212,7 +212,7 @@ rule evaluate_model:
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
         folder=lambda wildcards: EVALUATION.format(**wildcards),
-        version=version("evaluate", "benchmarks"),
+        version=version("evaluate", "benchmarks", "tokens"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \
@@ -254,7 +254,7 @@ rule evaluate_pretrained:
         files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
-        version=version("evaluate", "benchmarks"),
+        version=version("evaluate", "benchmarks", "tokens"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate \

@@ -27,7 +27,7 @@ rule score_documents:
         gpu=score_gpu,
     params:
         spec=scorer_spec,
-        version=version("score", "embed"),
+        version=version("score", "embed", "tokens"),
     shell:
         """
         python -m winnow.score texts \
@@ -250,7 +250,7 @@ rule score_probe:
         gpu=score_gpu,
     params:
         spec=scorer_spec,
-        version=version("score", "embed"),
+        version=version("score", "embed", "tokens"),
     shell:
         """
         python -m winnow.score texts \

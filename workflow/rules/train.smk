@@ -123,7 +123,7 @@ rule train_model:
     params:
         spec=train_spec,
         files=train_state,
-        version=version("train"),
+        version=version("train", "tokens"),
     shell:
         """
         python -m winnow.train \

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.paths import existing_path, expand, plain_links
+from winnow.paths import expand, plain_links
 from winnow.scripts import CHARACTERS_A_WORD, without_blanks
 from winnow.stage import (
     InputError,
@@ -530,7 +530,7 @@ def mirror_files(leaves: list[StockTask], data: dict[str, Any], folder: Path) ->
                          "name the column that tells them apart as data.config_column")  # fmt: skip
     tables: dict[str, dict[str, pa.Table]] = {config: {} for config in configs}
     for split, text in data["files"].items():
-        path = existing_path(text)
+        path = expand([text])[0]
         table = read_table(path)
         if column is None:
             tables[configs[0]][split] = table
