@@ -252,7 +252,7 @@ TAIL = " but a bad awful end" * 60
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained on at most 32 tokens of texts of up to 170."""
     folder = tmp_path_factory.mktemp("classifier")
-    split = write(folder / "train.parquet", text=LONG, label=pa.array([i % 2 for i in range(48)], pa.int32()))
+    write(folder / "train.parquet", text=LONG, label=pa.array([i % 2 for i in range(48)], pa.int32()))
     (folder / "manifest.json").write_text(json.dumps({"ids": {}, "classes": ["a", "b"]}))
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 32, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 10, "learning_rate": 3e-4}, "training_seed": 0, "names": {"model": "m"}, "base": MINILM}  # fmt: skip

@@ -115,6 +115,7 @@ class Command:
 
     def __init__(self, line: str) -> None:
         line = re.sub(r"\$\(\(10#(\d+)\)\)", lambda number: str(int(number.group(1))), line)
+        line = re.sub(r"@<\(printf '%s\\+n' ?(.*?)\)", r"\1", line)  # a list that bash hands over as a file
         words = [w for w in shlex.split(line) if not w.startswith("&>")]
         at = next(i for i, w in enumerate(words) if w.startswith("winnow."))
         self.module, self.arguments = words[at].removeprefix("winnow."), words[at + 1 :]
