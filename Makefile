@@ -1,6 +1,7 @@
 # Winnow. `make help` lists the targets.
 PYTHON ?= python3
 CORES ?= all
+# Relative, and programs as modules: the folder's own path may hold blanks and quotes.
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
@@ -8,7 +9,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-sc
 # A GPU of NVIDIA's driver, or of Windows below WSL.
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
-SNAKEMAKE := $(BIN)/snakemake --profile profiles/local --cores $(CORES)
+SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES)
 
 .PHONY: help install demo test bench test-all test-real lint format lock
 .DEFAULT_GOAL := help
@@ -45,11 +46,11 @@ bench: $(DEV_STAMP) ## every benchmark, one after another, under half an hour (t
 	done
 
 lint: $(DEV_STAMP) ## formatters, linters and types
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
-	@$(BIN)/mypy
-	@$(BIN)/snakemake --lint
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m snakemake --lint
 
 lock: ## resolve lock.txt anew (needs uv)
 	@envs/lock.sh

@@ -1,6 +1,6 @@
 """A/A calibration of the comparison of samplers, with variances estimated from real runs.
 
-    .venv/bin/python tests/benchmarks/calibrate.py --rounds 1000 --arms 4 results/*/models/*/random/*/*/*/*/evaluation/*
+    .venv/bin/python tests/benchmarks/calibrate.py 1000 4 results/*/models/*/random/*/*/*/*/evaluation/*
 
 EVALUATION folders hold items.parquet, of runs of one sampler; without any, the random runs of results/ of which there are
 most, and without those, made-up variances. From the runs' items it estimates, for each benchmark and metric, the variance of the seed, of the item and of the rest
@@ -47,8 +47,8 @@ def evaluations() -> list[Path]:
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=100, help="tables that are drawn")
-    parser.add_argument("--arms", type=int, default=4)
+    parser.add_argument("rounds", type=int, nargs="?", default=100, help="tables that are drawn")
+    parser.add_argument("arms", type=int, nargs="?", default=4)
     parser.add_argument("folders", nargs="*", metavar="EVALUATION")
     asked = parser.parse_args()
     rounds, arms = asked.rounds, asked.arms
