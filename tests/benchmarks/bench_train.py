@@ -1,6 +1,6 @@
 """Training speed: winnow.train beside transformers.Trainer, on the same packed windows, model, precision and machine.
 
-    .venv/bin/python tests/benchmarks/bench_train.py --steps 12
+    .venv/bin/python tests/benchmarks/bench_train.py --steps 8
 
 Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the floor: the model's
 FLOPs at the machine's peak. Pythia 160M on a GPU:
@@ -30,7 +30,7 @@ SIDES = ("winnow", "trainer")
 
 def asked() -> argparse.Namespace:
     parser = options(__doc__)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")

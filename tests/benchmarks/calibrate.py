@@ -1,6 +1,6 @@
 """A/A calibration of the comparison of samplers: arms that differ in nothing but their seeds.
 
-    .venv/bin/python tests/benchmarks/calibrate.py --rounds 1000 --arms 4 results/*/models/*/random/*/*/*/*/evaluation/*
+    .venv/bin/python tests/benchmarks/calibrate.py 1000 4 results/*/models/*/random/*/*/*/*/evaluation/*
 
 EVALUATION folders hold items.parquet, of runs of one sampler; without any, the random runs of results/ of which there are
 most, and without those, made-up variances. From the runs' items it estimates, for each benchmark and metric, the variance of
@@ -88,8 +88,8 @@ def draw(
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="tables that are drawn")
-    parser.add_argument("--arms", type=int, default=ARMS)
+    parser.add_argument("rounds", type=int, nargs="?", default=ROUNDS, help="tables that are drawn")
+    parser.add_argument("arms", type=int, nargs="?", default=ARMS)
     parser.add_argument("folders", nargs="*", metavar="EVALUATION")
     asked = parser.parse_args()
     rounds, arms = asked.rounds, asked.arms

@@ -69,7 +69,6 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
           spec=canonical({"tokenizer": {"vocabulary": 300, "documents": 500, "seed": 0}}))  # fmt: skip
     for name in ("documents index", "tokens pack", "sample"):
         subprocess.run([sys.executable, "-m", *stage(name, folder, folder)], check=True, env=ENVIRONMENT)
-    (folder / "source.json").write_text('{"labels": null}')
     (folder / "manifest.json").write_text('{"ids": {"corpus": "toy", "data_seed": 0}}')
     return folder
 
@@ -159,7 +158,7 @@ def cases(marked: tuple[str, ...]) -> list:
     return [pytest.param(name, marks=pytest.mark.slow) if name in marked else name for name in STAGES]
 
 
-@pytest.mark.parametrize("name", cases(HEAVY))
+@pytest.mark.parametrize("name", cases((*HEAVY, "subset")))
 def test_a_stage_killed_around_any_rename_leaves_whole_files_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:

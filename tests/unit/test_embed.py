@@ -164,7 +164,7 @@ def test_a_wrong_encoder_gets_one_line(change: dict, message: str, tmp_path: Pat
 def test_a_vector_that_is_not_finite_is_named(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Encoder, rows: list[str], progress: object) -> np.ndarray:
+    def broken(self: Encoder, rows: list[str], progress: object = None) -> np.ndarray:
         vectors = np.full((len(rows), 384), 0.05, dtype=np.float16)
         vectors[1] = np.nan
         return vectors

@@ -277,7 +277,9 @@ def test_a_classifier_is_evaluated_and_scored_on_what_it_was_trained_on(
     rows = {"item": list(range(48)), "group": [None] * 48, "label": [i % 2 for i in range(48)]}
     found = []
     for name, own in (("long", texts), ("first", first)):
-        benchmarks.write_local(tmp_path / name, name, "labels", {**rows, "text": own}, {})
+        benchmarks.write_local(
+            tmp_path / name, name, "labels", {**rows, "text": own}, {"classes": ["a", "b"]}
+        )
         spec = canonical({"ids": {}, "suite": "s", "benchmarks": {name: {"heldout": "labels"}}})
         evaluate.evaluate(
             model=classifier, benchmarks=[tmp_path / name], spec=spec, out_dir=tmp_path / f"{name}-out"
@@ -301,11 +303,11 @@ def test_the_length_of_a_classifier_travels_with_it(classifier: Path) -> None:
 
 def test_training_and_evaluation_read_the_same_ids(classifier: Path, tmp_path: Path) -> None:
     split = write(tmp_path / "train.parquet", text=LONG, label=[i % 2 for i in range(48)])
-    task = train.Classifier({"max_tokens": 32}, MINILM, split, 2, "cpu", False)
+    task = train.Classifier({"max_tokens": 32}, MINILM, split, ["a", "b"], "cpu", False)
     assert task.ids == [e.ids for e in tokens.classifier_tokenizer(classifier).encode_batch(LONG)]
     assert all(ids.count(102) == 1 and not {0, 100, 103} & set(ids) for ids in task.ids)
     with pytest.raises(InputError, match="max_tokens 513 is beyond the 512 positions"):
-        train.Classifier({"max_tokens": 513}, MINILM, split, 2, "cpu", False)
+        train.Classifier({"max_tokens": 513}, MINILM, split, ["a", "b"], "cpu", False)
 
 
 def test_texts_of_label_items_are_whole(tmp_path: Path) -> None:

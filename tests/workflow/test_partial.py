@@ -120,7 +120,7 @@ def test_a_table_of_which_nothing_is_missing_is_made_whole(run: Path, snakemake:
 def test_a_failed_run_ends_by_naming_the_target(run: Path, snakemake: Snakemake) -> None:
     with open(run / "notes.jsonl", "a") as file:  # far behind what is looked at before the first job
         file.write('{"text": "words of a note"}\n' * 60_000 + "no json\n")
-    done = snakemake("results/notes/source.json", *LINE, cwd=run)
+    done = snakemake("results/notes/documents/0000.parquet", *LINE, cwd=run)
     assert done.code != 0
     (line,) = [line for line in done.text.splitlines() if "partial_tables" in line]
     assert line.startswith("Some jobs failed.")

@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -677,12 +677,11 @@ def test_a_replaced_input_reruns_what_reads_it_whatever_its_time(toy: Toy, path:
         assert toy.jobs() == whole(READ[path])
 
 
-@pytest.mark.parametrize("path", READ)
-def test_a_touched_input_of_the_same_content_reruns_nothing(toy: Toy, path: str) -> None:
-    text = (toy.folder / path).read_text()
-    with toy.changed(path, text):
-        assert toy.jobs() == NOTHING
-    with toy.changed(path, text, -1e8):
+@pytest.mark.parametrize("later", [None, -1e8], ids=["newer", "older"])
+def test_touched_inputs_of_the_same_content_rerun_nothing(toy: Toy, later: float | None) -> None:
+    with ExitStack() as stack:
+        for path in READ:
+            stack.enter_context(toy.changed(path, (toy.folder / path).read_text(), later))
         assert toy.jobs() == NOTHING
 
 

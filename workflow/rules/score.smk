@@ -110,7 +110,7 @@ rule score_vectors:
         runtime=growing(60),
     params:
         spec=scorer_spec,
-        version=version("score"),
+        version=version("score", "cluster"),
     shell:
         """
         python -m winnow.score vectors \
