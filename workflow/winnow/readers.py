@@ -58,34 +58,34 @@ def _broken(path: str, compression: str | None, rows: int, error: BaseException)
     return InputError(f"{path}: broken {compression or 'file'} after row {rows}: {reason}; get it again")
 
 
-def _chunks(path: str, compression: str | None) -> Iterator[bytes]:
-    """The bytes of a file of lines, decompressed, in pieces of whole lines of about CHUNK bytes; none of an empty one."""
-    rows, rest = 0, []
+def blocks(path: str, compression: str | None) -> Iterator[bytes]:
+    """The bytes of a file, decompressed, in pieces of at most CHUNK, without a byte order mark."""
+    rows = 0
     try:
-        stream = _open(path, compression)
-    except BROKEN as error:
-        raise _broken(path, compression, 0, error) from None
-    with stream:
-        first = True
-        while True:
-            try:
+        with _open(path, compression) as stream:
+            data = _without_mark(path, stream.read(CHUNK))
+            while data:
+                yield data
+                rows += data.count(b"\n") if compression else 0
                 data = stream.read(CHUNK)
-            except BROKEN as error:
-                raise _broken(path, compression, rows, error) from None
-            if first:
-                data, first = _without_mark(path, data), False
-            if not data:
-                break
-            end = data.rfind(b"\n") + 1
-            if not end:
-                rest.append(data)
-                continue
-            chunk = b"".join((*rest, data[:end]))
-            rest = [data[end:]] if end < len(data) else []
-            rows += chunk.count(b"\n")
-            yield chunk
+    except BROKEN as error:
+        raise _broken(path, compression, rows, error) from None
+
+
+def chunks(path: str, compression: str | None) -> Iterator[tuple[bytes, int]]:
+    """The bytes of a file of lines in pieces of whole lines of about CHUNK bytes, each with its lines; none of an empty
+    file."""
+    rest: list[bytes] = []
+    for data in blocks(path, compression):
+        end = data.rfind(b"\n") + 1
+        if not end:
+            rest.append(data)
+            continue
+        chunk = b"".join((*rest, data[:end])) if rest or end < len(data) else data
+        rest = [data[end:]] if end < len(data) else []
+        yield chunk, chunk.count(b"\n")
     if rest:
-        yield b"".join(rest)
+        yield b"".join(rest), 1
 
 
 def _without_mark(path: str, data: bytes) -> bytes:
@@ -97,6 +97,14 @@ def _without_mark(path: str, data: bytes) -> bytes:
 
 def _lines(chunk: bytes) -> int:
     return chunk.count(b"\n") + (not chunk.endswith(b"\n"))
+
+
+def count_lines(path: str, compression: str | None) -> int:
+    lines, last = 0, b"\n"
+    for data in blocks(path, compression):
+        lines += data.count(b"\n")
+        last = data[-1:]
+    return lines + (last != b"\n")
 
 
 # ---------------------------------------------------------------- jsonl
@@ -260,8 +268,7 @@ def _read_jsonl(file: dict[str, Any], columns: tuple[Column, ...], start: int, s
 def _pieces(path: str, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
     """(first row, rows, bytes) of the chunks of a file of lines, cut to the rows from `start` to `stop`."""
     first = 0
-    for chunk in _chunks(path, file_format(path)[1]):
-        lines = _lines(chunk)
+    for chunk, lines in chunks(path, file_format(path)[1]):
         low, high = max(start - first, 0), min(stop - first, lines)
         if low < high:
             if (low, high) != (0, lines):
@@ -493,7 +500,7 @@ def _read_txt(file: dict[str, Any], columns: tuple[Column, ...], start: int, sto
     path = file["path"]
 
     def work() -> list[pa.Array]:
-        data = b"".join(_chunks(path, file_format(path)[1]))
+        data = b"".join(blocks(path, file_format(path)[1]))
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -549,7 +556,7 @@ def count_rows(path: str, kind: str) -> int:
     """Rows of a file."""
     compression = file_format(path)[1]
     if kind in ("jsonl", "lines"):
-        return sum(_lines(chunk) for chunk in _chunks(path, compression))
+        return count_lines(path, compression)
     if kind in ("csv", "tsv"):
         return max(0, sum(1 for _ in csv_records(path)) - 1)
     if kind == "arrow":

@@ -43,10 +43,10 @@ from winnow.formats import file_format
 from winnow.readers import (
     READERS,
     TXT_COLUMNS,
-    _chunks,
-    _lines,
     arrow_batches,
     blank,
+    chunks,
+    count_lines,
     count_rows,
     csv_records,
     json_rows,
@@ -212,12 +212,16 @@ def _jsonl(path: str, compression: str | None, corpus: dict[str, Any]) -> Survey
     rows, columns, whole_file = 0, "", True
     settled = (pa.string(), pa.bool_())
     with ThreadPoolExecutor(1) as reader:
-        for chunk in ahead(_chunks(path, compression), reader):
+        for chunk, lines in ahead(chunks(path, compression), reader):
             if not rows:
                 some = list(json_rows(path, b"\n".join(chunk.split(b"\n", FIRST_ROWS)[:FIRST_ROWS]), 0))
                 columns = ", ".join(_row_names(some))
                 seen = _look(path, some, 0, wanted)
                 whole_file = any(name not in seen or seen[name].type not in settled for name in wanted)
+                found = {name: _way_in(some, name) for name in declared}
+                if not whole_file and all(found.values()):
+                    seen |= {n: Seen(way, DECLARED[declared[n]], 1) for n, way in found.items() if way}
+                    return Survey(path, count_lines(path, compression), seen, columns)
             if whole_file:
                 for name, new in _observe(path, chunk, rows, wanted, seen).items():
                     seen[name] = _merge(path, name, seen.get(name), new)
@@ -226,8 +230,12 @@ def _jsonl(path: str, compression: str | None, corpus: dict[str, Any]) -> Survey
                     for name in lost:
                         if name not in seen and (way := _way(row, name)):
                             seen[name] = Seen(way, DECLARED[declared[name]], number)
-            rows += _lines(chunk)
+            rows += lines
     return Survey(path, rows, seen, columns)
+
+
+def _way_in(rows: list[dict[str, Any]], name: str) -> tuple[str, ...] | None:
+    return next((way for row in rows if (way := _way(row, name))), None)
 
 
 def wanted_columns(corpus: dict[str, Any]) -> list[str]:
@@ -289,7 +297,7 @@ def _columns(there: str, name: str) -> str:
 
 
 def _first_rows(path: str, compression: str | None, wanted: list[str], limit: int) -> Survey:
-    chunk = next(_chunks(path, compression), b"")
+    chunk, _ = next(chunks(path, compression), (b"", 0))
     lines = chunk.split(b"\n", limit)
     head = b"\n".join(lines[:limit])
     rows = list(json_rows(path, head, 0)) if head.strip() else []
@@ -562,7 +570,7 @@ def _json_table(path: str, compression: str | None) -> pa.Table:
     rows: list[dict[str, Any]] = []
     numbers: list[int] = []
     line = 0
-    for chunk in _chunks(path, compression):
+    for chunk, _ in chunks(path, compression):
         for row in json_rows(path, chunk, line):
             line += 1
             if row:
