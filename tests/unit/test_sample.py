@@ -341,6 +341,7 @@ def test_the_mixture_takes_the_ends_of_a_random_draw_of_half_as_many_again(corpu
         assert set(table["doc"].to_numpy()[table["cluster"].to_numpy() == c]) == expected
 
 
+@pytest.mark.slow
 def test_the_probability_of_a_mixture_is_how_often_it_takes_a_document(corpus):
     seeds = 150
     taken, stated = Counter(), {}

@@ -321,6 +321,7 @@ def test_a_run_goes_on_from_a_checkpoint_of_its_shape(undisturbed: Run) -> None:
         main(**{**arguments, "spec": canonical(spec), "out": undisturbed.folder / "other" / "manifest.json"})
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_pinned_commit_of_the_hub(undisturbed: Run, tmp_path: Path) -> None:
     """A stand-in of the Hub's cache, as snapshot_download leaves it."""
     sha, folder = "0123456789abcdef0123456789abcdef01234567", undisturbed.folder / "whole"

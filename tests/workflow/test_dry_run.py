@@ -446,6 +446,7 @@ def test_every_comparison_of_the_study_can_be_measured() -> None:
             assert {*published["a"], *published["b"]} == set(published["arms"]), name
 
 
+@pytest.mark.slow
 def test_the_published_tables_come_out_without_training(clone: Path, snakemake: Snakemake) -> None:
     done = snakemake("published_tables", "--profile", "profiles/local", "--cores", "2", cwd=clone)
     assert done.code == 0, done.text

@@ -685,6 +685,7 @@ def test_touched_inputs_of_the_same_content_rerun_nothing(toy: Toy, later: float
         assert toy.jobs() == NOTHING
 
 
+@pytest.mark.slow
 def test_a_large_source_goes_by_size_and_time_and_a_local_encoder_by_its_files(toy: Toy) -> None:
     """What small files show by their content, large ones show by their time, older or newer."""
     corpus = {"source": {"files": ["data/large [x].jsonl"]}, "text": "text"}
