@@ -31,8 +31,6 @@ SAMPLE = 1 << 20
 """Bytes that are looked at of a source; a smaller source is looked at as a whole."""
 FILES, COUNTED = 20, 200
 """Files that are looked at, and parquet files whose rows are counted (from their metadata), at most."""
-MAX_CLASSES = 1000
-"""Classes of a classifier at most: a label of more is an id."""
 FEW, UNIQUE = 50, 0.95
 """From how many rows on, and from which share of distinct values on, a column looks like an id."""
 MAX_VALUES = 10_000
@@ -420,10 +418,6 @@ def _check_label(config: dict[str, Any], name: str, found: Look) -> None:
         if name not in classified(config):
             if unique:
                 say(f"note: corpora.{name}.label: {many}; it looks like an id")
-        elif distinct > MAX_CLASSES:
-            raise ConfigError(
-                path, f"{many}, and a classifier has at most {MAX_CLASSES:,} classes; is it an id?"
-            )
         elif unique:
             raise ConfigError(path, f"{many}: that is an id, not a class; name the column of the class")
         elif distinct == 1:
