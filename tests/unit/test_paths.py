@@ -283,7 +283,11 @@ def test_a_results_folder_that_cannot_be_gets_one_line(
 
 
 def test_a_results_folder_that_cannot_be_written_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "shut")
+    def refuse(prefix: str, dir: Path) -> str:
+        assert str(dir) == "shut"
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr("winnow.paths.tempfile.mkdtemp", refuse)  # root may write anywhere
     os.mkdir("shut")
     with pytest.raises(InputError, match="shut cannot be written; take another folder"):
         results_folder("shut/x/y")

@@ -121,7 +121,21 @@ def test_a_missing_meta_column_is_named_with_its_place(check: Check) -> None:
 def test_a_key_that_comes_after_the_first_megabyte_is_no_mistake(check: Check) -> None:
     rows = posts(2000, filler=lambda i: "x" * 1000)
     rows[-1]["late"] = "here"
-    assert check(rows, corpus={"meta": ["late"]}) == ""
+    said = check(rows, corpus={"meta": ["late"]})
+    assert said == "note: corpora.mine: no row of the first 1,000 has 'late'; it may come later\n"
+
+
+def test_a_label_that_no_row_of_the_first_megabyte_has_is_pointed_out(check: Check) -> None:
+    rows = posts(4000, topic=lambda i: "ab"[i % 2], filler=lambda i: "x" * 400)
+    said = check(rows, corpus={"label": "topci"}, labelled=True)
+    assert "has 'topci'; it may come later" in said
+
+
+def test_a_budget_beyond_the_estimated_rows_of_a_large_file_is_pointed_out(check: Check) -> None:
+    rows = posts(4000, filler=lambda i: "x" * 400)
+    said = check(rows, more={"budgets": {"small": {"train": 40_000}}})
+    assert "asks for 40,000 documents, the pool of mine has at most" in said
+    assert "by the first" in said
 
 
 def test_the_tail_of_a_large_file_is_not_read(check: Check, tmp_path: Path) -> None:
@@ -133,7 +147,7 @@ def test_the_tail_of_a_large_file_is_not_read(check: Check, tmp_path: Path) -> N
 
 
 def test_a_csv_field_with_line_ends_at_the_cut_is_no_mistake(check: Check) -> None:
-    said = check(posts(40, note=lambda i: "a line\n" * 6000), "p.csv", corpus={"meta": ["note"]})
+    said = check(posts(400, note=lambda i: "a line\n" * 6000), "p.csv", corpus={"meta": ["note"]})
     assert said == ""
 
 

@@ -277,6 +277,13 @@ def test_a_folder_of_txt_files_has_its_folders_as_labels(tmp_path):
     assert table["file"].to_pylist() == ["0.txt", "1.txt", "2.txt"] * 2
 
 
+def test_an_empty_txt_file_is_a_row_without_text(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("some words")
+    (tmp_path / "b.txt").write_text("")
+    assert read(tmp_path, expand([str(tmp_path)]))["text"].to_pylist() == ["some words"]
+    assert "1 rows without text left out" in capsys.readouterr().err
+
+
 def test_a_folder_of_save_to_disk_is_a_source(tmp_path):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(

@@ -98,7 +98,7 @@ def test_an_arm_without_any_run_is_left_out_and_a_table_without_its_baseline_is_
     evaluate(run, "other", 0)
     done = snakemake("partial_tables", *LINE, cwd=run)
     assert done.code == 0, done.text
-    assert "partial_tables: no table notes: no run of its baseline is evaluated yet" in done.text
+    assert "partial_tables: no table notes: no run of its baseline is evaluated under" in done.text
     evaluate(run, "random", 0)
     for path in (run / "results/notes/models/none/other").rglob("items.parquet"):
         path.unlink()  # results.json without its items is no evaluation

@@ -582,7 +582,12 @@ def partial_outputs(wildcards):
         if missing and not baseline:
             if name in CONFIG["targets"]:
                 print(
-                    f"partial_tables: no table {name}: no run of its baseline is evaluated yet",
+                    f"partial_tables: no table {name}: no run of its baseline is evaluated under this configuration"
+                    + (
+                        " (the one that is there is an earlier run's)"
+                        if os.path.exists(f"{R}/tables/partial/{name}.md")
+                        else ""
+                    ),
                     file=sys.stderr,
                 )
             continue

@@ -77,8 +77,7 @@ class Items:
     def _f1(self, rows: np.ndarray) -> tuple[float, np.ndarray]:
         assert self.label is not None
         assert self.prediction is not None
-        of_labels = len(rows) < len(self.label)
-        return statistics.macro_f1(self.label[rows], self.prediction[rows], of_labels)
+        return statistics.macro_f1(self.label[rows], self.prediction[rows])
 
     def figure(self, metric: str, rows: np.ndarray) -> float:
         if metric == "f1":
@@ -823,34 +822,37 @@ def consumed_table(arms: Mapping[str, Arm]) -> tuple[list[str], list[list[str]]]
         whole = None if labels is None or spent is None else labels + spent
         body.append(
             [arm.name, cell(arm.pool), *(cell(arm.selection(what)) for what in CONSUMED),
-             cell(arm.train_documents), cell(labels), cell(tokens), cell(whole)]
+             cell(arm.train_documents), cell(labels), "" if arm.examples else cell(tokens), cell(whole)]
         )  # fmt: skip
     return head, body
 
 
-def equal_of(arms: Mapping[str, Arm]) -> str:
+def equal_of(arms: Mapping[str, Arm]) -> tuple[str, bool]:
     """Which amount the comparison equals, in a sentence: training tokens or labels, and whether the selections' labels leave
-    them equal."""
+    them equal; and whether the arms are known to be unequal."""
     trained = [arm for arm in arms.values() if "pretrained" not in arm.ids]
     if not trained:
-        return "No arm was trained here: nothing says what the models have read."
+        return "No arm was trained here: nothing says what the models have read.", False
     classifiers = any(arm.examples for arm in trained)
     what = "labels" if classifiers else "tokens"
     amounts = [arm.train_labels if classifiers else arm.amount for arm in trained]
     known = [amount for amount in amounts if amount is not None]
     if len(known) < len(amounts):
-        return f"The training {what} of some arms are unknown, so nothing says that the comparison is at equal {what}."
+        return (
+            f"The training {what} of some arms are unknown, so nothing says that the comparison is at equal {what}.",
+            False,
+        )
     low, high = min(known), max(known)
     if high > low * (1 + TOKEN_TOLERANCE):
-        return f"The arms are NOT compared at equal training {what}: {low:,.0f} to {high:,.0f}."
+        return f"The arms are NOT compared at equal training {what}: {low:,.0f} to {high:,.0f}.", True
     said = f"The arms are compared at equal training {what} ({high:,.0f})."
     spent = [arm.selection("labels") for arm in trained]
     if any(amount is None for amount in spent):
-        return f"{said} What the selection of some arms consumed is unknown."
+        return f"{said} What the selection of some arms consumed is unknown.", False
     more = [f"{arm.name} {amount:,.0f}" for arm, amount in zip(trained, spent, strict=True) if amount]
     if more:
         said += f" The selection of documents read labels, too: {', '.join(more)}; with them the arms are not at equal labels."
-    return said
+    return said, bool(more)
 
 
 def write_claims(out: Path, ledger: list[dict[str, Any]]) -> None:
@@ -917,7 +919,8 @@ def main(
     with atomic_path(Path(f"{out}.png")) as partial:
         partial.write_bytes(raster)
     page = render.page_of(rows, settings, more, [("Effects", vector)])
-    page.legend.append(equal_of(arms))
+    said, unequal = equal_of(arms)
+    (page.answer if unequal else page.legend).append(said)
     if wanted:
         page.legend.append(study.LEGEND)
     render.write_page(out, page)

@@ -979,10 +979,19 @@ def _check_table(config: dict[str, Any], table: dict[str, Any], path: tuple[str 
         same = next((seen[models, seed] for seed in experiment["data_seeds"] if (models, seed) in seen), arm)
         seen |= {(models, seed): arm for seed in experiment["data_seeds"]}
         if same != arm:
-            raise ConfigError(
-                (*path, "experiments"),
-                f"arms {same} and {arm} have the same models; take one out of its experiment, or give them other data seeds",
-            )
+            cure = "take one out of its experiment, or give them other data seeds"
+            if filters_differ(config, same, arm):
+                cure = (
+                    "no cluster is excluded yet, so there is nothing to keep: write an exclusions file first (snakemake "
+                    "clusters), or leave one out"
+                )
+            raise ConfigError((*path, "experiments"), f"arms {same} and {arm} have the same models; {cure}")
+
+
+def filters_differ(config: Mapping[str, Any], one: str, other: str) -> bool:
+    """Whether the samplers of two arms differ in what they do with excluded clusters."""
+    kept = [config["samplers"][arm.split("/")[1]]["filters"]["excluded_clusters"] for arm in (one, other)]
+    return kept[0] != kept[1]
 
 
 def uses_clusters(sampler: Mapping[str, Any]) -> bool:

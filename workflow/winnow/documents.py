@@ -155,7 +155,7 @@ def index_files(
     for path in paths:
         if any("\udc80" <= character <= "\udcff" for character in path):
             raise InputError(f"{path!a}: the name of the file is not UTF-8; rename it")
-        if os.path.getsize(path) == 0:
+        if os.path.getsize(path) == 0 and file_format(path)[0] != "txt":
             raise InputError(f"{path}: an empty file (0 bytes); get it again, or take it out of the source")
     lines = corpus.get("source", {}).get("txt") == "lines"
     files = [(path, *file_format(path, lines)) for path in paths]

@@ -413,15 +413,6 @@ def finite(value: Any) -> Any:
 # --- classifiers
 
 
-def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
-    """Mean over the classes seen in either of 2 TP / (2 TP + FP + FN); int arrays [n]."""
-    scores = []
-    for c in np.union1d(label, prediction):
-        hits = np.sum((label == c) & (prediction == c))
-        scores.append(2 * hits / (np.sum(label == c) + np.sum(prediction == c)))
-    return float(np.mean(scores))
-
-
 def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np.ndarray:
     """Class of each text, int64 [n]: batches of texts of like length; equal texts are read once.
 
@@ -452,6 +443,7 @@ def evaluate_classifier(
     model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """(rows of items.parquet, results, timings) of a classifier on benchmarks of labels: accuracy and macro-F1."""
+    from winnow.statistics import macro_f1
     from winnow.tokens import classifier_tokenizer
 
     started = time.monotonic()
@@ -477,7 +469,7 @@ def evaluate_classifier(
                          "value": float(right == chosen), "weight": 1.0, "label": right, "prediction": chosen})  # fmt: skip
         tasks[name] = {
             "acc": float(np.mean(label == guess)),
-            "f1": macro_f1(label, guess),
+            "f1": macro_f1(label, guess)[0],
             "items": len(label),
         }
     return rows, {

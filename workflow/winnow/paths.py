@@ -241,7 +241,7 @@ def plain_links(folders: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 
 
 def results_folder(text: str) -> str:
-    """The folder of results as it is used. Nothing is made.
+    """The folder of results as it is used. Nothing is left there.
 
     Raises InputError for a path that Snakemake cannot use, that is no folder, or that cannot be written.
     """
@@ -266,8 +266,10 @@ def results_folder(text: str) -> str:
         raise InputError(
             f"{shown}: {above} is {'a link to nothing' if above.is_symlink() else 'a file'}, no folder"
         )
-    if not os.access(above, os.W_OK | os.X_OK):
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".winnow-", dir=above))
+    except OSError:
         raise InputError(
             f"{shown}: {above} cannot be written; take another folder, or change its permissions"
-        )
+        ) from None
     return path

@@ -131,7 +131,8 @@ class Look:
     `rows`: of all files, where they are known without reading them; `about`: their estimated number, if not.
     `first`: how many were looked at; `whole`: whether those are all. `bytes`: of their texts (UTF-8), in all.
     `counts`: distinct values of the label and of meta columns; `values`: those of meta columns of texts or whole
-    numbers, where they are not too many to keep. `places`: file and row (from 1) of the first of each label.
+    numbers, where they are not too many to keep. `places`: file and row (from 1) of the first of each label. `late`:
+    label and meta columns that no row of the sample has.
     """
 
     rows: int | None
@@ -142,6 +143,7 @@ class Look:
     counts: dict[str, int]
     values: dict[str, set[str | int]]
     places: dict[str, tuple[str, int]]
+    late: tuple[str, ...] = ()
 
 
 def look(corpus: dict[str, Any]) -> Look | None:
@@ -266,8 +268,11 @@ def _first_rows(
 
     from winnow.documents import index_files, write_shard
 
+    late: tuple[str, ...] = ()
     if not whole:
+        wanted = [*([corpus["label"]] if corpus.get("label") else []), *corpus.get("meta", [])]
         corpus = _without_late(corpus, list(samples))
+        late = tuple(n for n in wanted if n not in (corpus["label"], *corpus["meta"]))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         out = Path(folder) / "documents.parquet"
         try:
@@ -304,7 +309,7 @@ def _first_rows(
     if rows is None and not any(path.lower().endswith((".txt", ".txt.gz")) for path in paths):
         about = round(sum(map(os.path.getsize, paths)) * source["rows"] / read)
     size = int(pc.sum(table["bytes"]).as_py() or 0)
-    return Look(rows, about, len(table), whole, size, counts, values, places)
+    return Look(rows, about, len(table), whole, size, counts, values, places, late)
 
 
 def _place(files: list[dict[str, Any]], samples: dict[str, str], row: int) -> tuple[str, int]:
@@ -368,6 +373,10 @@ def look_at_sources(config: dict[str, Any]) -> None:
         except InputError as error:
             raise ConfigError(_key(("corpora", name), corpus, str(error)), str(error)) from None
         if found is not None:
+            for column in found.late:
+                say(
+                    f"note: corpora.{name}: no row of the first {found.first:,} has {column!r}; it may come later"
+                )
             _check_label(config, name, found)
             _check_size(config, name, found)
             _check_values(config, name, found)
@@ -412,6 +421,11 @@ def _rows(found: Look) -> str:
 def _check_label(config: dict[str, Any], name: str, found: Look) -> None:
     corpus, path = config["corpora"][name], ("corpora", name, "label")
     distinct = found.counts.get("label")
+    if not found.whole and corpus["label"] in (
+        "folder",
+        "file",
+    ):  # of txt files, which come a folder after the other
+        distinct = None
     if distinct is not None:
         unique = found.first >= FEW and distinct >= UNIQUE * found.first
         many = f"{corpus['label']!r} has {distinct:,} different values in {_rows(found)}"
@@ -434,16 +448,25 @@ def _check_label(config: dict[str, Any], name: str, found: Look) -> None:
 
 
 def _check_size(config: dict[str, Any], name: str, found: Look) -> None:
-    """Held-out documents, budgets and clusters against the rows of a source, where these are known."""
-    if found.rows is None:
+    """Held-out documents, budgets and clusters against the rows of a source: an error where these are known, a note where
+    they are estimated."""
+    there = found.first if found.whole else found.about if found.rows is None else found.rows
+    if there is None:
         return
+
+    def wrong(place: tuple[str | int, ...], why: str) -> None:
+        error = ConfigError(place, why)
+        if found.whole or found.rows is not None:
+            raise error
+        say(f"note: {error} (about {there:,} rows, by the first {found.first:,})")
+
     heldout = config["corpora"][name]["heldout"]["documents"]
-    there = found.first if found.whole else found.rows
     if heldout and heldout >= there:
-        raise ConfigError(
+        wrong(
             ("corpora", name, "heldout", "documents"),
             f"{heldout:,} of {there:,} documents leaves no pool; hold out fewer",
         )
+        return
     pool = there - heldout
     for place, budget_name in _draws(config, name):
         budget = config["budgets"][budget_name]
@@ -452,7 +475,7 @@ def _check_size(config: dict[str, Any], name: str, found: Look) -> None:
         if budget["unit"] == "tokens":  # each is a byte at least, or the end of a document
             most, unit = (found.bytes + found.first if found.whole else asked), "tokens"
         if asked > most:
-            raise ConfigError(
+            wrong(
                 (*place, "budget"),
                 f"{budget_name!r} asks for {asked:,} {unit}, the pool of {name} has at most {most:,}",
             )
@@ -460,7 +483,7 @@ def _check_size(config: dict[str, Any], name: str, found: Look) -> None:
         if experiment["corpus"] == name and experiment["clustering"] is not None:
             k = config["clusterings"][experiment["clustering"]].get("k", 1)
             if k > pool:
-                raise ConfigError(
+                wrong(
                     ("experiments", index, "clustering"),
                     f"{experiment['clustering']!r} has {k:,} clusters, the pool of {name} at most {pool:,} documents",
                 )
@@ -534,8 +557,7 @@ def _check_labelled(config: dict[str, Any], name: str) -> None:
         )
         if known.whole:
             raise ConfigError((*path, "label"), said)
-        if len(foreign) == len(test.places):
-            say(f"note: benchmarks.{name}.labelled.label: {said} (in {_rows(known)})")
+        say(f"note: benchmarks.{name}.labelled.label: {said} (in {_rows(known)})")
 
 
 def _check_exclusions(config: dict[str, Any]) -> None:

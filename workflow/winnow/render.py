@@ -129,6 +129,18 @@ def notes_of(row: Row) -> list[str]:
     return [note for note in said if note]
 
 
+def dead_models(row: Row) -> list[str]:
+    """What is said of the dead models of an arm: a line each, one for all if all its runs are dead."""
+    if len(row["dead"]) == row["runs"] > 1:
+        reasons = dict.fromkeys(reason for dead in row["dead"] for reason in dead["reasons"])
+        return [f"{row['arm']}: DEAD MODELS, all {row['runs']}: {'; '.join(list(reasons)[:2])}"]
+    return [
+        f"{row['arm']}: DEAD MODEL (data seed {dead['data_seed']}, training seed {dead['training_seed']}): "
+        f"{'; '.join(dead['reasons'])}"
+        for dead in row["dead"]
+    ]
+
+
 def warnings_of(rows: Rows) -> list[str]:
     """What a reader must know first: unequal training, missing seeds, figures that are not finite, dead models."""
     found: dict[str, None] = {}
@@ -136,9 +148,8 @@ def warnings_of(rows: Rows) -> list[str]:
         arm = row["arm"]
         if not row["finite"]:
             found[f"{arm}: a figure is not finite on {row['benchmark']} ({row['metric']})"] = None
-        for dead in row["dead"]:
-            run = f"data seed {dead['data_seed']}, training seed {dead['training_seed']}"
-            found[f"{arm}: DEAD MODEL ({run}): {'; '.join(dead['reasons'])}"] = None
+        for line in dead_models(row):
+            found[line] = None
         for note in (unequal(row), copies(row)):
             if note:
                 found[f"{arm}: {note}"] = None

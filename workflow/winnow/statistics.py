@@ -98,15 +98,13 @@ def parts(metric: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return mean + share * (values - mean)
 
 
-def macro_f1(
-    labels: np.ndarray, predictions: np.ndarray, of_labels: bool = False
-) -> tuple[float, np.ndarray]:
-    """Macro-averaged F1 over the classes that occur, and its parts per item (see `parts`).
+def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, np.ndarray]:
+    """Macro-averaged F1 over the classes of the labels, and its parts per item (see `parts`).
 
-    F1 of a class is 2 TP / (actual + predicted), 0 where never right. The mean is over the classes of labels and
-    predictions; `of_labels`: of the labels alone, for a part of the items that lacks classes (a class that only a
-    prediction names would count as one that is never right). The parts are F1 plus n times the derivative of it by each
-    item's share; the derivatives sum to zero.
+    F1 of a class is 2 TP / (actual + predicted), 0 where never right. A class that only a prediction names does not
+    count: in a test file or a group without it, it would be one that is never right, and a single stray prediction would
+    cost its whole share. The parts are F1 plus n times the derivative of it by each item's share; the derivatives sum to
+    zero.
     """
     classes, codes = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
     actual, predicted = codes[: len(labels)], codes[len(labels) :]
@@ -115,7 +113,7 @@ def macro_f1(
     true = np.bincount(actual, minlength=k)
     total = true + np.bincount(predicted, minlength=k)
     f1 = 2 * right / total
-    counted = true > 0 if of_labels else np.ones(k, dtype=bool)
+    counted = true > 0
     share = np.where(counted, f1 / total, 0.0)
     influence = 2 * (actual == predicted) / total[actual] - share[actual] - share[predicted]
     mean = float(f1[counted].mean())
@@ -431,9 +429,14 @@ def _conclude(
 
 
 def critical_value(level: float, components: Sequence[tuple[float, float]]) -> float:
-    """Two-sided critical value at `level`: t quantiles of the components weighted by their variances."""
+    """Two-sided critical value at `level`, in standard errors: t quantiles of the components weighted by their variances
+    (Cochran and Cox), but no less than any component asks for alone: in the far tail the mean falls below that of the
+    seeds, and noise of items would lower p.
+    """
     variance, freedom = np.array(components).T
-    return float(np.dot(variance, -special.stdtrit(freedom, level / 2)) / variance.sum())
+    quantile = -special.stdtrit(freedom, level / 2)
+    share = variance / variance.sum()
+    return float(max(np.dot(share, quantile), np.max(np.sqrt(share) * quantile)))
 
 
 def p_value(t: float, components: Sequence[tuple[float, float]]) -> float:
