@@ -444,3 +444,100 @@ def test_odd_rows_of_a_benchmark_are_named(tmp_path, rows, message):
     (tmp_path / "a.jsonl").write_bytes(jsonl(rows))
     with pytest.raises(InputError, match=message):
         read_table(str(tmp_path / "a.jsonl"))
+
+
+# ---------------------------------------------------------------- found by a tester of odd files
+
+
+def test_a_named_test_file_must_name_the_classes_of_its_corpus(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    source = corpus_labels(tmp_path, ["neg", "pos"])
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])}
+    )
+    table = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features)
+    table.to_parquet(tmp_path / "t.parquet")
+    definition = {
+        "labelled": {"files": [str(tmp_path / "t.parquet")], "text": "text", "label": "label"},
+        "items": 9,
+        "seed": 0,
+    }
+    with pytest.raises(InputError, match=r"t\.parquet: names its classes pos, neg, the corpus neg, pos"):
+        benchmarks.labelled(
+            source=source, out_dir=tmp_path / "b", spec=canonical({"name": "t", "benchmark": definition})
+        )
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        b"garbage",
+        lzma.compress(jsonl([{"text": "b"}]))[:-20],
+        lzma.compress(jsonl([{"text": "b"}]))[:6] + b"xx",
+    ],
+)
+def test_xz_files_of_several_streams_are_read_whole_or_refused(tmp_path, second):
+    first = lzma.compress(jsonl([{"text": "a"}]))
+    (tmp_path / "a.jsonl.xz").write_bytes(first + lzma.compress(jsonl([{"text": "b"}])) + b"\x00" * 4)
+    assert read(tmp_path, [tmp_path / "a.jsonl.xz"])["text"].to_pylist() == ["a", "b"]
+    (tmp_path / "b.jsonl.xz").write_bytes(first + second)
+    refused(tmp_path, [tmp_path / "b.jsonl.xz"], "broken xz")
+
+
+@pytest.mark.parametrize("end", [8, 9, 40, 300])
+def test_an_arrow_stream_that_is_cut_short_is_refused(tmp_path, end):
+    path = written(tmp_path, "stream.arrow")
+    path.write_bytes(path.read_bytes()[:-end])
+    refused(tmp_path, [path], "stream.arrow: .*(cut short|not an Arrow|broken)")
+
+
+def test_labels_with_leading_zeros_are_texts(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,01\nb,1\nc,01\n,n/a\n")
+    source = index_files([str(tmp_path / "a.csv")], {"text": "text", "label": "label", "meta": []})
+    assert source["labels"]["names"] == ["01", "1"]
+    (tmp_path / "b.csv").write_text('text,label\na,0\nb,1\n,n/a\n"\x00",7\n')
+    table = read(tmp_path, [tmp_path / "b.csv"], label="label")
+    assert table["label"].to_pylist() == [0, 1]
+
+
+def test_declared_types_mean_the_same_in_every_format(tmp_path):
+    for value, kind, fine in ((2, "boolean", False), ("0x10", "integer", False), (True, "integer", False),
+                              (" 3", "integer", True), ("3.0", "integer", True), ("TRUE ", "boolean", True),
+                              ("9007199254740993", "float", False), ("1e400", "float", False), ("1e-400", "float", False),
+                              (0.5, "string", True)):  # fmt: skip
+        rows = [{"text": "a", "m": value}]
+        for name in ("a.jsonl", "a.parquet", "a.arrow"):
+            path = written(tmp_path, name, rows)
+            if fine:
+                assert len(read(tmp_path, [path], meta=["m"], types={"m": kind})) == 1
+            else:
+                refused(tmp_path, [path], "row 1: column 'm' is", meta=["m"], types={"m": kind})
+
+
+def test_objects_that_do_not_stand_one_a_line_are_refused_whatever_the_chunk(tmp_path, monkeypatch):
+    good = jsonl([{"text": f"t{i}"} for i in range(60)])
+    (tmp_path / "a.jsonl").write_bytes(good + b'{"text":\n"q"}{"text":"p"}\n')
+    for chunk in (8 << 20, 100, 1):
+        monkeypatch.setattr(readers, "CHUNK", chunk)
+        refused(tmp_path, [tmp_path / "a.jsonl"], "row 61: not JSON")
+
+
+def test_numbers_of_many_digits_matter_only_where_they_are_read(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "o": ' + "9" * 5000 + "}\n")
+    assert read(tmp_path, [tmp_path / "a.jsonl"])["text"].to_pylist() == ["a"]
+    refused(tmp_path, [tmp_path / "a.jsonl"], "row 1: column 'o' is", meta=["o"])
+
+
+def test_a_column_that_stands_twice_is_named(tmp_path):
+    table = pa.Table.from_arrays(
+        [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "m", "m"]
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    refused(tmp_path, [tmp_path / "a.parquet"], "names column 'm' twice", meta=["m"])
+    assert len(read(tmp_path, [tmp_path / "a.parquet"])) == 1
+
+
+def test_a_half_precision_label_is_a_label(tmp_path):
+    label = pa.array([0.0, 1.0], pa.float64()).cast(pa.float16())
+    pq.write_table(pa.table({"text": ["a", "b"], "y": label}), tmp_path / "a.parquet")
+    assert read(tmp_path, [tmp_path / "a.parquet"], label="y")["label"].to_pylist() == [0, 1]

@@ -271,6 +271,16 @@ def test_noise_of_items_never_lowers_p(freedom, effect, part, items):
     assert both >= alone * (1 - 1e-6)
 
 
+def test_noise_of_items_lowers_no_p_of_crossed_seeds_either():
+    crossed = ((1.714, 2.0), (1.776, 2.0))
+    for effect in (10.0, 20.0, 40.0):
+        error = math.sqrt(sum(v for v, _ in crossed))
+        alone = statistics.p_value(effect / error, crossed)
+        with_items = (*crossed, (10.328, 1000.0))
+        error = math.sqrt(sum(v for v, _ in with_items))
+        assert statistics.p_value(effect / error, with_items) >= alone * (1 - 1e-6)
+
+
 @settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(2, 60), st.integers(2, 5))
 def test_parts_average_to_the_figure(seed, items, classes):

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -93,7 +95,8 @@ def number(text: str) -> float:
     value = float(text)
     if repr(value) == text:
         return value
-    written = Huge(value) if math.isinf(value) else Number(value)
+    vanished = value == 0 and re.search("[1-9]", re.split("[eE]", text)[0])
+    written = Huge(value) if math.isinf(value) or vanished else Number(value)
     written.text = text
     return written
 
@@ -193,7 +196,10 @@ def storable(kind: pa.DataType) -> str | None:
     """Why a type cannot be stored, or None if it can: what parquet and source.json do not keep."""
     try:
         type_from_json(type_to_json(kind))
+        known_to_parquet = not pa.types.is_interval(kind)
     except ValueError:
+        known_to_parquet = False
+    if not known_to_parquet:
         return f"is {kind}; store it as text or a number"
     if pa.types.is_struct(kind):
         if not len(kind):
@@ -282,7 +288,17 @@ def infer(value: Any) -> pa.DataType:
         return pa.list_(inner)
     if isinstance(value, Repeated):
         raise Mixed(f"names {min(value.names)!r} twice; name it once")
+    if not all(name.isascii() or _is_unicode(name) for name in value):
+        raise Mixed("has a key that is no valid text; store it as UTF-8")
     return pa.struct(sorted((name, infer(item)) for name, item in value.items()))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fits(value: Any, kind: pa.DataType) -> bool:
@@ -314,8 +330,14 @@ def fits(value: Any, kind: pa.DataType) -> bool:
 def declared(value: Any, kind: pa.DataType) -> Any:
     """A value of JSON (or a cell of a csv file) as the config declares its column, if that loses nothing;
     otherwise the value itself."""
-    if pa.types.is_string(kind) and isinstance(value, bool | int | float) and not isinstance(value, Huge):
+    if (
+        pa.types.is_string(kind)
+        and isinstance(value, bool | int | float | Decimal)
+        and not isinstance(value, Huge)
+    ):
         return str(value).lower() if isinstance(value, bool) else str(value)
+    if pa.types.is_string(kind) and isinstance(value, date | time):
+        return value.isoformat()
     if not isinstance(value, str) or pa.types.is_string(kind):
         return int(value) if pa.types.is_integer(kind) and _whole(value) else value
     text = value.strip()
@@ -324,8 +346,8 @@ def declared(value: Any, kind: pa.DataType) -> Any:
     try:
         if pa.types.is_integer(kind):
             return whole(text)
-        if pa.types.is_floating(kind) and "_" not in text:
-            return float(text)
+        if pa.types.is_floating(kind):
+            return fraction(text)
     except ValueError:
         return value
     return {"true": True, "false": False}.get(text.lower(), value)
@@ -335,9 +357,21 @@ def _whole(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value) and value.is_integer()
 
 
+def fraction(text: str) -> float:
+    """A number from its text. Raises ValueError for another text, and for a number that no double comes near."""
+    value = float(text) if re.fullmatch(r"[-+.0-9eE]+|[-+]?(?i:inf|infinity|nan)", text) else None
+    if value is None or (math.isinf(value) and "i" not in text.lower()):
+        raise ValueError(text)
+    if re.fullmatch(r"[-+]?[0-9]+", text) and int(value) != int(text):
+        raise ValueError(text)
+    if value == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
+        raise ValueError(text)
+    return value
+
+
 def whole(text: str) -> int:
-    """A whole number from its text: 3, -3, 3.0. Raises ValueError for another text."""
-    match = re.fullmatch(r"([+-]?[0-9]{1,18})(\.0*)?", text)
+    """A whole number from its text: 3, -3, 3.0; no leading zeros, which are names. Raises ValueError for another text."""
+    match = re.fullmatch(r"(-?(?:0|[1-9][0-9]{0,17}))(\.0*)?", text)
     if not match:
         raise ValueError(text)
     return int(match.group(1))

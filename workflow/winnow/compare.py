@@ -549,6 +549,13 @@ def _check_same_items(arms: list[Arm], pair: tuple[str, str], first: Items) -> N
                 )
 
 
+def _mean_by_seed(values: Mapping[Run, float]) -> float:
+    """Mean over data seeds, each the mean over its training seeds."""
+    seeds = sorted({data for data, _ in values})
+    each = [[value for (data, _), value in values.items() if data == seed] for seed in seeds]
+    return sum(sum(one) / len(one) for one in each) / len(each)
+
+
 def _describe(
     arm: Arm,
     baseline: Arm,
@@ -562,13 +569,20 @@ def _describe(
     log = "perplexity" in metric
     figures = {key: found.figure(metric, selected) for key, found in sorted(arm.items[pair].items())}
     scaled = {key: float(value.mean()) for key, value in parts.items()}
-    mean = sum(scaled.values()) / len(scaled)
     finite = all(math.isfinite(value) for value in figures.values())
-    figure_ = math.exp(mean) if log and mean < 700 else sum(figures.values()) / len(figures)
     by_seed: dict[int, list[float]] = {}
     for (data, _), value in scaled.items():
         by_seed.setdefault(data, []).append(value)
     means = [sum(values) / len(values) for values in by_seed.values()]
+    counted = set(
+        arm.different(scaled)
+    )  # copies of a run count once, a data seed as much as another: as in the effect
+    mean = _mean_by_seed({key: value for key, value in scaled.items() if key in counted})
+    figure_ = (
+        math.exp(mean)
+        if log and mean < 700
+        else _mean_by_seed({key: value for key, value in figures.items() if key in counted})
+    )
     crossed = statistics.seed_variances(scaled) if finite else None
     ratio = None if arm.amount is None or baseline.amount is None else arm.amount / baseline.amount - 1
     experiment, _, sampler = arm.name.rpartition("/")
@@ -615,7 +629,8 @@ def _describe(
         **dict.fromkeys(TESTED),
         "finite": finite,
         "given_model": "pretrained" in arm.ids or "pretrained" in baseline.ids,
-        "paired": arm is baseline or set(scaled) == set(baseline.items[pair]),
+        "paired": arm is baseline
+        or counted == set(baseline.different(dict.fromkeys(baseline.items[pair], 0.0))),
         "limit": arm.limits.get(benchmark),
         "dead": [
             {"data_seed": data, "training_seed": training, "reasons": reasons}
@@ -850,9 +865,12 @@ def equal_of(arms: Mapping[str, Arm]) -> tuple[str, bool]:
     if any(amount is None for amount in spent):
         return f"{said} What the selection of some arms consumed is unknown.", False
     more = [f"{arm.name} {amount:,.0f}" for arm, amount in zip(trained, spent, strict=True) if amount]
-    if more:
-        said += f" The selection of documents read labels, too: {', '.join(more)}; with them the arms are not at equal labels."
-    return said, bool(more)
+    if not more:
+        return said, False
+    totals = [(arm.train_labels or 0) + (amount or 0) for arm, amount in zip(trained, spent, strict=True)]
+    unequal = max(totals) > min(totals) * (1 + TOKEN_TOLERANCE)
+    said += f" The selection of documents read labels, too: {', '.join(more)}; with them the arms are "
+    return said + ("not at equal labels." if unequal else "at equal labels."), unequal
 
 
 def write_claims(out: Path, ledger: list[dict[str, Any]]) -> None:

@@ -30,7 +30,7 @@ from winnow.sample import Rows, Smallest
 from winnow.stage import InputError, Progress, read_json, read_spec, run, say, write_text
 
 STAGE_VERSION = 3
-REFERENCES = 16  # random draws; every two of them make a reference
+REFERENCES = 32  # random draws; every two of them make a reference
 RESAMPLES = 2000
 LEVEL = 0.05  # of two random arms, about this share are called different
 SAME = 0.9  # Jaccard from which on two draws are the same documents for all purposes
@@ -446,7 +446,7 @@ LEGEND = (
     "arms are not alike.",
     "The reference is two random draws of the pool (without held-out documents and excluded clusters), mean of absolute "
     "values. A pair differs if it overlaps less than random draws do, or another figure is beyond theirs (of two random "
-    "arms about one in twenty is called different by any of them). It hardly differs if it overlaps more than chance and "
+    "arms of one seed about one in twelve is called different by any of them, of three seeds one in fifteen). It hardly differs if it overlaps more than chance and "
     "differs in nothing else. At chance overlap the documents are others; what ranks them may be something that is not "
     "measured here, so that no difference is seen means no more than that.",
 )

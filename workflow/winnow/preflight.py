@@ -271,8 +271,14 @@ def _first_rows(
     late: tuple[str, ...] = ()
     if not whole:
         wanted = [*([corpus["label"]] if corpus.get("label") else []), *corpus.get("meta", [])]
-        corpus = _without_late(corpus, list(samples))
-        late = tuple(n for n in wanted if n not in (corpus["label"], *corpus["meta"]))
+        try:
+            seen = _without_late(corpus, list(samples))
+        except (InputError, ValueError):
+            seen = corpus  # what is wrong is said below, or is no matter of these columns
+        if seen is None:
+            return Look(None, None, 0, False, 0, {}, {}, {})
+        corpus = seen
+        late = tuple(n for n in wanted if n not in (corpus.get("label"), *corpus.get("meta", [])))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         out = Path(folder) / "documents.parquet"
         try:
@@ -321,23 +327,34 @@ def _place(files: list[dict[str, Any]], samples: dict[str, str], row: int) -> tu
     raise ValueError(row)
 
 
-def _without_late(corpus: dict[str, Any], samples: list[str]) -> dict[str, Any]:
-    """The corpus without the label and meta columns that no row of JSON samples has: they may come later."""
-    keys: set[str] = set()
+def _without_late(corpus: dict[str, Any], samples: list[str]) -> dict[str, Any] | None:
+    """The corpus without the label and meta columns of which no row of JSON samples has a value: they may come later. None
+    if no row has a text."""
+    from winnow.columns import infer, known, storable
+    from winnow.readers import json_rows
+    from winnow.survey import find_way
+
+    names = [corpus["text"], *([corpus["label"]] if corpus.get("label") else []), *corpus.get("meta", [])]
+    there = set()
     for path in samples:
         if not path.lower().endswith((".jsonl", ".ndjson", ".json", ".jsonlines")):
             return corpus
-        for line in Path(path).read_bytes().splitlines():
-            with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
-                keys.update(row if isinstance(row, dict) else ())
-    heads = {name: {name, *(name[:i] for i, c in enumerate(name) if c == ".")} for name in
-             [*corpus.get("meta", []), corpus.get("label") or ""]}  # fmt: skip
-    label = corpus.get("label")
+        for row in json_rows(path, Path(path).read_bytes(), 0):
+            for name in names:
+                if name not in there and (way := find_way(row, name)):
+                    value: Any = row
+                    for key in way:
+                        value = value[key]
+                    if value is not None and storable(known(infer(value))) is None:
+                        there.add(name)
+    if corpus["text"] not in there:
+        return None
+    meta = [name for name in corpus.get("meta", []) if name in there]
     return {
         **corpus,
-        "label": label if label and keys & heads[label] else None,
-        "meta": [name for name in corpus.get("meta", []) if keys & heads[name]],
+        "label": corpus.get("label") if corpus.get("label") in there else None,
+        "meta": meta,
+        "types": {n: t for n, t in (corpus.get("types") or {}).items() if n in (*meta, corpus["text"])},
     }
 
 

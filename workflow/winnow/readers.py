@@ -37,9 +37,44 @@ TXT_COLUMNS = ("text", "folder", "file")
 
 def _open(path: str, compression: str | None) -> Any:
     if compression == "xz":
-        return lzma.open(path, "rb")
+        return _Xz(path)
     raw = pa.OSFile(path, "rb")
     return pa.CompressedInputStream(raw, compression) if compression else raw
+
+
+class _Xz:
+    """A decompressed xz file, of one or several streams. Not lzma.open: that takes a damaged second stream for the end."""
+
+    def __init__(self, path: str) -> None:
+        self.file = open(path, "rb")  # noqa: SIM115 (closed by __exit__)
+        self.decoder = lzma.LZMADecompressor()
+
+    def __enter__(self) -> _Xz:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def read(self, size: int) -> bytes:
+        parts, found, raw = [], 0, b""
+        while found < size:
+            if self.decoder.eof:  # another stream, or padding of zeros
+                raw = (self.decoder.unused_data or raw or self.file.read(1 << 20)).lstrip(b"\x00")
+                if not raw:
+                    if self.file.peek(1):
+                        continue
+                    break
+                self.decoder = lzma.LZMADecompressor()
+            elif self.decoder.needs_input:
+                raw = self.file.read(1 << 20)
+                if not raw:
+                    raise EOFError("the file is cut short: end-of-stream marker not found")
+            else:
+                raw = b""
+            parts.append(self.decoder.decompress(raw, size - found))
+            found += len(parts[-1])
+            raw = b""
+        return b"".join(parts)
 
 
 BROKEN = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
@@ -121,7 +156,10 @@ def json_rows(path: str, chunk: bytes, first: int) -> Iterator[dict[str, Any]]:
             continue
         try:
             value = json.loads(
-                line.decode("utf-8", "surrogateescape"), object_pairs_hook=_object, parse_float=number
+                line.decode("utf-8", "surrogateescape"),
+                object_pairs_hook=_object,
+                parse_float=number,
+                parse_int=_digits,
             )
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", "a number of too many digits")
@@ -131,6 +169,10 @@ def json_rows(path: str, chunk: bytes, first: int) -> Iterator[dict[str, Any]]:
         if not isinstance(value, dict):
             raise InputError(f"{path}: row {row}: a JSON {_json_name(value)}; one object a line is needed")
         yield value
+
+
+def _digits(text: str) -> int | float:
+    return int(text) if len(text) < 400 else number(text + ".0")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -188,7 +230,10 @@ def read_json(chunk: bytes, columns: tuple[Column, ...], unexpected: str = "igno
             return pa.struct([(name, nest(below)) for name, below in value.items()])
         return value
 
-    if re.match(rb"[ \t\r]*\n", chunk) or re.search(rb"\n[ \t\r]*(?=\n)", chunk):
+    lines = _lines(chunk)
+    begun = chunk.count(b"\n{") + chunk.startswith(b"{")
+    ended = chunk.count(b"}\n") + chunk.count(b"}\r\n") + chunk.endswith((b"}", b"}\r"))
+    if not begun == ended == lines:  # blank lines, or objects that do not stand one a line
         return None
     try:
         table = pajson.read_json(
@@ -199,7 +244,7 @@ def read_json(chunk: bytes, columns: tuple[Column, ...], unexpected: str = "igno
                 unexpected_field_behavior=unexpected,
             ),
         )
-        if table.num_rows != _lines(chunk):
+        if table.num_rows != lines:
             return None
         arrays = [_select(table, column) for column in columns]
         for array in arrays:
@@ -313,6 +358,9 @@ def _read_parquet(file: dict[str, Any], columns: tuple[Column, ...], start: int,
         first += rows
 
 
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
 def arrow_batches(path: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Schema and batches of an Arrow file or stream (what `datasets` keeps), memory-mapped."""
     try:
@@ -323,6 +371,13 @@ def arrow_batches(path: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         except pa.ArrowInvalid:
             source.seek(0)
             reader = pa.ipc.open_stream(source)
+            with open(path, "rb") as file:
+                file.seek(-8, os.SEEK_END)
+                whole = file.read() == END_OF_STREAM
+            if not whole:
+                raise InputError(
+                    f"{path}: cut short, without its end-of-stream marker; get the file again"
+                ) from None
             return reader.schema, iter(reader)
     except BROKEN as error:
         reason = str(error).splitlines()[0]
@@ -345,6 +400,10 @@ def _read_arrow(file: dict[str, Any], columns: tuple[Column, ...], start: int, s
         raise InputError(f"{path}: broken after row {row}: {reason}; get the file again") from None
 
 
+UNREADABLE = (pa.ArrowException, ValueError, OverflowError, KeyError)
+"""What a value raises that Arrow or Python cannot hold: no UTF-8, a date out of range, an unknown time zone."""
+
+
 def _check_arrays(path: str, table: pa.Table, columns: tuple[Column, ...], first: int) -> Work:
     """Columns of a table in their types; a cast that would change a value is an InputError with its row."""
 
@@ -355,8 +414,11 @@ def _check_arrays(path: str, table: pa.Table, columns: tuple[Column, ...], first
             array = array if array.type == plain(array.type) else array.cast(plain(array.type))
             try:
                 array.validate(full=True)
-                arrays.append(array if array.type == column.type else _cast(array, column))
-            except (pa.ArrowException, ValueError):
+                if column.declared and array.type != column.type:
+                    arrays.append(to_array(path, column, array.to_pylist(), first))
+                else:
+                    arrays.append(array if array.type == column.type else array.cast(column.type, safe=True))
+            except UNREADABLE:
                 for row in range(len(array)):
                     _check_cell(path, column, array.slice(row, 1), first + row + 1)
                 raise
@@ -365,25 +427,21 @@ def _check_arrays(path: str, table: pa.Table, columns: tuple[Column, ...], first
     return work
 
 
-def _cast(array: pa.Array, column: Column) -> pa.Array:
-    if column.declared and pa.types.is_floating(array.type) and pa.types.is_string(column.type):
-        return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
-    return array.cast(column.type, safe=True)
-
-
 def _check_cell(path: str, column: Column, cell: pa.Array, row: int) -> None:
     try:
         cell.validate(full=True)
         cell[0].as_py()
-    except (pa.ArrowException, UnicodeDecodeError):
+    except (OverflowError, KeyError) as error:
+        raise InputError(f"{path}: row {row}: column {column.name!r} cannot be read: {error}") from None
+    except (pa.ArrowException, ValueError):
         raise InputError(
             f"{path}: row {row}: column {column.name!r} is not valid UTF-8; store it as UTF-8"
         ) from None
     try:
-        _cast(cell, column)
-    except (pa.ArrowException, ValueError):
+        cell.cast(column.type, safe=True)
+    except UNREADABLE:
         raise InputError(
-            f"{path}: row {row}: column {column.name!r} is {str(cell[0].as_py())[:40]}, which {column.type} does not "
+            f"{path}: row {row}: column {column.name!r} is {str(cell[0])[:40]}, which {column.type} does not "
             "hold exactly; make it one type"
         ) from None
 
@@ -471,6 +529,7 @@ def _read_csv(file: dict[str, Any], columns: tuple[Column, ...], start: int, sto
 
 def _csv_arrays(path: str, columns: tuple[Column, ...], rows: list[list[str]], first: int) -> list[pa.Array]:
     arrays = []
+    without_text = [not row[0].replace("\x00", "").strip() for row in rows]
     for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
         values: list[Any] = list(cells)
         for row, value in enumerate(values, first + 1):
@@ -479,7 +538,10 @@ def _csv_arrays(path: str, columns: tuple[Column, ...], rows: list[list[str]], f
                     f"{path}: row {row}: column {column.name!r} is not valid UTF-8; store it as UTF-8"
                 )
         if pa.types.is_integer(column.type) and not column.declared:
-            values = [_label(path, column, value, row) for row, value in enumerate(values, first + 1)]
+            values = [
+                None if blank_text else _label(path, column, value, row)
+                for row, (value, blank_text) in enumerate(zip(values, without_text, strict=True), first + 1)
+            ]
         arrays.append(to_array(path, column, values, first))
     return arrays
 
@@ -560,5 +622,11 @@ def count_rows(path: str, kind: str) -> int:
     if kind in ("csv", "tsv"):
         return max(0, sum(1 for _ in csv_records(path)) - 1)
     if kind == "arrow":
-        return sum(len(batch) for batch in arrow_batches(path)[1])
+        rows = 0
+        try:
+            for batch in arrow_batches(path)[1]:
+                rows += len(batch)
+        except BROKEN as error:
+            raise _broken(path, None, rows, error) from None
+        return rows
     return open_parquet(path).metadata.num_rows if kind == "parquet" else 1

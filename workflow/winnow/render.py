@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from winnow.stage import run, write_text
 from winnow.statistics import (
     BETTER,
+    FEW_ITEMS,
     FEW_SEEDS,
     FEWEST_GROUP_ITEMS,
     FEWEST_ITEMS,
@@ -65,8 +66,9 @@ def probability(value: float | None, level: float = 0.05) -> str:
     `level`, .05, .01 or .001 from below, rounded down: the printed p is on that side of each where p is."""
     if value is None:
         return ""
-    if value < 0.001:
-        return "<0.001"
+    least = min(0.001, level)
+    if value < least:
+        return f"<{least:g}"
     exact = Decimal(repr(min(1.0, float(value))))
     step = Decimal(1).scaleb(exact.adjusted() - 2)
     up = exact.quantize(step, ROUND_CEILING)
@@ -204,8 +206,9 @@ def answer(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
         found.append(f"{first}; {seen}." if seen else f"{first}.")
     little = list(dict.fromkeys(label_of(row, rows) for row in whole if row["p"] is None))
     if little and not tested:
+        lack = all(row["lacking"] in (FEW_SEEDS, FEW_ITEMS) for row in whole)
         found.append(
-            f"Too little data: no comparison with {baseline} could be tested ({_listed(_why(whole))})."
+            f"{'Too little data: no' if lack else 'No'} comparison with {baseline} could be tested ({_listed(_why(whole))})."
         )
     elif little:
         untested = [row for row in whole if row["p"] is None]
@@ -224,20 +227,20 @@ def _why(rows: Rows) -> list[str]:
 def _seen(rows: Rows) -> str:
     """What tests without a difference would have seen: of each benchmark and metric the largest minimum detectable effect,
     at the strictest level of the family."""
-    found = []
+    found, blind = [], []
     for pair in dict.fromkeys(_pair(row) for row in rows):
         mine = [row for row in rows if _pair(row) == pair]
-        effects = [row["minimum_detectable_effect_family"] for row in mine]
-        if any(row["detectable_family"] is False for row in mine):
-            found.append(f"no possible effect on {pair}")
-        elif all(effect is not None for effect in effects):
+        seeing = [row for row in mine if row["detectable_family"] is not False]
+        effects = [row["minimum_detectable_effect_family"] for row in seeing]
+        if len(seeing) < len(mine):
+            blind.append(f"{pair} ({_listed([label_of(row, rows) for row in mine if row not in seeing])})")
+        if effects and all(effect is not None for effect in effects):
             log = " (log)" if mine[0]["scale"] == "log ratio" else ""
             found.append(f"{number(max(effects))} or more on {pair}{log}")
-    if not found:
-        return ""
-    return f"with 80 % power this table would have seen an effect of {', '.join(found)}".replace(
-        "seen an effect of no possible effect", "seen no possible effect"
-    )
+    said = [f"with 80 % power this table would have seen an effect of {', '.join(found)}"] if found else []
+    if blind:
+        said.append(f"it would have seen no possible effect on {', '.join(blind)}")
+    return "; ".join(said)
 
 
 def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:

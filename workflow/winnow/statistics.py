@@ -430,13 +430,15 @@ def _conclude(
 
 def critical_value(level: float, components: Sequence[tuple[float, float]]) -> float:
     """Two-sided critical value at `level`, in standard errors: t quantiles of the components weighted by their variances
-    (Cochran and Cox), but no less than any component asks for alone: in the far tail the mean falls below that of the
-    seeds, and noise of items would lower p.
+    (Cochran and Cox), but no less than the components of the largest quantiles ask for without the others: in the far tail
+    the mean falls below that of the seeds, and noise of items would lower p.
     """
     variance, freedom = np.array(components).T
     quantile = -special.stdtrit(freedom, level / 2)
-    share = variance / variance.sum()
-    return float(max(np.dot(share, quantile), np.max(np.sqrt(share) * quantile)))
+    order = np.argsort(-quantile, kind="stable")
+    among = np.cumsum(variance[order])
+    asked = np.cumsum((variance * quantile)[order])[among > 0]
+    return float(np.max(asked / np.sqrt(among[among > 0] * variance.sum())))
 
 
 def p_value(t: float, components: Sequence[tuple[float, float]]) -> float:

@@ -127,14 +127,14 @@ def _merge(path: str, name: str, old: Seen | None, new: Seen) -> Seen:
     return Seen(old.way if old.row else new.way, both, old.row or new.row)
 
 
-def _way(row: dict[str, Any], name: str) -> tuple[str, ...] | None:
+def find_way(row: dict[str, Any], name: str) -> tuple[str, ...] | None:
     """The way to a column in a row: its literal name, or fields of objects."""
     if name in row:
         return (name,)
     for dot in (match.start() for match in re.finditer(r"\.", name)):
         inner = row.get(name[:dot])
         if isinstance(inner, dict):
-            below = _way(inner, name[dot + 1 :])
+            below = find_way(inner, name[dot + 1 :])
             if below:
                 return (name[:dot], *below)
     return None
@@ -146,7 +146,7 @@ def _look(path: str, rows: list[dict[str, Any]], first: int, wanted: list[str]) 
     for name in wanted:
         for number, row in enumerate(rows, first + 1):
             seen = found.get(name)
-            way = _way(row, name) or (seen.way if seen else None)
+            way = find_way(row, name) or (seen.way if seen else None)
             if way is None:
                 continue
             value = json_value(path, row, number, way)
@@ -228,14 +228,14 @@ def _jsonl(path: str, compression: str | None, corpus: dict[str, Any]) -> Survey
             if lost := [name for name in declared if name not in seen]:
                 for number, row in enumerate(json_rows(path, chunk, rows), rows + 1):
                     for name in lost:
-                        if name not in seen and (way := _way(row, name)):
+                        if name not in seen and (way := find_way(row, name)):
                             seen[name] = Seen(way, DECLARED[declared[name]], number)
             rows += lines
     return Survey(path, rows, seen, columns)
 
 
 def _way_in(rows: list[dict[str, Any]], name: str) -> tuple[str, ...] | None:
-    return next((way for row in rows if (way := _way(row, name))), None)
+    return next((way for row in rows if (way := find_way(row, name))), None)
 
 
 def wanted_columns(corpus: dict[str, Any]) -> list[str]:
@@ -277,6 +277,9 @@ def survey(
     else:
         schema = open_parquet(path).schema_arrow
     flat = pa.schema([(field.name, plain(field.type)) for field in schema])
+    twice = {name for name in flat.names if flat.names.count(name) > 1} & {n.split(".")[0] for n in every}
+    if twice:
+        raise InputError(f"{path}: the file names column {min(twice)!r} twice; rename one")
     rows = 0 if limit else count_rows(path, kind)
     seen = {}
     for name in every:
@@ -391,7 +394,9 @@ def read_labels(path: str, kind: str, text: Column, label: Column) -> dict[Any, 
     found: dict[Any, int] = {}
     for first, _, work in READERS[kind]({"path": path}, (text, label), 0, 1 << 62):
         texts, labels = work()
-        texts_there = pc.invert(blank(texts))
+        texts_there = pc.invert(blank(pc.replace_substring(texts, "\x00", "")))
+        if pa.types.is_float16(labels.type):
+            labels = labels.cast(pa.float64())
         lacking = pc.and_(labels.is_null(nan_is_null=True), texts_there)
         if pc.any(lacking).as_py():
             row = first + 1 + pc.index(lacking, True).as_py()
@@ -441,7 +446,7 @@ def classes(found: list[tuple[str, dict[Any, int]]], surveys: list[Survey], name
     given = {survey.class_names for survey in surveys if survey.rows} - {None}
     if len(given) > 1:
         raise InputError(f"{path}: the files name the classes of {name!r} differently; make them one")
-    if given and len(given) == len({s.class_names for s in surveys if s.rows}):
+    if given:
         class_names = given.pop() or ()
         for value, (where, row) in values.items():
             if not isinstance(value, int) or value >= len(class_names):
@@ -511,6 +516,12 @@ def layout(
     if not any(labels for _, labels in found):
         return Layout(text, label, Labels((), ()), _meta(columns, corpus)), surveys
     if given:
+        for named in surveys:
+            if named.class_names not in (None, given.names):
+                raise InputError(
+                    f"{named.path}: names its classes {', '.join(named.class_names or ())}, the corpus "
+                    f"{', '.join(given.names)}; store the labels as text"
+                )
         for path, labels in found:
             for value, row in labels.items():
                 if class_number(value, given) is None:
@@ -549,6 +560,8 @@ def read_table(path: str) -> pa.Table:
         return _json_table(path, compression)
     if kind in ("parquet", "arrow"):
         schema = open_parquet(path).schema_arrow if kind == "parquet" else arrow_batches(path)[0]
+        if len(set(schema.names)) < len(schema.names):
+            raise InputError(f"{path}: the file names a column twice: {', '.join(schema.names)}")
         columns = tuple(Column(f.name, (f.name,), plain(f.type)) for f in schema)
     else:
         header = next(csv_records(path), []) if kind in ("csv", "tsv") else ["text"]
