@@ -242,6 +242,12 @@ def test_what_no_flip_reaches_is_as_sure_as_students_t_says():
     assert found.test == "sign flips over items, then t"
 
 
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+
+
+@pytest.mark.slow  # statsmodels takes ten seconds to import
 @settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), max_size=20))
 def test_holm_is_that_of_statsmodels(p):

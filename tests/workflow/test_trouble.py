@@ -182,6 +182,7 @@ def test_22_results_may_lie_anywhere(trouble, tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.slow  # the rerun matrix asks the same of its toy
 def test_31_a_replaced_source_is_read_again_whatever_its_time(
     trouble: Path, tmp_path: Path, snakemake: Snakemake
 ) -> None:
