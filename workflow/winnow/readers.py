@@ -211,6 +211,20 @@ def json_value(path: str, row: dict[str, Any], number: int, way: tuple[str, ...]
     return value
 
 
+def one_object_a_line(chunk: bytes) -> int | None:
+    """The lines of a chunk if each begins with { and ends with }, so that as many rows as lines are one a line; else None:
+    there are blank lines, or objects over several."""
+    data = np.frombuffer(chunk, dtype=np.uint8)
+    ends = np.flatnonzero(data == 10)
+    if not chunk.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    begins = np.concatenate(([0], ends[:-1] + 1))
+    if (ends <= begins).any() or (data[begins] != ord("{")).any():
+        return None
+    last = ends - 1 - (data[ends - 1] == 13)
+    return None if (data[last] != ord("}")).any() else len(ends)
+
+
 def read_json(chunk: bytes, columns: tuple[Column, ...], unexpected: str = "ignore") -> list[pa.Array] | None:
     """Columns of a chunk of lines by pyarrow, or None where it meets something odd: the standard parser then says
     what. `unexpected`: `infer` lets structs have more fields than their types."""
@@ -230,10 +244,8 @@ def read_json(chunk: bytes, columns: tuple[Column, ...], unexpected: str = "igno
             return pa.struct([(name, nest(below)) for name, below in value.items()])
         return value
 
-    lines = _lines(chunk)
-    begun = chunk.count(b"\n{") + chunk.startswith(b"{")
-    ended = chunk.count(b"}\n") + chunk.count(b"}\r\n") + chunk.endswith((b"}", b"}\r"))
-    if not begun == ended == lines:  # blank lines, or objects that do not stand one a line
+    lines = one_object_a_line(chunk)
+    if lines is None:
         return None
     try:
         table = pajson.read_json(
