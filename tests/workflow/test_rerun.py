@@ -662,7 +662,9 @@ def test_an_edited_input_reruns_what_reads_it(toy: Toy, path: str) -> None:
         assert toy.jobs() == whole(READ[path])
 
 
-@pytest.mark.parametrize("path", READ)
+@pytest.mark.parametrize(
+    "path", fast_and_slow(READ, {"data/films.csv", "config/exclusions/films.toy-k3.tsv"})
+)
 @pytest.mark.parametrize(
     "later",
     [pytest.param(-1e8, id="older"), pytest.param(0, id="same time and size", marks=pytest.mark.slow)],
@@ -748,6 +750,7 @@ def test_a_lost_output_is_made_again(toy: Toy) -> None:
         assert toy.jobs() == whole(Counter(compare_arms=1))
 
 
+@pytest.mark.slow
 def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy) -> None:
     page = "results/tales/clusterings/toy-h/inspection.html"
     assert toy.jobs(page) == NOTHING
