@@ -19,7 +19,7 @@ from winnow.stage import InputError
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/homes/me")
     monkeypatch.setenv("SCRATCH", "/scratch/my files")
     monkeypatch.setenv("EMPTY", "")
     return tmp_path
@@ -42,9 +42,9 @@ def put(*names: str) -> None:
         ("${SCRATCH:-/tmp}/x", "/scratch/my files/x"),
         ("${EMPTY:-/tmp}/x", "/tmp/x"),
         ("${NOWHERE:-$SCRATCH}/x", "/scratch/my files/x"),
-        ("${NOWHERE:-~/data}/x", "/home/me/data/x"),
-        ("~/x", "/home/me/x"),
-        ("~", "/home/me"),
+        ("${NOWHERE:-~/data}/x", "/homes/me/data/x"),
+        ("~/x", "/homes/me/x"),
+        ("~", "/homes/me"),
         ("./~/x", "~/x"),
         ("a [x] ü 'q' \"r\" $5 $", "a [x] ü 'q' \"r\" $5 $"),
     ],
