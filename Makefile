@@ -24,10 +24,10 @@ demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with th
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables -newer results/report.html)" ]; then \
 		$(SNAKEMAKE) --report results/report.html > results/report.log 2>&1 || { cat results/report.log; exit 1; }; \
 	fi
-	@echo; echo "Seconds by rule (two jobs at a time):"; $(BIN)/python -m winnow.timings --folder results/timings
+	@echo; echo "Seconds by rule (two jobs at a time):"; $(BIN)/python -m winnow timings --folder results/timings
 	@echo; sed '/^## Tests/,$$d' results/tables/pile-mini.md
 	@echo; echo "Seeds an arm to see a gap of 0.01, at 1.5 hours a run:"
-	@$(BIN)/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
+	@$(BIN)/python -m winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
 	@echo; echo "Report: $$PWD/results/report.html"
 	@echo "Tables: $$PWD/results/tables/ (main table: pile-mini.md)"
 

@@ -29,7 +29,7 @@ import torch  # noqa: E402
 
 with peer("sklearn"):
     from sklearn.cluster import MiniBatchKMeans
-from winnow.cluster import ROWS, _nearest, _working_type, spherical_kmeans  # noqa: E402
+from winnow.cluster.kmeans import ROWS, _nearest, _working_type, spherical_kmeans  # noqa: E402
 
 BATCH = 16_384
 

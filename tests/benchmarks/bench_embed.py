@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import yaml
 from common import ROOT, options, peer, pile_texts, precisions, processor
-from winnow.embed import BLOCK, Encoder
+from winnow.batching import BLOCK
+from winnow.embed.encode import Encoder
 from winnow.weights import weights_folder
 
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/bench_evaluate.py --model results/.../seed0 --mirrors results/benchmarks
 
-MIRRORS holds benchmark folders of winnow.benchmarks; without it three tasks are mirrored from the real data (WINNOW_DATA),
+MIRRORS holds benchmark folders of winnow.evaluate.benchmarks; without it three tasks are mirrored from the real data (WINNOW_DATA),
 or from made-up rows. Without a model a small GPT-NeoX of random weights is made. Every figure must be equal to the last
 printed digit; the times of both are printed. Ends with 1 where a figure differs.
 """
@@ -49,7 +49,7 @@ def make_model(folder: Path) -> Path:
 
 def make_mirrors(folder: Path) -> Path:
     """Benchmark folders of TASKS, or of two tasks of made-up rows."""
-    from winnow import benchmarks
+    from winnow.evaluate import benchmarks
     from winnow.stage import canonical
 
     if real_file("benchmarks/arc_challenge_test.jsonl.gz"):
@@ -126,7 +126,7 @@ def compare(model: Path, mirrors: Path, batch: int, limit: int, threads: int) ->
         theirs = json.loads(path.read_text())["results"]
         spec = {"ids": {}, "suite": "bench",
                 "benchmarks": {name: {"task": m["task"], "items": limit, "data": {"files": {"x": "x"}}} for name, (_, m) in folders.items()}}  # fmt: skip
-        line = [sys.executable, "-m", "winnow.evaluate", "--model", str(model), "--spec", json.dumps(spec), "--out-dir", f"{scratch}/ours",
+        line = [sys.executable, "-m", "winnow.evaluate.harness", "--model", str(model), "--spec", json.dumps(spec), "--out-dir", f"{scratch}/ours",
                 "--batch-size", str(batch), "--benchmarks", *(str(folder) for folder, _ in folders.values())]  # fmt: skip
         ours_s = checked(line, offline)
         ours = json.loads(Path(scratch, "ours", "results.json").read_text())["tasks"]

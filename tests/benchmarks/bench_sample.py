@@ -101,7 +101,7 @@ def bench_draw(folder: Path, share: float) -> None:
                 "selection": {"proxies": [], "probe": None, "targets": []}}  # fmt: skip
         names = list(map(str, paths))
         seconds, memory = timed(
-            [sys.executable, "-m", "winnow.sample", "--documents", *names, "--assignments", *names,
+            [sys.executable, "-m", "winnow.sample.draw", "--documents", *names, "--assignments", *names,
              "--clusters", str(clusters), "--heldout", str(heldout), "--spec", json.dumps(spec),
              "--scores", *names, "--out", str(folder / f"{name}.parquet"),
              "--facts", str(folder / "draw.json")]
@@ -129,7 +129,7 @@ def bench_subset(folder: Path, documents: int) -> None:
     draw = {"doc": drawn, "cluster": pa.nulls(len(drawn), pa.int32()), "split": ["train"] * len(drawn),
             "probability": np.full(len(drawn), 0.05)}  # fmt: skip
     pq.write_table(pa.table(draw), folder / "draw.parquet")
-    from winnow.subset import read_draw, subset
+    from winnow.sample.subset import read_draw, subset
 
     for turn in range(3):
         start = time.monotonic()

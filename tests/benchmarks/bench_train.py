@@ -1,4 +1,4 @@
-"""Training speed: winnow.train beside transformers.Trainer, on the same packed windows, model, precision and machine.
+"""Training speed: winnow.train.loop beside transformers.Trainer, on the same packed windows, model, precision and machine.
 
     .venv/bin/python tests/benchmarks/bench_train.py --steps 8
 
@@ -20,10 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import options, peer, processor
-from winnow.embed import native_bfloat16
-from winnow.machine import flops_a_token, keep_memory, peak
-from winnow.ranks import Ranks
-from winnow.train import LanguageModel, State, make_network, train
+from winnow.device import flops_a_token, keep_memory, native_bfloat16, peak
+from winnow.train.loop import LanguageModel, State, make_network, train
+from winnow.train.process_group import Ranks
 
 SIDES = ("winnow", "trainer")
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from common import ROOT, options, processor, skipped
-from winnow.compare import read_items
-from winnow.statistics import FEWEST_GROUP_ITEMS, FEWEST_ITEMS, compare_samplers, holm
+from winnow.compare.statistics import FEWEST_GROUP_ITEMS, FEWEST_ITEMS, compare_samplers, holm
+from winnow.compare.table import read_items
 
 ROUNDS, ARMS, SEEDS, GROUPS, LEVEL = 400, 4, 3, 6, 0.05
 KINDS = ("own seeds", "same seeds")

@@ -82,7 +82,7 @@ def cores() -> int:
 
 def precisions(asked: str, device: str) -> list[str]:
     """float32 and, where `device` multiplies it natively, bfloat16 (`auto`, saying what is left out); or what is asked."""
-    from winnow.embed import native_bfloat16
+    from winnow.device import native_bfloat16
 
     if asked != "auto":
         return [asked]

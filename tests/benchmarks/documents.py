@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 from common import options, pile_lines, processor
-from winnow.documents import index_files, write_shard
+from winnow.documents.shards import index_files, write_shard
 
 
 def source(folder: Path, gigabytes: float) -> tuple[Path, int]:

@@ -62,10 +62,10 @@ def test_bfloat16_is_measured_only_where_the_processor_multiplies_it(
     monkeypatch.syspath_prepend(str(root / "tests/benchmarks"))
     import common
 
-    monkeypatch.setattr("winnow.embed.native_bfloat16", lambda device: False)
+    monkeypatch.setattr("winnow.device.native_bfloat16", lambda device: False)
     assert common.precisions("auto", "cpu") == ["float32"]
     assert "skipped: bfloat16" in capsys.readouterr().out
-    monkeypatch.setattr("winnow.embed.native_bfloat16", lambda device: True)
+    monkeypatch.setattr("winnow.device.native_bfloat16", lambda device: True)
     assert common.precisions("auto", "cpu") == ["float32", "bfloat16"]
     with pytest.raises(SystemExit) as end, common.peer("no_such_package"):
         import no_such_package  # noqa: F401

@@ -49,7 +49,7 @@ def clone(root, tmp_path) -> Path:
 
 def test_a_stranger_runs_a_corpus_of_their_own(clone):
     done = subprocess.run(
-        [sys.executable, "-m", "winnow.config", "check", "my.yaml"],
+        [sys.executable, "-m", "winnow", "check", "my.yaml"],
         cwd=clone,
         env={**os.environ, "PYTHONPATH": str(clone / "workflow")},
         capture_output=True,

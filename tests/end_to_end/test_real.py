@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from winnow.config import merge
+from winnow.config.files import merge
 
 pytestmark = pytest.mark.real
 

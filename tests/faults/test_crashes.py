@@ -48,7 +48,7 @@ CLUSTERING = {
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from winnow.tokens import train
+    from winnow.train.tokens import train
 
     folder = tmp_path_factory.mktemp("inputs")
     generator = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     train(documents=[folder / "d.parquet"], heldout=folder / "h.parquet", out=folder / "tokenizer.json",
           spec=canonical({"tokenizer": {"vocabulary": 300, "documents": 500, "seed": 0}}))  # fmt: skip
-    for name in ("documents index", "tokens pack", "sample"):
+    for name in ("documents.shards index", "train.tokens pack", "sample.draw"):
         subprocess.run([sys.executable, "-m", *stage(name, folder, folder)], check=True, env=ENVIRONMENT)
     (folder / "manifest.json").write_text('{"ids": {"corpus": "toy", "data_seed": 0}}')
     return folder
@@ -87,22 +87,22 @@ CORPUS = {"source": {"files": ["toy.jsonl"]}, "text": "text", "label": None, "me
 def stage(name: str, i: Path, o: Path) -> list[str]:
     """The command line of a stage that reads folder `i` and writes folder `o`."""
     line = {
-        "documents index": ["--spec", canonical({"corpus": CORPUS}), "--files", i / "toy.jsonl", "--out", o / "source.json"],
-        "documents write": ["--spec", canonical({"corpus": CORPUS}), "--source", i / "source.json", "--shard", "0", "--shards", "1",
+        "documents.shards index": ["--spec", canonical({"corpus": CORPUS}), "--files", i / "toy.jsonl", "--out", o / "source.json"],
+        "documents.shards write": ["--spec", canonical({"corpus": CORPUS}), "--source", i / "source.json", "--shard", "0", "--shards", "1",
                             "--out", o / "documents.parquet"],
-        "embed": ["--documents", i / "few.parquet", "--spec", canonical({"encoder": ENCODER}), "--out", o / "e.npy"],
-        "cluster fit": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--heldout", i / "h.parquet",
+        "embed.encode": ["--documents", i / "few.parquet", "--spec", canonical({"encoder": ENCODER}), "--out", o / "e.npy"],
+        "cluster.kmeans fit": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--heldout", i / "h.parquet",
                         "--spec", canonical({"clustering": CLUSTERING}), "--out", o / "c.npy"],
-        "cluster assign": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--centroids", i / "c.npy",
+        "cluster.kmeans assign": ["--documents", i / "d.parquet", "--embeddings", i / "e.npy", "--centroids", i / "c.npy",
                            "--out", o / "a.parquet"],
-        "sample": ["--documents", i / "d.parquet", "--heldout", i / "h.parquet", "--out", o / "draw.parquet",
+        "sample.draw": ["--documents", i / "d.parquet", "--heldout", i / "h.parquet", "--out", o / "draw.parquet",
                    "--facts", o / "draw.json", "--spec", canonical({**DRAW, "semdedup": None, "selection":
                    {"proxies": [], "probe": None, "targets": []}})],
-        "subset": ["--draw", i / "draw.parquet", "--source", i / "source.json", "--facts", i / "draw.json", "--documents", i / "d.parquet", "--out-dir", o,
+        "sample.subset": ["--draw", i / "draw.parquet", "--source", i / "source.json", "--facts", i / "draw.json", "--documents", i / "d.parquet", "--out-dir", o,
                    "--spec", canonical({**DRAW, "corpus": CORPUS})],
-        "train": ["--subset", i / "manifest.json", "--tokens", i / "t.npy", "--tokens-meta", i / "t.json", "--tokenizer",
+        "train.loop": ["--subset", i / "manifest.json", "--tokens", i / "t.npy", "--tokens-meta", i / "t.json", "--tokenizer",
                   i / "tokenizer.json", "--threads", "1", "--out", o / "manifest.json", "--spec", canonical(TRAINING)],
-        "tokens pack": ["--split", i / "d.parquet", "--tokenizer", i / "tokenizer.json", "--out", o / "t.npy",
+        "train.tokens pack": ["--split", i / "d.parquet", "--tokenizer", i / "tokenizer.json", "--out", o / "t.npy",
                         "--meta", o / "t.json"],
     }[name]  # fmt: skip
     module, *command = name.split()
@@ -110,16 +110,21 @@ def stage(name: str, i: Path, o: Path) -> list[str]:
 
 
 STAGES = [
-    "documents write",
-    "embed",
-    "cluster fit",
-    "cluster assign",
-    "tokens pack",
-    "sample",
-    "subset",
-    "train",
+    "documents.shards write",
+    "embed.encode",
+    "cluster.kmeans fit",
+    "cluster.kmeans assign",
+    "train.tokens pack",
+    "sample.draw",
+    "sample.subset",
+    "train.loop",
 ]
-HEAVY = ("embed", "cluster fit", "cluster assign", "train")  # several starts of torch each
+HEAVY = (
+    "embed.encode",
+    "cluster.kmeans fit",
+    "cluster.kmeans assign",
+    "train.loop",
+)  # several starts of torch each
 # Runs a stage and kills it just before, or just after, its n-th file gets its final name.
 KILLER = """
 import os, runpy, sys
@@ -158,7 +163,7 @@ def cases(marked: tuple[str, ...]) -> list:
     return [pytest.param(name, marks=pytest.mark.slow) if name in marked else name for name in STAGES]
 
 
-@pytest.mark.parametrize("name", cases((*HEAVY, "subset")))
+@pytest.mark.parametrize("name", cases((*HEAVY, "sample.subset")))
 def test_a_stage_killed_around_any_rename_leaves_whole_files_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:
@@ -183,7 +188,7 @@ def test_a_stage_killed_around_any_rename_leaves_whole_files_and_runs_again_to_t
     assert sorted(p.name for p in out.iterdir()) == sorted(expected)
 
 
-@pytest.mark.parametrize("name", cases((*HEAVY, "tokens pack", "subset")))
+@pytest.mark.parametrize("name", cases((*HEAVY, "train.tokens pack", "sample.subset")))
 def test_a_stage_killed_at_any_time_leaves_whole_files_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:
@@ -240,11 +245,11 @@ def full_disk(tmp_path: Path):
 @pytest.mark.parametrize(
     "name",
     [
-        "documents write",
-        "cluster assign",
-        "tokens pack",
-        "subset",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("embed", "train")),
+        "documents.shards write",
+        "cluster.kmeans assign",
+        "train.tokens pack",
+        "sample.subset",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("embed.encode", "train.loop")),
     ],
 )
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: Path, full_disk: Path) -> None:
@@ -260,7 +265,9 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: P
     assert list(full_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["documents write", "tokens pack", "sample", "subset"])
+@pytest.mark.parametrize(
+    "name", ["documents.shards write", "train.tokens pack", "sample.draw", "sample.subset"]
+)
 def test_a_limit_on_file_size_is_told_like_a_full_disk(name: str, inputs: Path, tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))

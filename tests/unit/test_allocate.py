@@ -17,19 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.allocate import (
+from winnow.sample.allocate import (
     SAMPLERS,
     ClusterTable,
     Sampler,
     allocate,
-    main,
+    command,
     parse_sampler,
     read_clusters,
     read_sampler,
     webster,
     weights,
 )
-from winnow.config import schema
+from winnow.schema import schema
 from winnow.stage import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -276,7 +276,7 @@ def test_every_named_sampler_reads_csv_and_parquet_with_gaps_and_any_column_orde
     tmp_path, suffix, name, capsys
 ):
     path, out = write_table(tmp_path / f"clusters{suffix}"), tmp_path / "out.csv"
-    main(clusters=path, sampler=name, budget=35, out=out)
+    command(clusters=path, sampler=name, budget=35, out=out)
     with open(out) as file:
         rows = [(int(r["cluster"]), int(r["documents"])) for r in csv.DictReader(file)]
     assert [c for c, _ in rows] == [3, 7, 40]
@@ -338,7 +338,7 @@ BAD = [
 def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path, name, changes, budget, message, suffix):
     path, out = write_table(tmp_path / f"clusters{suffix}", **changes), tmp_path / "out.csv"
     with pytest.raises(InputError, match=message) as error:
-        main(clusters=path, sampler=name, budget=budget, out=out)
+        command(clusters=path, sampler=name, budget=budget, out=out)
     assert "\n" not in str(error.value)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -374,7 +374,8 @@ def test_the_command_line_prints_the_total_and_ends_with_one_line_on_bad_input(t
     command = [
         sys.executable,
         "-m",
-        "winnow.allocate",
+        "winnow",
+        "allocate",
         "--clusters",
         path,
         "--sampler",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from winnow import audit
+from winnow.compare import audit
 from winnow.stage import InputError
 
 PUBLISHED = Path(__file__).parents[2] / "config" / "published"

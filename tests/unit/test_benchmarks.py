@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow import benchmarks
+from winnow.evaluate import benchmarks
 from winnow.stage import InputError, canonical, read_json, write_json
 
 WORDS = "red green blue old new cat dog bird runs sleeps eats near far under over house tree".split()  # noqa: SIM905
@@ -154,14 +154,14 @@ def test_task_files_hold_no_path(corpus, tmp_path):
 
 
 def test_minimal_pairs_have_the_good_sentence_first(tmp_path, monkeypatch):
-    stand_in = types.ModuleType("winnow.generators.story_grammar")
+    stand_in = types.ModuleType("winnow.documents.generators.story_grammar")
     stand_in.minimal_pairs = lambda items, seed: [
         (f"good {i}", f"bad {i}", f"p{i % 2}") for i in range(items)
     ]
-    package = types.ModuleType("winnow.generators")
+    package = types.ModuleType("winnow.documents.generators")
     package.story_grammar = stand_in
-    monkeypatch.setitem(sys.modules, "winnow.generators", package)
-    monkeypatch.setitem(sys.modules, "winnow.generators.story_grammar", stand_in)
+    monkeypatch.setitem(sys.modules, "winnow.documents.generators", package)
+    monkeypatch.setitem(sys.modules, "winnow.documents.generators.story_grammar", stand_in)
     spec = canonical({"benchmark": {"grammar": "minimal-pairs", "items": 4}, "name": "pairs"})
     benchmarks.grammar(spec=spec, out_dir=tmp_path)
     rows = pq.read_table(tmp_path / "data.parquet").to_pylist()

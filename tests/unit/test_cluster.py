@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.cluster import assign, fingerprint, fit, sample_rows, spherical_kmeans, summarise
+from winnow.cluster.kmeans import assign, fingerprint, fit, sample_rows, spherical_kmeans, summarise
 from winnow.stage import InputError, canonical
 
 SPEC = {"encoder": "minilm", "method": "kmeans", "k": 8, "seed": 3, "points_per_centroid": 40,

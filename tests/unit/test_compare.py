@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
-from winnow import compare, render, statistics
+from winnow.compare import render, statistics
+from winnow.compare import table as compare
 from winnow.stage import InputError, canonical
 
 ARMS = ("random", "uniform")
@@ -209,7 +210,7 @@ def test_the_documents_of_a_subset_are_counted(better):
 
 
 def test_unequal_training_tokens_are_said_loudly(tmp_path):
-    from winnow import render
+    from winnow.compare import render
 
     rows = rows_of(write_runs(tmp_path, tokens=1020))
     assert "TRAINING TOKENS DIFFER from the baseline's by +2.0%" in row_of(rows, benchmark="cloze")["notes"]
@@ -300,7 +301,7 @@ def test_figures_that_are_not_finite_are_shown_and_not_tested(tmp_path):
     assert row["verdict"] == "too little data"
     assert "a figure is not finite" in row["notes"]
     assert row_of(rows, benchmark="cloze")["p"] is not None
-    from winnow import render
+    from winnow.compare import render
 
     render.forest(rows, SPEC)
 
@@ -310,7 +311,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
     for name in ("one", "two"):
         prefix = tmp_path / name / "demo"
         command = [
-            sys.executable, "-m", "winnow.compare",
+            sys.executable, "-m", "winnow.compare.table",
             "--evaluations", *map(str, [r[0] for r in better]),
             "--subsets", *map(str, [r[1] for r in better]),
             "--models", *map(str, [r[2] for r in better]),

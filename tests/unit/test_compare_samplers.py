@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.compare_samplers import (
+from winnow.keys import keys
+from winnow.sample.compare_samplers import (
     DIFFER,
     HARDLY,
     NEARLY,
@@ -29,7 +30,6 @@ from winnow.compare_samplers import (
     total_variation,
     verdict,
 )
-from winnow.keys import keys
 from winnow.stage import InputError
 
 N = 6000

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from winnow import config as cfg
-from winnow.listing import list_
+from winnow.commands.check import check
+from winnow.commands.listing import list_
+from winnow.config import checks
+from winnow.config.files import definition_files, merge, read_files
+from winnow.config.reference import MARK, key_reference
+from winnow.experiments import FEWEST_SEEDS, NO_CLUSTERS, arms, draw_clustering, exclusions_path
+from winnow.schema import schema
 from winnow.stage import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -22,16 +27,16 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, Any]:
-    return cfg.read_files(cfg.definition_files(ROOT))
+    return read_files(definition_files(ROOT))
 
 
-def resolve(shipped: dict[str, Any], text: str, folder: Path) -> dict[str, Any]:
+def resolved(shipped: dict[str, Any], text: str, folder: Path) -> dict[str, Any]:
     """What the shipped configuration with a run config of this text over it gives."""
     path = folder / "run.yaml"
     path.write_text(text)
     merged = copy.deepcopy(shipped)
-    cfg.merge(merged, yaml.safe_load(text) or {})
-    return cfg.resolve(merged, [path])
+    merge(merged, yaml.safe_load(text) or {})
+    return checks.resolve(merged, [path])
 
 
 RUN = """\
@@ -183,7 +188,7 @@ def test_a_bad_value_is_named_with_its_file_and_line(
     shipped: dict[str, Any], tmp_path: Path, text: str, line: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        resolve(shipped, text, tmp_path)
+        resolved(shipped, text, tmp_path)
     said = str(caught.value)
     assert said.startswith(f"{tmp_path}/run.yaml:{line}")
     if not line.endswith((" ", "heads")):
@@ -196,16 +201,16 @@ def test_at_least_forty_mistakes_are_tested() -> None:
 
 
 def test_a_good_run_is_filled_with_defaults(shipped: dict[str, Any], tmp_path: Path) -> None:
-    done = resolve(shipped, run(), tmp_path)
+    done = resolved(shipped, run(), tmp_path)
     assert done["experiments"][0]["training_seeds"] is None
     assert done["recipes"]["nano"]["final_rate"] == 0.1
     assert done["corpora"]["pile"]["source"]["files"] == ["**/*.parquet"]
-    assert list(cfg.arms(done, done["experiments"][0])) == ["mine/random", "mine/uniform"]
+    assert list(arms(done, done["experiments"][0])) == ["mine/random", "mine/uniform"]
 
 
 def test_the_given_configuration_stays_as_it_is(shipped: dict[str, Any]) -> None:
     before = copy.deepcopy(shipped)
-    cfg.resolve(shipped)
+    checks.resolve(shipped)
     assert shipped == before
 
 
@@ -214,15 +219,15 @@ def test_arms_that_are_the_same_models_are_not_compared(shipped: dict[str, Any],
     twice["experiments"].append({**twice["experiments"][0], "name": "again"})
     twice["tables"]["mine"].update(experiments=["mine", "again"], baseline="mine/random")
     with pytest.raises(InputError, match="arms mine/random and again/random have the same models"):
-        resolve(shipped, yaml.safe_dump(twice), tmp_path)
+        resolved(shipped, yaml.safe_dump(twice), tmp_path)
     twice["experiments"][1]["data_seeds"] = [
         7,
         8,
     ]  # the same sampler again, with other seeds: an A/A comparison
-    assert resolve(shipped, yaml.safe_dump(twice), tmp_path)["experiments"][1]["data_seeds"] == [7, 8]
+    assert resolved(shipped, yaml.safe_dump(twice), tmp_path)["experiments"][1]["data_seeds"] == [7, 8]
     twice["experiments"][1]["name"] = "mine"
     with pytest.raises(InputError, match=r"experiments\[mine\]\.name: 'mine' stands twice"):
-        resolve(shipped, yaml.safe_dump(twice), tmp_path)
+        resolved(shipped, yaml.safe_dump(twice), tmp_path)
 
 
 def test_random_from_the_whole_corpus_is_another_arm_only_where_something_is_excluded(
@@ -231,15 +236,15 @@ def test_random_from_the_whole_corpus_is_another_arm_only_where_something_is_exc
     monkeypatch.chdir(tmp_path)
     text = run(samplers="random, random-whole, uniform")
     with pytest.raises(InputError, match="arms mine/random and mine/random-whole have the same models"):
-        resolve(shipped, text, tmp_path)
-    file = cfg.exclusions_path("pile-mini", "minilm-k22")
+        resolved(shipped, text, tmp_path)
+    file = exclusions_path("pile-mini", "minilm-k22")
     file.parent.mkdir(parents=True)
     file.write_text("# clustering 0\n")
-    config = resolve(shipped, text, tmp_path)
-    clusterings = {arm: ids["clustering"] for arm, ids in cfg.arms(config, config["experiments"][0]).items()}
+    config = resolved(shipped, text, tmp_path)
+    clusterings = {arm: ids["clustering"] for arm, ids in arms(config, config["experiments"][0]).items()}
     assert clusterings == {
         "mine/random": "minilm-k22",
-        "mine/random-whole": cfg.NO_CLUSTERS,
+        "mine/random-whole": NO_CLUSTERS,
         "mine/uniform": "minilm-k22",
     }
 
@@ -251,16 +256,16 @@ samplers:
 """
     for name in ("rest", "random-semdedup"):
         with pytest.raises(InputError, match=rf"samplers\[1\]: '{name}' draws from clusters"):
-            resolve(shipped, run(samplers=f"random, {name}", clustering="null", more=samplers), tmp_path)
-    config = resolve(shipped, run(samplers="random, rest", more=samplers), tmp_path)
-    assert cfg.draw_clustering(config, "pile-mini", "minilm-k22", "rest") == "minilm-k22"
-    assert cfg.draw_clustering(config, "pile-mini", "minilm-k22", "random") == cfg.NO_CLUSTERS
+            resolved(shipped, run(samplers=f"random, {name}", clustering="null", more=samplers), tmp_path)
+    config = resolved(shipped, run(samplers="random, rest", more=samplers), tmp_path)
+    assert draw_clustering(config, "pile-mini", "minilm-k22", "rest") == "minilm-k22"
+    assert draw_clustering(config, "pile-mini", "minilm-k22", "random") == NO_CLUSTERS
 
 
 def test_a_missing_file_is_named_before_any_job(shipped: dict[str, Any], tmp_path: Path) -> None:
     more = "\ncorpora: {mine: {source: {files: ['/no/such/*.jsonl']}, text: text, heldout: {documents: 3}}}"
     with pytest.raises(InputError) as caught:
-        resolve(shipped, run(corpus="mine", more=more), tmp_path)
+        resolved(shipped, run(corpus="mine", more=more), tmp_path)
     assert "run.yaml:11: corpora.mine.source.files[0]: /no/such/*.jsonl: no file there; give an" in str(
         caught.value
     )
@@ -271,7 +276,7 @@ def test_an_environment_value_that_is_not_set_is_named(shipped: dict[str, Any], 
     with pytest.raises(
         InputError, match=r"WINNOW_NO_SUCH is not set; set it, or write \$\{WINNOW_NO_SUCH:-default\}"
     ):
-        resolve(shipped, run(corpus="mine", more=more), tmp_path)
+        resolved(shipped, run(corpus="mine", more=more), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -293,14 +298,14 @@ def test_a_file_that_yaml_misreads_is_refused(
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
-        cfg.resolve(shipped, [path])
+        checks.resolve(shipped, [path])
     assert str(caught.value).startswith(f"{path}:{line}")
 
 
 def test_a_key_that_no_file_holds_came_from_the_command_line(shipped: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("results: results\n")
     with pytest.raises(InputError, match=r"^--config: top level: unknown key 'bla'"):
-        cfg.resolve({**shipped, "bla": 1}, [tmp_path / "run.yaml"])
+        checks.resolve({**shipped, "bla": 1}, [tmp_path / "run.yaml"])
 
 
 def test_the_last_file_that_holds_a_key_is_named(shipped: dict[str, Any], tmp_path: Path) -> None:
@@ -308,18 +313,16 @@ def test_the_last_file_that_holds_a_key_is_named(shipped: dict[str, Any], tmp_pa
     first.write_text("budgets: {mini: {train: 5}}\n")
     second.write_text("budgets: {mini: {train: 0}}\n")
     with pytest.raises(InputError, match=r"b\.yaml:1: budgets\.mini\.train: 0 "):
-        cfg.resolve({**shipped, "budgets": {"mini": {"train": 0}}}, [first, second])
+        checks.resolve({**shipped, "budgets": {"mini": {"train": 0}}}, [first, second])
 
 
 def test_every_key_of_the_readme_is_that_of_the_schema() -> None:
     page = (ROOT / "config" / "README.md").read_text()
-    assert page.split(cfg.MARK)[1] == cfg.key_reference().split(cfg.MARK)[1], (
-        "run: python -m winnow.config readme --out config/README.md"
-    )
+    assert page.split(MARK)[1] == key_reference().split(MARK)[1], "run: winnow readme --out config/README.md"
 
 
 def test_every_key_of_the_schema_is_explained() -> None:
-    rows = [r for r in cfg.key_reference().splitlines() if r.startswith("| `") and not r.endswith("| | | |")]
+    rows = [r for r in key_reference().splitlines() if r.startswith("| `") and not r.endswith("| | | |")]
     assert len(rows) > 80
     assert [r for r in rows if not r.rsplit(" | ", 1)[-1].removesuffix("|").strip()] == []
 
@@ -367,7 +370,7 @@ def test_the_schema_has_no_keyword_by_accident() -> None:
                 found += walk(value, f"{where}.{key}", not named and key in ("properties", "$defs"))
         return found
 
-    assert walk(cfg.schema(), "", False) == []
+    assert walk(schema(), "", False) == []
 
 
 # ---------------------------------------------------------------- commands
@@ -375,7 +378,7 @@ def test_the_schema_has_no_keyword_by_accident() -> None:
 
 def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> list[str]:
     (tmp_path / "run.yaml").write_text(text)
-    cfg.check([tmp_path / "run.yaml"])
+    check([tmp_path / "run.yaml"])
     return capsys.readouterr().out.splitlines()
 
 
@@ -403,11 +406,11 @@ def test_check_names_the_arms_that_get_no_verdict(
 
 
 def test_the_fewest_seeds_are_those_of_the_statistics() -> None:
-    text = (ROOT / "workflow" / "winnow" / "statistics.py").read_text()
-    assert f"FEWEST_SEEDS = {cfg.FEWEST_SEEDS}\n" in text
+    text = (ROOT / "workflow" / "winnow" / "compare" / "statistics.py").read_text()
+    assert f"FEWEST_SEEDS = {FEWEST_SEEDS}\n" in text
 
 
-@pytest.mark.parametrize("section", cfg.DEFINITIONS)
+@pytest.mark.parametrize("section", checks.DEFINITIONS)
 def test_list_has_a_line_for_each_name_that_ships(
     shipped: dict[str, Any], section: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -435,7 +438,7 @@ def test_list_knows_definitions_of_a_run(tmp_path: Path, capsys: pytest.CaptureF
 )
 def test_a_run_config_that_is_not_there_is_told(arguments: list[str], said: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "winnow.config", *arguments], capture_output=True, text=True, cwd=ROOT,
+        [sys.executable, "-m", "winnow", *arguments], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")},
     )  # fmt: skip
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from winnow.contamination import SHARE, WORDS, hashes, held, index, matches, shard, subset, words_of
+from winnow.evaluate.contamination import SHARE, WORDS, hashes, held, index, matches, shard, subset, words_of
 
 ITEM = "A farmer carried seven heavy baskets of green apples over the old stone bridge before the rain began"
 OTHER = (

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow import costs
-from winnow.compare import arms_of
-from winnow.machine import encoder_flops
+from winnow.compare import costs
+from winnow.compare.statistics import compare_samplers, difference_variances
+from winnow.compare.table import arms_of
+from winnow.device import encoder_flops
 from winnow.stage import InputError, canonical
-from winnow.statistics import compare_samplers, difference_variances
 
 VARIANCES = {"var_seed": 4e-4, "var_item": 0.0, "var_residual": 0.2}
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from winnow import cross_entropy
-from winnow.cross_entropy import linear_cross_entropy
+from winnow.train import cross_entropy
+from winnow.train.cross_entropy import linear_cross_entropy
 
 
 @pytest.mark.parametrize("rows", [1, 17, 130])

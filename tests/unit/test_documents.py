@@ -15,8 +15,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow import documents, readers
-from winnow.documents import BLOCK, digests, index, index_files, shard_range, write, write_shard
+from winnow.documents import readers
+from winnow.documents import shards as documents
+from winnow.documents.shards import BLOCK, digests, index, index_files, shard_range, write, write_shard
 from winnow.paths import expand
 from winnow.stage import InputError
 

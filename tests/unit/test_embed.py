@@ -12,7 +12,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.embed import BLOCK, Encoder, batches, blocks, embed_shard, main, native_bfloat16
+from winnow.batching import BLOCK, batches, blocks
+from winnow.device import native_bfloat16
+from winnow.embed.encode import Encoder, embed_shard, main
 from winnow.stage import InputError, canonical
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +192,7 @@ def test_bfloat16_is_detected_never_assumed(monkeypatch: pytest.MonkeyPatch) -> 
     [{"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, {"ATEN_CPU_CAPABILITY": "default"}],
 )
 def test_clusters_agree_across_instruction_sets(forced: dict, tmp_path: Path) -> None:
-    from winnow.cluster import fit
+    from winnow.cluster.kmeans import fit
 
     documents = write(tmp_path / "d.parquet", np.arange(2000), texts(2000))
     pq.write_table(pa.table({"doc": pa.array([], pa.int64())}), tmp_path / "heldout.parquet")
@@ -199,7 +201,7 @@ def test_clusters_agree_across_instruction_sets(forced: dict, tmp_path: Path) ->
     }
     for name, extra in (("a", {}), ("b", forced)):
         subprocess.run(
-            [sys.executable, "-m", "winnow.embed", "--documents", documents, "--out", tmp_path / f"{name}.npy",
+            [sys.executable, "-m", "winnow.embed.encode", "--documents", documents, "--out", tmp_path / f"{name}.npy",
              "--spec", canonical({"encoder": SPEC})],
             env={**environment, **extra}, check=True, capture_output=True,
         )  # fmt: skip
@@ -209,7 +211,7 @@ def test_clusters_agree_across_instruction_sets(forced: dict, tmp_path: Path) ->
                 spec=canonical({"clustering": {"encoder": "m", "method": "kmeans", "k": 12, "seed": 0,
                                                "points_per_centroid": 512, "iterations": 30, "restarts": 2}}))  # fmt: skip
         subprocess.run(
-            [sys.executable, "-m", "winnow.cluster", "assign", "--documents", documents,
+            [sys.executable, "-m", "winnow.cluster.kmeans", "assign", "--documents", documents,
              "--embeddings", tmp_path / f"{name}.npy", "--centroids", tmp_path / "c.npy",
              "--out", tmp_path / f"{name}.parquet"],
             env={**environment, **extra}, check=True, capture_output=True,

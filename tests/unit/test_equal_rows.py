@@ -15,10 +15,11 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow import cluster, hdbscan
-from winnow.embed import Encoder
-from winnow.score import bucket, hyperplanes
-from winnow.semdedup import largest_similarity
+from winnow.cluster import hdbscan
+from winnow.cluster import kmeans as cluster
+from winnow.embed.encode import Encoder
+from winnow.score.score import bucket, hyperplanes
+from winnow.score.semdedup import largest_similarity
 
 ROOT = Path(__file__).parents[2]
 shapes = st.tuples(

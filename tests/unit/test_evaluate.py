@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from winnow import benchmarks, evaluate
+from winnow.evaluate import benchmarks
+from winnow.evaluate import harness as evaluate
 from winnow.stage import InputError, canonical, read_json
 
 TEXTS = [f"The {a} {b} walked {c} the old house. It was {d} and very quiet there!" for a in ("red", "big", "wise")

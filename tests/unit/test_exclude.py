@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.exclude import main, read_exclusions
+from winnow.cluster.exclude import main, read_exclusions
 from winnow.stage import InputError
 
 MARK = "0123456789abcdef"

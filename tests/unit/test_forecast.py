@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from winnow import config as cfg
-from winnow.forecast import documents, forecast
+from winnow.commands.forecast import documents, forecast
+from winnow.config.checks import resolve
+from winnow.config.files import definition_files, read_files
 
 ROOT = Path(__file__).parents[2]
 Jobs = list[tuple[str, dict[str, str]]]
@@ -16,7 +17,7 @@ Jobs = list[tuple[str, dict[str, str]]]
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    return cfg.resolve(cfg.read_files(cfg.definition_files(ROOT)))
+    return resolve(read_files(definition_files(ROOT)))
 
 
 def embed(corpus: str, encoder: str = "minilm", shards: int = 1) -> Jobs:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sources import PACK, same
-from winnow import readers
-from winnow.columns import Column, to_array
-from winnow.documents import index_files, write_shard
+from winnow.documents import readers
+from winnow.documents.columns import Column, to_array
+from winnow.documents.shards import index_files, write_shard
 from winnow.stage import InputError
 
 pytestmark = pytest.mark.slow
@@ -118,7 +118,7 @@ def test_rows_come_out_as_they_went_in_or_one_line_says_why(
     files = {f"{i}.jsonl{end}": PACK[end](lines(part)) for i, part in enumerate(parts) if part}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readers, "CHUNK", chunk)
-        patch.setattr("winnow.documents.BLOCK", 4)
+        patch.setattr("winnow.documents.shards.BLOCK", 4)
         cut = outcome(folder, files, shards)
     assert isinstance(whole, str) == isinstance(cut, str), (whole, cut)
     shuffled = list(rows)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from winnow.generate import generate, table
-from winnow.generators import python_packages, sentiment_grammar, story_grammar
+from winnow.documents.generate import generate, table
+from winnow.documents.generators import python_packages, sentiment_grammar, story_grammar
 from winnow.stage import InputError
 
 
@@ -173,7 +173,7 @@ def test_settings_that_cannot_be_met_are_one_line(tmp_path, source, message):
 
 def test_the_light_stages_load_no_heavy_library():
     code = (
-        "import sys, winnow.documents, winnow.heldout, winnow.generate, winnow.download; "
+        "import sys, winnow.documents.shards, winnow.documents.heldout, winnow.documents.generate, winnow.download; "
         "print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'huggingface_hub') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

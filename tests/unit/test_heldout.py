@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.heldout import ROLES, heldout, hold_out
+from winnow.documents.heldout import ROLES, heldout, hold_out
 from winnow.keys import keys
 from winnow.stage import InputError
 

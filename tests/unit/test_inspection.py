@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.exclude import read_exclusions
-from winnow.inspection import CRITERIA, main, measure, near_duplicates, propose
+from winnow.cluster.exclude import read_exclusions
+from winnow.cluster.inspection import CRITERIA, main, measure, near_duplicates, propose
 
 PROSE = ["the", "boat", "came", "back", "to", "the", "small", "harbour", "before", "night", "and", "all", "of", "them", "were", "glad", "that", "it", "did", "not", "rain", "on", "their", "way", "because", "she", "had", "left", "her", "coat", "at", "home", "with", "my", "brother", "who", "is", "never", "there"]  # fmt: skip
 THRESHOLDS = {"near_duplicates": 0.5, "boilerplate": 0.5, "compressed": 0.2, "symbols": 0.3, "digits": 0.3,

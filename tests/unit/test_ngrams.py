@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_tokens import TEXTS, make, packed
-from winnow.ngrams import Bigram, main
+from winnow.evaluate.ngrams import Bigram, main
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.integers(0, 4))

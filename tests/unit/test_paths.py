@@ -304,7 +304,7 @@ def test_thousands_of_files_need_no_long_command_line(here: Path) -> None:
         (folder / f"review {i:05d}.txt").write_text(f"film {i}\n")
     assert sum(len(str(path)) for path in folder.iterdir()) > 2_000_000  # beyond what a command line holds
     spec = json.dumps({"corpus": {"source": {"files": [f"{folder}/*.txt"]}, "text": "text"}})
-    run = [sys.executable, "-m", "winnow.documents"]
+    run = [sys.executable, "-m", "winnow.documents.shards"]
     subprocess.run([*run, "index", "--spec", spec, "--out", "source.json"], check=True)
     shard = ["--source", "source.json", "--shard", "1", "--shards", "2"]
     subprocess.run([*run, "write", *shard, "--spec", spec, "--out", "1.parquet"], check=True)
@@ -327,8 +327,8 @@ def test_thousands_of_files_need_no_long_command_line(here: Path) -> None:
 def test_a_data_set_in_a_folder_with_brackets_opens(here: Path) -> None:
     """`datasets` reads brackets in a path as a glob: evaluations and contamination found no file there."""
     import pyarrow as pa
-    from winnow.benchmarks import StockTask, open_dataset, write_dataset
-    from winnow.contamination import _open
+    from winnow.evaluate.benchmarks import StockTask, open_dataset, write_dataset
+    from winnow.evaluate.contamination import _open
 
     folder = here / "res [x] ü 'q" / "owner" / "name"
     table = pa.table({"id": [1, 2], "question": ["a", "b"]})

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.allocate import ClusterTable, Sampler, allocate
-from winnow.hdbscan import assign as hdbscan_assign
-from winnow.hdbscan import cluster_sample
-from winnow.hdbscan import fit as hdbscan_fit
+from winnow.cluster.hdbscan import assign as hdbscan_assign
+from winnow.cluster.hdbscan import cluster_sample
+from winnow.cluster.hdbscan import fit as hdbscan_fit
 from winnow.keys import keys
-from winnow.sample import (
+from winnow.sample.allocate import ClusterTable, Sampler, allocate
+from winnow.sample.draw import (
     Candidates,
     Rows,
     bucket_quotas,
@@ -25,8 +25,19 @@ from winnow.sample import (
     weighted_probability,
     weighted_value,
 )
-from winnow.score import bag, bucket, fit, hyperplanes, log_ratios, losses, ngrams, probe, texts, vectors
-from winnow.semdedup import largest_similarity, score, sweep
+from winnow.score.score import (
+    bag,
+    bucket,
+    fit,
+    hyperplanes,
+    log_ratios,
+    losses,
+    ngrams,
+    probe,
+    texts,
+    vectors,
+)
+from winnow.score.semdedup import largest_similarity, score, sweep
 from winnow.stage import InputError
 
 quick = settings(max_examples=40)
@@ -356,7 +367,7 @@ def proxies(library):
     """Two small language models trained on a few texts: of the sea, and of everything."""
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-    from winnow.tokens import train
+    from winnow.train.tokens import train
 
     folder, paths, about, text = library
     made = {}
@@ -409,7 +420,7 @@ def test_repset_enriches_the_target_and_leaves_out_what_the_proxies_learned_from
 
 def test_sums_of_log_probability_are_those_of_single_texts_and_of_the_model_itself(library, proxies):
     import torch
-    from winnow.score import Proxy
+    from winnow.score.score import Proxy
 
     _, _, _, text = library
     proxy = Proxy(proxies["all"].parent)

@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from winnow import config as cfg
-from winnow import preflight
+from winnow.commands import preflight
+from winnow.commands.preflight import look_at_sources
+from winnow.config.checks import resolve
+from winnow.config.files import definition_files, merge, read_files
 from winnow.stage import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ Check = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, Any]:
-    return cfg.read_files(cfg.definition_files(ROOT))
+    return read_files(definition_files(ROOT))
 
 
 def posts(n: int, **columns: Callable[[int], Any]) -> list[Row]:
@@ -84,9 +86,9 @@ def check(shipped: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
         run_file = tmp_path / "run.yaml"
         run_file.write_text(yaml.safe_dump(whole))
         merged = copy.deepcopy(shipped)
-        cfg.merge(merged, whole)
+        merge(merged, whole)
         try:
-            cfg.resolve(merged, [run_file], look=True)
+            resolve(merged, [run_file], look=look_at_sources)
         except InputError as error:
             said = str(error)
             assert "\n" not in said
@@ -300,9 +302,9 @@ def paths_of_missing(shipped: dict[str, Any], run: dict[str, Any], folder: Path)
     merged = copy.deepcopy(shipped)
     file = folder / "run.yaml"
     file.write_text(yaml.safe_dump(run))
-    cfg.merge(merged, run)
+    merge(merged, run)
     with pytest.raises(InputError) as caught:
-        cfg.resolve(merged, [file])
+        resolve(merged, [file])
     return str(caught.value)
 
 
@@ -356,14 +358,14 @@ def test_every_local_file_that_a_run_needs_is_looked_for(
         "tables": {"far": {"title": "Far", "experiments": [], "corpus": "pile-mini", "suites": ["paper-tasks"],
                            "baseline": "near", "pretrained": ["near", "far"], "unit": "models"}},
     }  # fmt: skip
-    cfg.merge(run, change)
+    merge(run, change)
     assert said in paths_of_missing(shipped, run, tmp_path)
 
 
 def test_files_of_what_no_run_names_are_not_looked_for(shipped: dict[str, Any]) -> None:
     merged = copy.deepcopy(shipped)
-    cfg.merge(merged, {"corpora": {"far": {"source": {"files": ["none.jsonl"]}, "text": "text"}}})
-    cfg.resolve(merged)
+    merge(merged, {"corpora": {"far": {"source": {"files": ["none.jsonl"]}, "text": "text"}}})
+    resolve(merged)
 
 
 def test_a_slip_in_exclusions_is_told_with_its_line(
@@ -374,10 +376,10 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
     path = tmp_path / "config" / "exclusions" / "pile-mini.minilm-k22.tsv"
     path.write_text("# clustering abc\n3\tmenus\n3 and 4\n")
     with pytest.raises(InputError, match=r"pile-mini\.minilm-k22\.tsv, line 3: wanted 'cluster<TAB>reason'"):
-        cfg.resolve(copy.deepcopy(shipped), look=True)
+        resolve(copy.deepcopy(shipped), look=look_at_sources)
     path.write_text("# clustering abc\n3\tmenus\n22\tmails\n")
     with pytest.raises(InputError, match="line 3: cluster '22' is not in 0 to 21"):
-        cfg.resolve(copy.deepcopy(shipped), look=True)
+        resolve(copy.deepcopy(shipped), look=look_at_sources)
 
 
 # ---------------------------------------------------------------- lightness
@@ -385,8 +387,8 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
 
 def test_a_config_without_local_sources_loads_no_reader() -> None:
     code = (
-        "import sys; from winnow import config, forecast, preflight; config.resolve(config.read_files("
-        f"config.definition_files({str(ROOT)!r})), look=True); print(*sorted(sys.modules))"
+        "import sys; from winnow.commands import forecast, preflight; from winnow.config import checks, files; "
+        f"checks.resolve(files.read_files(files.definition_files({str(ROOT)!r})), look=preflight.look_at_sources); print(*sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "workflow", check=True

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import winnow.cluster
-import winnow.embed
-import winnow.score
-import winnow.train
+import winnow.cluster.kmeans
+import winnow.embed.encode
+import winnow.score.score
+import winnow.train.loop
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cluster import Corpus
 from test_embed import SPEC, texts, write
 from test_train import Run
-from winnow.embed import BLOCK, Encoder, batches, embed_shard
-from winnow.semdedup import largest_similarity
+from winnow.batching import BLOCK, batches
+from winnow.embed.encode import Encoder, embed_shard
+from winnow.score.semdedup import largest_similarity
 from winnow.stage import Progress
 
 always = functools.partial(Progress, every=0)
@@ -42,7 +43,7 @@ def test_all_batches_together_tell_all_documents(lengths: list[int], tokens: int
 def test_embedding_tells_how_far_it_is_below_one_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(winnow.embed, "Progress", always)
+    monkeypatch.setattr(winnow.embed.encode, "Progress", always)
     rows = texts(600)
     assert len(rows) < BLOCK
     embed_shard(
@@ -96,8 +97,8 @@ def test_training_tells_within_a_step_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     run = Run(tmp_path)
-    monkeypatch.setattr(winnow.train, "Progress", always)
-    winnow.train.main(**run.arguments("out", steps=3))
+    monkeypatch.setattr(winnow.train.loop, "Progress", always)
+    winnow.train.loop.main(**run.arguments("out", steps=3))
     err = capsys.readouterr().err
     assert "[train ] loading the model\n" in err
     assert [done for done, _ in told(err, "train ")] == [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from winnow import published
+from winnow.compare import published
 from winnow.stage import InputError, canonical
 
 FILES = ("results", "comparisons")

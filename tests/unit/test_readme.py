@@ -11,10 +11,10 @@ RUN_BY = {
     ".venv/bin/snakemake --profile profiles/local": "Makefile",
     ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
     ".venv/bin/snakemake --profile profiles/local published_tables": "tests/workflow/test_dry_run.py",
-    ".venv/bin/python -m winnow.costs power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
+    ".venv/bin/winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
     ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
     ".venv/bin/snakemake --profile slurm -n paper_tables": "tests/workflow/test_dry_run.py",
-    ".venv/bin/python -m winnow.config check my.yaml": "tests/end_to_end/test_own_corpus.py",
+    ".venv/bin/winnow check my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
 }

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.keys import PURPOSES, keys
-from winnow.sample import (
+from winnow.sample.draw import (
     Candidates,
     Rows,
     Smallest,
@@ -114,7 +114,7 @@ def test_token_budgets_are_met_to_within_one_document_and_nested(pool, weight, o
 @quick
 @given(pools(), st.integers(1, 60))
 def test_tokens_of_one_each_are_allocated_as_documents_are(pool, budget):
-    from winnow.allocate import webster
+    from winnow.sample.allocate import webster
 
     doc, cluster, value, _ = pool
     pool = (doc, cluster, value, np.ones(len(doc), dtype=np.int64))
@@ -495,7 +495,7 @@ def test_bad_input_gets_one_line_and_nothing_is_written(corpus, tmp_path):
 
 
 def test_the_command_line_loads_nothing_heavy():
-    command = [sys.executable, "-X", "importtime", "-m", "winnow.sample", "--help"]
+    command = [sys.executable, "-X", "importtime", "-m", "winnow.sample.draw", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
     loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from winnow.benchmarks import (
+from winnow.cluster.inspection import near_duplicates
+from winnow.evaluate.benchmarks import (
     CHOICES,
     CONTINUATION_LENGTH,
     CONTINUATION_WORDS,
@@ -22,9 +23,8 @@ from winnow.benchmarks import (
     split_characters,
     split_words,
 )
-from winnow.contamination import WORDS, held, index, matches
-from winnow.inspection import near_duplicates
-from winnow.score import ngrams
+from winnow.evaluate.contamination import WORDS, held, index, matches
+from winnow.score.score import ngrams
 from winnow.scripts import CHARACTERS_A_WORD, count_words, part, without_blanks
 from winnow.stage import InputError, canonical
 

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from winnow import benchmarks, readers
-from winnow.columns import fits, infer, widen
-from winnow.documents import index, index_files, write_shard
+from winnow.documents import readers
+from winnow.documents.columns import fits, infer, widen
+from winnow.documents.shards import index, index_files, write_shard
+from winnow.documents.survey import read_table
+from winnow.evaluate import benchmarks
 from winnow.paths import expand
 from winnow.stage import InputError, canonical, read_json
-from winnow.survey import read_table
 
 PACK = {
     "": bytes,

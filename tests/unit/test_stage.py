@@ -9,16 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from winnow.stage import (
-    InputError,
-    Progress,
-    atomic_path,
-    canonical,
-    read_json,
-    read_spec,
-    write_json,
-    write_text,
-)
+from winnow.schema import read_spec
+from winnow.stage import InputError, Progress, atomic_path, canonical, read_json, write_json, write_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

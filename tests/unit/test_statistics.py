@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from winnow import statistics
-from winnow.statistics import compare_models, compare_samplers, holm, verdict
+from winnow.compare import statistics
+from winnow.compare.statistics import compare_models, compare_samplers, holm, verdict
 
 ITEMS = 120
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from winnow.sample.subset import ROW_GROUP, SplitWriter, main
 from winnow.stage import InputError
-from winnow.subset import ROW_GROUP, SplitWriter, main
 
 ROWS = 500
 SPEC = {

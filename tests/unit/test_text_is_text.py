@@ -13,10 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
-from winnow import benchmarks, evaluate, ngrams, tokens, train, weights
-from winnow.embed import Encoder
-from winnow.score import Entropy, Proxy
+from winnow import tokenizer as tokenizer_module
+from winnow import weights
+from winnow.embed.encode import Encoder
+from winnow.evaluate import benchmarks, ngrams
+from winnow.evaluate import harness as evaluate
+from winnow.score.score import Entropy, Proxy
 from winnow.stage import InputError, canonical
+from winnow.train import loop as train
+from winnow.train import tokens
 
 ROOT = Path(__file__).parents[2]
 MINILM = yaml.safe_load((ROOT / "config/encoders.yaml").read_text())["encoders"]["minilm"]
@@ -79,7 +84,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def test_three_hundred_documents_have_three_hundred_ends(corpus: Corpus, tmp_path: Path) -> None:
-    end = Tokenizer.from_file(str(corpus.tokenizer)).token_to_id(tokens.END)
+    end = Tokenizer.from_file(str(corpus.tokenizer)).token_to_id(tokenizer_module.END)
     ends = np.flatnonzero(corpus.stream == end)
     assert len(ends) == 300
     tokens.count(documents=corpus.documents, tokenizer=corpus.tokenizer, out=tmp_path / "n.parquet")
@@ -92,7 +97,7 @@ def test_three_hundred_documents_have_three_hundred_ends(corpus: Corpus, tmp_pat
 def test_the_tokenizer_learns_the_words_that_a_control_token_is_made_of(corpus: Corpus) -> None:
     vocabulary = Tokenizer.from_file(str(corpus.tokenizer)).get_vocab()
     assert {"endoftext", "padding", "MASK"} <= set(vocabulary)
-    assert sum(tokens.END in piece for piece in vocabulary) == 1
+    assert sum(tokenizer_module.END in piece for piece in vocabulary) == 1
 
 
 def test_documents_one_by_one_are_whole(corpus: Corpus) -> None:
@@ -110,7 +115,7 @@ def test_scoring_counting_and_evaluation_see_the_same_tokens(corpus: Corpus) -> 
         TEXTS, np.split(corpus.stream, np.flatnonzero(corpus.stream == 0) + 1), strict=False
     ):
         assert lm.tok_encode(text) == ids[:-1].tolist()
-        context, continuation = lm._encode_pair(text, f" {tokens.END} x")
+        context, continuation = lm._encode_pair(text, f" {tokenizer_module.END} x")
         assert 0 not in [*context, *continuation]
     assert lm.tok_batch_encode(TEXTS[:9])[0].numpy().max() > 0
     assert lm.max_length == 24
@@ -177,10 +182,10 @@ def unigram() -> Tokenizer:
 
 
 def words(split: object, special: bool) -> Tokenizer:
-    made = Tokenizer(models.WordLevel({tokens.END: 0, "a": 1, "?": 2}, unk_token="?"))
+    made = Tokenizer(models.WordLevel({tokenizer_module.END: 0, "a": 1, "?": 2}, unk_token="?"))
     if split:
         made.pre_tokenizer = split
-    made.add_tokens([AddedToken(tokens.END, special=special)])
+    made.add_tokens([AddedToken(tokenizer_module.END, special=special)])
     return made
 
 
@@ -190,7 +195,7 @@ def test_no_kind_of_tokenizer_makes_control_tokens_of_text(made: Tokenizer) -> N
     control = {made.token_to_id(name) for name in NAMES} - {None}
     plain = made.encode("a a").ids
     assert any(control & set(made.encode(f"a {name} a").ids) for name in NAMES)  # as it comes
-    read = tokens.as_text(Tokenizer.from_str(made.to_str()))
+    read = tokenizer_module.as_text(Tokenizer.from_str(made.to_str()))
     unknown = made.token_to_id("<unk>")
     for name in NAMES:
         for text in (name, f"a {name} a", f"a{name}a{name}", name.replace("<", "\uff1c")):  # a full-width <
@@ -198,14 +203,14 @@ def test_no_kind_of_tokenizer_makes_control_tokens_of_text(made: Tokenizer) -> N
             assert not (control - {unknown}) & set(pieces.ids)
             assert unknown is None or all(text[a:b] != "<unk>" for a, b in pieces.offsets)
     assert read.encode("a a").ids == plain
-    assert tokens.as_text(read).encode(NAMES[0]).ids == read.encode(NAMES[0]).ids
+    assert tokenizer_module.as_text(read).encode(NAMES[0]).ids == read.encode(NAMES[0]).ids
 
 
 def test_runs_of_blanks_that_a_tokenizer_adds_stay_tokens(corpus: Corpus) -> None:
     """As GPT-NeoX's, which read indented code."""
     made = Tokenizer.from_file(str(corpus.tokenizer))
     made.add_tokens([AddedToken("        ", special=False, normalized=False)])
-    assert made.token_to_id("        ") in tokens.as_text(made).encode("if a:\n        b").ids
+    assert made.token_to_id("        ") in tokenizer_module.as_text(made).encode("if a:\n        b").ids
 
 
 def test_a_control_token_only_the_config_names_counts_too(tmp_path: Path) -> None:
@@ -216,7 +221,7 @@ def test_a_control_token_only_the_config_names_counts_too(tmp_path: Path) -> Non
     (tmp_path / "tokenizer_config.json").write_text(
         json.dumps({"eos_token": {"content": "<turn>"}, "add_bos_token": True})
     )
-    assert 0 not in tokens.open_tokenizer(tmp_path / "tokenizer.json").encode("a <turn> a").ids
+    assert 0 not in tokenizer_module.open_tokenizer(tmp_path / "tokenizer.json").encode("a <turn> a").ids
 
 
 def test_a_tokenizer_that_cannot_read_text_as_text_is_one_line(tmp_path: Path) -> None:
@@ -225,7 +230,7 @@ def test_a_tokenizer_that_cannot_read_text_as_text_is_one_line(tmp_path: Path) -
     made.add_special_tokens(["^"])
     made.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(InputError, match=r"tokenizer\.json: '\^' inside a text becomes the control token"):
-        tokens.open_tokenizer(tmp_path / "tokenizer.json")
+        tokenizer_module.open_tokenizer(tmp_path / "tokenizer.json")
 
 
 # Encoders and classifiers
@@ -263,7 +268,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_classifier_is_evaluated_and_scored_on_what_it_was_trained_on(
     classifier: Path, tmp_path: Path
 ) -> None:
-    tokenizer = tokens.open_tokenizer(classifier / "tokenizer.json")
+    tokenizer = tokenizer_module.open_tokenizer(classifier / "tokenizer.json")
     texts = [text + TAIL for text in LONG]
     first = []
     for text in texts:  # its first 32 tokens, two of them around it
@@ -296,7 +301,7 @@ def test_the_length_of_a_classifier_travels_with_it(classifier: Path) -> None:
     assert opened.model_max_length == 32
     for text in LONG:
         ids = opened(text + TAIL, truncation=True)["input_ids"]
-        assert ids == tokens.classifier_tokenizer(classifier).encode(text + TAIL).ids
+        assert ids == tokenizer_module.classifier_tokenizer(classifier).encode(text + TAIL).ids
         assert len(ids) == 32
         assert ids.count(102) == 1
 
@@ -304,7 +309,7 @@ def test_the_length_of_a_classifier_travels_with_it(classifier: Path) -> None:
 def test_training_and_evaluation_read_the_same_ids(classifier: Path, tmp_path: Path) -> None:
     split = write(tmp_path / "train.parquet", text=LONG, label=[i % 2 for i in range(48)])
     task = train.Classifier({"max_tokens": 32}, MINILM, split, ["a", "b"], "cpu", False)
-    assert task.ids == [e.ids for e in tokens.classifier_tokenizer(classifier).encode_batch(LONG)]
+    assert task.ids == [e.ids for e in tokenizer_module.classifier_tokenizer(classifier).encode_batch(LONG)]
     assert all(ids.count(102) == 1 and not {0, 100, 103} & set(ids) for ids in task.ids)
     with pytest.raises(InputError, match="max_tokens 513 is beyond the 512 positions"):
         train.Classifier({"max_tokens": 513}, MINILM, split, ["a", "b"], "cpu", False)

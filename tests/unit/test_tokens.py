@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 from winnow.stage import InputError, canonical
-from winnow.tokens import END, count, pack, pool_texts, train
+from winnow.tokenizer import END
+from winnow.train.tokens import count, pack, pool_texts, train
 
 TEXTS = [
     "The cat sat.",

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_tokens import TEXTS, make, packed
 from winnow.stage import InputError, canonical
-from winnow.train import LanguageModel, main, make_optimiser, rate_at, rows_of_step, steps_of
+from winnow.train.loop import LanguageModel, main, make_optimiser, rate_at, rows_of_step, steps_of
 
 RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
           "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
@@ -74,7 +74,7 @@ class Run:
                 "checkpoint_minutes": 1e-9}  # fmt: skip
 
     def start(self, out: str, **recipe: float) -> subprocess.Popen:
-        line = [sys.executable, "-m", "winnow.train"]
+        line = [sys.executable, "-m", "winnow.train.loop"]
         for key, value in self.arguments(out, **recipe).items():
             line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
         return subprocess.Popen(
@@ -85,7 +85,7 @@ class Run:
         """Trains until the checkpoint after `step` is written, and is killed there."""
         arguments = repr(self.arguments(out)).replace("PosixPath", "pathlib.Path")
         script = (
-            "import os, pathlib, winnow.train as stage\nsave = stage.State.save\n"
+            "import os, pathlib, winnow.train.loop as stage\nsave = stage.State.save\n"
             "def die(self, step, *rest):\n"
             f"    save(self, step, *rest)\n    if step == {step}: os.kill(os.getpid(), 9)\n"
             f"stage.State.save = die\nstage.main(**{arguments})"
@@ -175,7 +175,7 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
     import torch
     import yaml
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from winnow.score import Entropy
+    from winnow.score.score import Entropy
 
     root = Path(__file__).parents[2]
     base = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]["minilm"]
@@ -215,7 +215,7 @@ def history(run: Run, out: str) -> np.ndarray:
 
 def test_two_processes_train_as_one(undisturbed: Run) -> None:
     arguments = undisturbed.arguments("pair", steps=6, batch=4, micro_batch=4)
-    line = [sys.executable, "-m", "winnow.train", "--processes", "2"]
+    line = [sys.executable, "-m", "winnow.train.loop", "--processes", "2"]
     for key, value in arguments.items():
         line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
     subprocess.run(line, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -333,7 +333,7 @@ def test_a_run_goes_on_from_a_pinned_commit_of_the_hub(undisturbed: Run, tmp_pat
     spec = json.loads(arguments["spec"])
     for revision, code in ((sha, 0), ("f" * 40, 1)):
         spec["model"]["start"] = {"hub": "owner/name", "revision": revision}
-        line = [sys.executable, "-m", "winnow.train"]
+        line = [sys.executable, "-m", "winnow.train.loop"]
         for key, value in {**arguments, "spec": canonical(spec)}.items():
             line += ["--" + key.replace("_", "-"), str(value[0] if isinstance(value, list) else value)]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}

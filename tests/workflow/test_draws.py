@@ -152,7 +152,7 @@ class Posts:
         self.clusters = self.results / "clusterings" / "toy-k6"
         self.clusters.mkdir(parents=True)
         np.save(self.clusters / "centroids.npy", centre.astype(np.float32))
-        from winnow.cluster import fingerprint
+        from winnow.cluster.kmeans import fingerprint
 
         mark = fingerprint(np.load(self.clusters / "centroids.npy"))
         exclusions = Path("config/exclusions/posts.toy-k6.tsv")
@@ -161,20 +161,24 @@ class Posts:
         assert shown.code == 0, shown.text
         self.commands = [Command(line) for line in re.findall(r"python -m .*", shown.out + shown.err)]
         self.ran: list[Command] = []
-        for module, name in (("documents", "index"), ("documents", "write"), ("heldout", "")):
+        for module, name in (
+            ("documents.shards", "index"),
+            ("documents.shards", "write"),
+            ("documents.heldout", ""),
+        ):
             self.all(module, name)
         self.make_vectors(centre, generator)
-        for module, name in (("cluster", "summarise"), ("exclude", "")):
+        for module, name in (("cluster.kmeans", "summarise"), ("cluster.exclude", "")):
             self.all(module, name)
         self.draws(proxies=True)
-        for command in self.these("train", ""):
+        for command in self.these("train.loop", ""):
             self.make_model(command)
         self.make_contaminated()
-        for module, name in (("score", "fit"), ("score", "probe"), ("score", "vectors")):
+        for module, name in (("score.score", "fit"), ("score.score", "probe"), ("score.score", "vectors")):
             self.all(module, name)
-        for command in self.these("score", "texts"):
+        for command in self.these("score.score", "texts"):
             self.make_scores(command, generator)
-        for module, name in (("score", "losses"), ("semdedup", "score")):
+        for module, name in (("score.score", "losses"), ("score.semdedup", "score")):
             self.all(module, name)
         self.draws(proxies=False)
         documents = [pq.read_table(path) for path in sorted((self.results / "documents").glob("*.parquet"))]
@@ -194,14 +198,14 @@ class Posts:
             command.run()
 
     def draws(self, proxies: bool) -> None:
-        for module in ("sample", "subset"):
+        for module in ("sample.draw", "sample.subset"):
             for command in self.these(module, ""):
                 if (command.spec["ids"]["sampler"] in PROXIES) == proxies:
                     command.run()
                     self.ran.append(command)
 
     def make_vectors(self, centre: np.ndarray, generator: np.random.Generator) -> None:
-        from winnow.cluster import write_assignments
+        from winnow.cluster.kmeans import write_assignments
 
         for path in sorted((self.results / "documents").glob("*.parquet")):
             doc = pq.read_table(path, columns=["doc"])["doc"]
@@ -229,18 +233,18 @@ class Posts:
         )
 
     def make_contaminated(self) -> None:
-        from winnow.contamination import shard
+        from winnow.evaluate.contamination import shard
 
         toy = Path("benchmark")
         toy.mkdir()
         (toy / "manifest.json").write_text(json.dumps({"name": "toy", "kind": "minimal-pairs"}))
         pq.write_table(pa.table({"item": [0], "choices": [[ITEM, "no"]]}), toy / "data.parquet")
-        for command in self.these("contamination", "shard"):
+        for command in self.these("evaluate.contamination", "shard"):
             documents, out = Path(command.get("--documents")[0]), Path(command.get("--out")[0])
             shard(documents=documents, benchmarks=[toy], out=out)
 
     def make_scores(self, command: Command, generator: np.random.Generator) -> None:
-        from winnow.score import _write, read_docs
+        from winnow.score.score import _write, read_docs
 
         (documents,) = command.get("--documents")
         doc = pq.read_table(documents, columns=["doc"])["doc"].to_numpy()
@@ -255,7 +259,7 @@ class Posts:
         _write(columns, Path(command.get("--out")[0]))
 
     def sample(self, sampler: str) -> list[Command]:
-        return [c for c in self.ran if c.module == "sample" and c.spec["ids"]["sampler"] == sampler]
+        return [c for c in self.ran if c.module == "sample.draw" and c.spec["ids"]["sampler"] == sampler]
 
     def drawn(self, sampler: str) -> set[int]:
         """Documents of all draws of a sampler."""
@@ -273,7 +277,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Ite
     folder = copy_workflow(tmp_path_factory.mktemp("posts"))
     before = Path.cwd()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("winnow.embed.pick_device", lambda: "cpu")  # without torch
+        patch.setattr("winnow.embed.encode.pick_device", lambda: "cpu")  # without torch
         os.chdir(folder)
         try:
             yield Posts(folder, snakemake)
@@ -349,7 +353,7 @@ def test_labels_documents_and_tokens_are_counted_where_they_are_spent(posts: Pos
 
 
 def test_a_target_chosen_by_its_label_costs_labels(posts: Posts) -> None:
-    from winnow.consumed import consumed, total
+    from winnow.sample.consumed import consumed, total
 
     path = posts.folder / "ratios.json"
     path.write_text(json.dumps({"target": {"documents": 7}, "source": {"documents": 9}}))

@@ -433,46 +433,50 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
 DRAWN = NOTES_DRAWS + FILMS_DRAWS
 EVALUATE = Counter(evaluate_model=11, compare_arms=3)
 STAGES: dict[str, Counter[str]] = {
-    "documents": NOTES_ALL + FILMS_ALL + TALES_ALL,
-    "heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
-    "embed": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
-    "cluster": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
-    "hdbscan": TALES_CLUSTERS,
-    "exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
-    "score": arms(4) + BY_PROXIES + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),
-    "semdedup": arms(1) + Counter(find_near_duplicates=1),
-    "sample": DRAWN + TALES_DRAWS,
-    "allocate": DRAWN + TALES_DRAWS,
+    "documents.shards": NOTES_ALL + FILMS_ALL + TALES_ALL,
+    "documents.heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
+    "embed.encode": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
+    "cluster.kmeans": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
+    "cluster.hdbscan": TALES_CLUSTERS,
+    "cluster.exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
+    "score.score": arms(4)
+    + BY_PROXIES
+    + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),
+    "score.semdedup": arms(1) + Counter(find_near_duplicates=1),
+    "sample.draw": DRAWN + TALES_DRAWS,
+    "sample.allocate": DRAWN + TALES_DRAWS,
     # Two arms of tales draw anew: their scores come of models that train anew.
-    "subset": DRAWN
+    "sample.subset": DRAWN
     - Counter(draw_sample=5, compare_samplers=1)
     + arms(6, 2)
     - Counter(draw_sample=6)
     + BY_PROXIES,
-    "tokens": NOTES_TOKENIZER
+    "train.tokens": NOTES_TOKENIZER
     + (arms(6, 2) - Counter(draw_sample=6, write_subset=6, find_benchmark_items=4))
     + BY_PROXIES
     + Counter(train_tokenizer=1),
-    "train": NOTES_MODELS
+    "train.loop": NOTES_MODELS
     + FILMS_MODELS
     + (arms(6, 2) - Counter(draw_sample=6, write_subset=6, tokenize_subset=6, find_benchmark_items=4))
     + BY_PROXIES,
-    "benchmarks": EVALUATE
+    "evaluate.benchmarks": EVALUATE
     + MIRROR
     + Counter(build_heldout_benchmark=3, build_grammar_benchmark=1, find_benchmark_items=11, count_ngrams=3)
     + LABELLED,
-    "ngrams": Counter(count_ngrams=3, compare_arms=1),
-    "contamination": Counter(find_benchmark_items=11, compare_arms=3),
-    "costs": Counter(chart_costs=3),
-    "published": Counter(compare_arms=3),
-    "audit": Counter(compare_arms=3),
-    "evaluate": EVALUATE,
-    "compare": Counter(compare_arms=3),
-    "compare_samplers": Counter(compare_samplers=3),
-    "render": Counter(compare_arms=3, compare_samplers=3, copy_guide=1),
-    "inspection": NOTHING,
-    "generate": NOTHING,
+    "evaluate.ngrams": Counter(count_ngrams=3, compare_arms=1),
+    "evaluate.contamination": Counter(find_benchmark_items=11, compare_arms=3),
+    "compare.costs": Counter(chart_costs=3),
+    "compare.published": Counter(compare_arms=3),
+    "compare.audit": Counter(compare_arms=3),
+    "evaluate.harness": EVALUATE,
+    "compare.table": Counter(compare_arms=3),
+    "sample.compare_samplers": Counter(compare_samplers=3),
+    "compare.render": Counter(compare_arms=3, compare_samplers=3, copy_guide=1),
+    "cluster.inspection": NOTHING,
+    "documents.generate": NOTHING,
     "download": NOTHING,
+    "batching": NOTHING,
+    "tokenizer": NOTHING,
 }
 
 
@@ -584,27 +588,29 @@ def test_every_stage_has_its_case() -> None:
         stage
         for file in (root / "workflow" / "rules").glob("*.smk")
         for call in re.findall(r"version\(([^)]*)\)", file.read_text())
-        for stage in re.findall(r'"(\w+)"', call)
+        for stage in re.findall(r'"([\w.]+)"', call)
     }
     versioned = {
-        file.stem
-        for file in (root / "workflow" / "winnow").glob("*.py")
+        ".".join(file.relative_to(root / "workflow" / "winnow").with_suffix("").parts)
+        for file in (root / "workflow" / "winnow").rglob("*.py")
         if "\nSTAGE_VERSION = " in file.read_text()
     }
     assert used == versioned
     assert used == set(STAGES)
 
 
-@pytest.mark.parametrize("stage", fast_and_slow(STAGES, {"documents", "sample", "train", "benchmarks"}))
+@pytest.mark.parametrize(
+    "stage", fast_and_slow(STAGES, {"documents.shards", "sample.draw", "train.loop", "evaluate.benchmarks"})
+)
 def test_a_new_stage_version_reruns_the_stage_and_what_follows(toy: Toy, stage: str) -> None:
-    path = f"workflow/winnow/{stage}.py"
+    path = f"workflow/winnow/{stage.replace('.', '/')}.py"
     text = (toy.folder / path).read_text()
     with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 999", text, flags=re.MULTILINE)):
         assert toy.jobs() == whole(STAGES[stage])
 
 
 def test_an_edit_of_a_stage_without_a_new_version_reruns_nothing(toy: Toy) -> None:
-    path = "workflow/winnow/train.py"
+    path = "workflow/winnow/train/loop.py"
     with toy.changed(path, (toy.folder / path).read_text() + "\n# an edit\n"):
         assert toy.jobs() == NOTHING
 
@@ -754,7 +760,7 @@ def test_a_lost_output_is_made_again(toy: Toy) -> None:
 def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy) -> None:
     page = "results/tales/clusterings/toy-h/inspection.html"
     assert toy.jobs(page) == NOTHING
-    path = "workflow/winnow/inspection.py"
+    path = "workflow/winnow/cluster/inspection.py"
     text = (toy.folder / path).read_text()
     with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 999", text, flags=re.MULTILINE)):
         assert toy.jobs(page) == Counter(inspect_clusters=1)

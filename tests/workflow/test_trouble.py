@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import ROOT, Snakemake, copy_workflow
-from winnow import benchmarks
-from winnow.documents import index, write
+from winnow.documents.shards import index, write
+from winnow.evaluate import benchmarks
 from winnow.paths import results_folder
 from winnow.stage import InputError, canonical, read_json
 
@@ -164,7 +164,7 @@ def test_17_benchmark_rows_have_one_reader(trouble, tmp_path):
 @pytest.mark.parametrize("name", ["15-labels-of-test-file", "23-meta-cluster"])
 def test_what_the_data_tells_is_told_before_the_first_job(trouble, tmp_path, name):
     env = {**os.environ, "WINNOW_DATA": str(trouble.parent)}
-    command = [sys.executable, "-m", "winnow.config", "check", str(trouble / name / "run.yaml")]
+    command = [sys.executable, "-m", "winnow", "check", str(trouble / name / "run.yaml")]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     said = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1

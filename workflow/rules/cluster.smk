@@ -24,10 +24,10 @@ rule fit_clusters:
         gpu=0,
     params:
         spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
-        version=version("cluster"),
+        version=version("cluster.kmeans"),
     shell:
         """
-        python -m winnow.cluster fit \
+        python -m winnow.cluster.kmeans fit \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
             --heldout {input.heldout:q} \
@@ -61,10 +61,10 @@ rule assign_clusters:
         runtime=growing(60),
         gpu=0,
     params:
-        version=version("cluster"),
+        version=version("cluster.kmeans"),
     shell:
         """
-        python -m winnow.cluster assign \
+        python -m winnow.cluster.kmeans assign \
             --documents {input.documents:q} \
             --embeddings {input.embeddings:q} \
             --centroids {input.centroids:q} \
@@ -101,10 +101,10 @@ rule fit_hdbscan:
         gpu=0,
     params:
         spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
-        version=version("hdbscan", "cluster"),
+        version=version("cluster.hdbscan", "cluster.kmeans"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.hdbscan fit \
+        OMP_NUM_THREADS={threads} python -m winnow.cluster.hdbscan fit \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
             --heldout {input.heldout:q} \
@@ -141,10 +141,10 @@ rule assign_hdbscan:
         runtime=growing(120),
         gpu=0,
     params:
-        version=version("hdbscan", "cluster"),
+        version=version("cluster.hdbscan", "cluster.kmeans"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.hdbscan assign \
+        OMP_NUM_THREADS={threads} python -m winnow.cluster.hdbscan assign \
             --documents {input.documents:q} \
             --embeddings {input.embeddings:q} \
             --centroids {input.centroids:q} \
@@ -180,10 +180,10 @@ rule summarise_clusters:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        version=version("cluster"),
+        version=version("cluster.kmeans"),
     shell:
         """
-        python -m winnow.cluster summarise \
+        python -m winnow.cluster.kmeans summarise \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --centroids {input.centroids:q} \
             --heldout {input.heldout:q} \
@@ -222,10 +222,10 @@ rule inspect_clusters:
         runtime=growing(240),
     params:
         spec=inspection_spec,
-        version=version("inspection", "sample", "render"),
+        version=version("cluster.inspection", "sample.draw", "compare.render"),
     shell:
         """
-        python -m winnow.inspection \
+        python -m winnow.cluster.inspection \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --heldout {input.heldout:q} \
@@ -260,10 +260,10 @@ rule exclude_clusters:
         runtime=growing(10),
     params:
         files=exclusions_state,
-        version=version("exclude"),
+        version=version("cluster.exclude"),
     shell:
         """
-        python -m winnow.exclude \
+        python -m winnow.cluster.exclude \
             --clusters {input.clusters:q} \
             --fingerprint {input.fingerprint:q} \
             --exclusions {input.exclusions:q} \

@@ -12,9 +12,13 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
-from winnow import config as winnow_config
+from winnow import experiments as winnow_experiments
+from winnow.commands.preflight import look_at_sources
+from winnow.config import checks
+from winnow.config import files as config_files
 from winnow.paths import folder_state, state
 from winnow.stage import InputError, canonical
+from winnow.versions import stage_version
 
 
 def command_line():
@@ -46,7 +50,7 @@ def runs_jobs():
 # them in the working directory, and announces each.
 COMMAND = command_line()
 given = list(workflow.overwrite_configfiles)
-shipped = winnow_config.definition_files(workflow.basedir)
+shipped = config_files.definition_files(workflow.basedir)
 if workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config:
     shipped = []
 
@@ -64,11 +68,13 @@ try:
             raise InputError(
                 f"{folder}: Winnow cannot run from a folder with {found[0]!r} in its path; move it"
             )
-    merged = winnow_config.read_files(shipped)
-    winnow_config.merge(merged, config)
+    merged = config_files.read_files(shipped)
+    config_files.merge(merged, config)
     config.update(merged)
     workflow.configfiles.extend(shipped)
-    CONFIG = winnow_config.resolve(config, [*shipped, *given], tables=asks_for_tables(), look=runs_jobs())
+    CONFIG = checks.resolve(
+        config, [*shipped, *given], tables=asks_for_tables(), look=look_at_sources if runs_jobs() else None
+    )
 except InputError as error:
     stop(error)
 
@@ -105,7 +111,7 @@ def models_of(kind):
 wildcard_constraints:
     corpus=names("corpora"),
     encoder=names("encoders"),
-    clustering=names("clusterings") + f"|{winnow_config.NO_CLUSTERS}",
+    clustering=names("clusterings") + f"|{winnow_experiments.NO_CLUSTERS}",
     scorer=names("scorers"),
     sampler=names("samplers"),
     budget=names("budgets"),
@@ -127,7 +133,7 @@ def spec(**settings):
 
 def version(*stages):
     """STAGE_VERSION of the modules whose behaviour decides a rule's outputs."""
-    return "+".join(str(winnow_config.stage_version(stage)) for stage in stages)
+    return "+".join(str(stage_version(stage)) for stage in stages)
 
 
 def shards(corpus):
@@ -154,14 +160,14 @@ def embedding_shards(wildcards):
 
 
 def clustered(wildcards):
-    return wildcards.clustering != winnow_config.NO_CLUSTERS
+    return wildcards.clustering != winnow_experiments.NO_CLUSTERS
 
 
 def experiment_arms():
     """Ids of every model the run asks for: the ids of an arm with its seeds and suites."""
     for experiment in CONFIG["experiments"]:
-        for ids in winnow_config.arms(CONFIG, experiment).values():
-            for data_seed, training_seed in winnow_config.runs_of(experiment):
+        for ids in winnow_experiments.arms(CONFIG, experiment).values():
+            for data_seed, training_seed in winnow_experiments.runs_of(experiment):
                 yield dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
 
 
@@ -211,7 +217,7 @@ def in_one_line(function):
 def files_state(where, *patterns):
     """What a replaced, added or missing file changes: a param of the rules that read the files of `patterns`.
     Such files are no inputs: there, Snakemake sees newer times only, and 45,000 of them take it minutes."""
-    return state(winnow_config.expand_files(patterns, where))
+    return state(checks.expand_files(patterns, where))
 
 
 @functools.cache
@@ -247,7 +253,7 @@ def model_downloads(source):
 
 def exclusions_file(wildcards):
     """The exclusions a person wrote for this clustering; else those of its noise, if it can have any."""
-    path = winnow_config.exclusions_path(wildcards.corpus, wildcards.clustering)
+    path = winnow_experiments.exclusions_path(wildcards.corpus, wildcards.clustering)
     if path.exists():
         return [str(path)]
     if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
@@ -436,7 +442,7 @@ def table_arms(name):
     """Ids of each arm of a table, by experiment/sampler, with its data seeds and tokenizer; pretrained models behind."""
     table = CONFIG["tables"][name]
     arms = {}
-    for arm, ids, experiment in winnow_config.table_arms(CONFIG, table):
+    for arm, ids, experiment in winnow_experiments.table_arms(CONFIG, table):
         tokenizer = CONFIG["models"][ids["model"]].get("tokenizer")
         arms[arm] = dict(ids, data_seeds=experiment["data_seeds"], tokenizer=tokenizer)
     for model in table["pretrained"]:
@@ -450,7 +456,7 @@ def pretrained_suites(name):
     table = CONFIG["tables"][name]
     if "corpus" in table:
         return table["corpus"], table["suites"]
-    arms = winnow_config.table_arms(CONFIG, table)
+    arms = winnow_experiments.table_arms(CONFIG, table)
     first = [ids for arm, ids, _ in arms if table["baseline"] in (arm, arm.split("/")[1])]
     corpus = (first or [arms[0][1]])[0]["corpus"]
     suites = {s for _, ids, experiment in arms if ids["corpus"] == corpus for s in experiment["suites"]}
@@ -460,8 +466,8 @@ def pretrained_suites(name):
 
 def named_runs(name):
     """Arm, ids with seeds, and suites of each model that a table has trained."""
-    for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][name]):
-        for data_seed, training_seed in winnow_config.runs_of(experiment):
+    for arm, ids, experiment in winnow_experiments.table_arms(CONFIG, CONFIG["tables"][name]):
+        for data_seed, training_seed in winnow_experiments.runs_of(experiment):
             yield arm, dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"]
 
 
@@ -624,7 +630,7 @@ def table_published(wildcards):
 def paper_outputs(wildcards):
     """What the paper consists of, once its own configuration is right."""
     try:
-        winnow_config.check_paper(CONFIG)
+        checks.check_paper(CONFIG)
     except InputError as error:
         raise WorkflowError(str(error)) from None
     paper = CONFIG["paper"]
@@ -672,17 +678,17 @@ def scorer_spec(wildcards):
 def proxy_ids(proxy, corpus, clustering):
     """Ids of a model that is trained in the workflow: on the pool of the experiment that it serves, or on another corpus."""
     own = proxy["corpus"] in (None, corpus)
-    pool = winnow_config.pool_of(CONFIG, corpus, clustering) if own else None
+    pool = winnow_experiments.pool_of(CONFIG, corpus, clustering) if own else None
     return dict(
         corpus=proxy["corpus"] or corpus,
-        clustering=winnow_config.draw_clustering(CONFIG, corpus, pool, proxy["sampler"]),
+        clustering=winnow_experiments.draw_clustering(CONFIG, corpus, pool, proxy["sampler"]),
         **{key: proxy[key] for key in ("sampler", "budget", "data_seed", "model", "training_seed")},
     )
 
 
 def trained_proxies(corpus, clustering, scorer):
     """Ids of the models of a scorer that are trained in the workflow."""
-    proxies = winnow_config.proxies_of(CONFIG["scorers"][scorer]).values()
+    proxies = winnow_experiments.proxies_of(CONFIG["scorers"][scorer]).values()
     return [proxy_ids(proxy, corpus, clustering) for proxy in proxies if "hub" not in proxy]
 
 
@@ -692,7 +698,7 @@ def proxy_models(wildcards):
 
 
 def proxy_downloads(wildcards):
-    proxies = winnow_config.proxies_of(CONFIG["scorers"][wildcards.scorer]).values()
+    proxies = winnow_experiments.proxies_of(CONFIG["scorers"][wildcards.scorer]).values()
     return [path for proxy in proxies for path in model_downloads(proxy)]
 
 
@@ -755,7 +761,7 @@ def scoring_pool(ids):
     """The clustering whose exclusions shape the pool of a sampler's scorers, which is that of its draw."""
     sampler = CONFIG["samplers"][ids["sampler"]]
     keeps = sampler["filters"]["excluded_clusters"] == "keep"
-    return winnow_config.pool_of(CONFIG, ids["corpus"], None if keeps else ids["clustering"])
+    return winnow_experiments.pool_of(CONFIG, ids["corpus"], None if keeps else ids["clustering"])
 
 
 def score_files(wildcards, scorer):
@@ -799,7 +805,7 @@ def draw_used(wildcards):
     used = {
         f"{SUBSET}/draw.parquet".format(
             corpus=corpus,
-            clustering=winnow_config.draw_clustering(
+            clustering=winnow_experiments.draw_clustering(
                 CONFIG, corpus, wildcards.clustering if clustered(wildcards) else None, earlier["sampler"]
             ),
             **earlier,
@@ -830,11 +836,11 @@ def selection(ids):
     pools = {sampler["ranking"]["scorer"]: scoring_pool(ids)} if "scorer" in sampler["ranking"] else {}
     if sampler["allocation"]["weight"] == "loss":
         found["probe"] = sampler["allocation"]["loss"]
-        pools.setdefault(found["probe"], winnow_config.pool_of(CONFIG, ids["corpus"], ids["clustering"]))
+        pools.setdefault(found["probe"], winnow_experiments.pool_of(CONFIG, ids["corpus"], ids["clustering"]))
     trained = []
     for name, pool in sorted(pools.items()):
         scorer = CONFIG["scorers"][name]
-        for role, proxy in winnow_config.proxies_of(scorer).items():
+        for role, proxy in winnow_experiments.proxies_of(scorer).items():
             entry = dict(scorer=name, role=role, hub=proxy.get("hub"), labels=role == "classifier")
             if not entry["hub"]:
                 model = proxy_ids(proxy, ids["corpus"], pool)
@@ -913,7 +919,7 @@ def sampler_gates(experiments):
     """How different the samplers of each corpus are that has two or more."""
     draws = {}
     for experiment in experiments:
-        for ids in winnow_config.arms(CONFIG, experiment).values():
+        for ids in winnow_experiments.arms(CONFIG, experiment).values():
             draws.setdefault(ids["corpus"], set()).add((ids["clustering"], ids["sampler"], ids["budget"]))
     return expand(
         f"{R}/{{corpus}}/compare_samplers.{{format}}",
@@ -925,7 +931,7 @@ def sampler_gates(experiments):
 def compared_draws(corpus):
     """Arms of a corpus with a data seed each, as the gate names them, and their ids."""
     for experiment in of_corpus(corpus):
-        for ids in winnow_config.arms(CONFIG, experiment).values():
+        for ids in winnow_experiments.arms(CONFIG, experiment).values():
             for data_seed in experiment["data_seeds"]:
                 arm = dict(
                     experiment=experiment["name"],
@@ -980,7 +986,9 @@ def gate_tables(corpus):
     for name in dict.fromkeys([*CONFIG["targets"], *CONFIG["paper"]["tables"]]):
         table = CONFIG["tables"].get(name, {"experiments": []})
         arms = [
-            arm for arm, _, experiment in winnow_config.table_arms(CONFIG, table) if experiment["name"] in own
+            arm
+            for arm, _, experiment in winnow_experiments.table_arms(CONFIG, table)
+            if experiment["name"] in own
         ]
         first = [arm for arm in arms if table["baseline"] in (arm, arm.split("/")[1])]
         if first and len(arms) > 1:
@@ -1014,7 +1022,7 @@ def selection_timings(table):
     """The timings of the jobs that an arm's selection of documents takes, by arm: its first draw, and what that needs;
     of those that run a model, on a GPU where there is one, and of the others."""
     found = {}
-    for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table]):
+    for arm, ids, experiment in winnow_experiments.table_arms(CONFIG, CONFIG["tables"][table]):
         jobs = sorted(arm_timings(dict(ids, data_seed=experiment["data_seeds"][0])))
         gpu = [job for job in jobs if job.removeprefix(f"{R}/timings/").split("/")[0] in GPU_RULES]
         found[arm] = dict(gpu=gpu, cpu=[job for job in jobs if job not in gpu])
@@ -1029,9 +1037,9 @@ def training_timings(table):
             f"{data_seed}/{training_seed}": path.format(
                 **ids, data_seed=data_seed, training_seed=training_seed
             )
-            for data_seed, training_seed in winnow_config.runs_of(experiment)
+            for data_seed, training_seed in winnow_experiments.runs_of(experiment)
         }
-        for arm, ids, experiment in winnow_config.table_arms(CONFIG, CONFIG["tables"][table])
+        for arm, ids, experiment in winnow_experiments.table_arms(CONFIG, CONFIG["tables"][table])
     }
 
 
@@ -1042,7 +1050,7 @@ def arm_timings(ids):
             **ids
         )
     }
-    if ids["clustering"] != winnow_config.NO_CLUSTERS:
+    if ids["clustering"] != winnow_experiments.NO_CLUSTERS:
         clustering = CONFIG["clusterings"][ids["clustering"]]
         method = {"kmeans": "clusters", "hdbscan": "hdbscan"}[clustering["method"]]
         found |= {
@@ -1071,7 +1079,9 @@ def scorer_timings(ids, use, scorer):
     where = dict(corpus=ids["corpus"], clustering=ids["clustering"], scorer=scorer)
     by_clusters = use == "losses" or kind in ("lsh", "semdedup")
     pool = (
-        winnow_config.pool_of(CONFIG, ids["corpus"], ids["clustering"]) if by_clusters else scoring_pool(ids)
+        winnow_experiments.pool_of(CONFIG, ids["corpus"], ids["clustering"])
+        if by_clusters
+        else scoring_pool(ids)
     )
     if not by_clusters:
         where["clustering"] = pool

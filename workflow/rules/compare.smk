@@ -57,10 +57,10 @@ rule compare_arms:
         ),
         files=lambda wildcards: state(table_published(wildcards)),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("compare", "published", "audit", "render"),
+        version=version("compare.table", "compare.published", "compare.audit", "compare.render"),
     shell:
         """
-        python -m winnow.compare \
+        python -m winnow.compare.table \
             --evaluations @<(printf '%s\\n' {input.evaluations:q}) \
             --models @<(printf '%s\\n' {input.models:q}) \
             --subsets @<(printf '%s\\n' {input.subsets:q}) \
@@ -99,7 +99,7 @@ use rule compare_arms as compare_partial_arms with:
             missing=partial_runs(wildcards.table)[2],
         ),
         prefix=lambda wildcards: f"{R}/tables/partial/{wildcards.table}",
-        version=version("compare", "published", "audit", "render"),
+        version=version("compare.table", "compare.published", "compare.audit", "compare.render"),
 
 
 rule copy_guide:
@@ -120,10 +120,10 @@ rule copy_guide:
         mem_mb=growing(100),
         runtime=growing(10),
     params:
-        version=version("render"),
+        version=version("compare.render"),
     shell:
         """
-        python -m winnow.render --guide {input:q} --out {output:q} &>{log:q}
+        python -m winnow.compare.render --guide {input:q} --out {output:q} &>{log:q}
         """
 
 
@@ -165,10 +165,10 @@ rule chart_costs:
             training=training_timings(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("costs", "compare", "audit", "render"),
+        version=version("compare.costs", "compare.table", "compare.audit", "compare.render"),
     shell:
         """
-        python -m winnow.costs chart \
+        python -m winnow.compare.costs \
             --table {input.table:q} \
             --metrics @<(printf '%s\\n' {input.metrics:q}) \
             --spec {params.spec:q} \
@@ -203,10 +203,10 @@ rule compare_published:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         files=lambda wildcards: state(PUBLISHED),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("published", "audit", "compare", "render"),
+        version=version("compare.published", "compare.audit", "compare.table", "compare.render"),
     shell:
         """
-        python -m winnow.published table \
+        python -m winnow.compare.published table \
             --results {input.results:q} \
             --comparisons {input.comparisons:q} \
             --spec {params.spec:q} \
@@ -235,10 +235,10 @@ rule collate_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/paper",
-        version=version("published", "compare"),
+        version=version("compare.published", "compare.table"),
     shell:
         """
-        python -m winnow.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
+        python -m winnow.compare.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
         """
 
 
@@ -262,10 +262,10 @@ rule collate_published_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/published/paper",
-        version=version("published", "compare"),
+        version=version("compare.published", "compare.table"),
     shell:
         """
-        python -m winnow.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
+        python -m winnow.compare.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
         """
 
 
@@ -289,8 +289,8 @@ rule audit_published:
         runtime=growing(10),
     params:
         files=lambda wildcards: state(PUBLISHED),
-        version=version("audit"),
+        version=version("compare.audit"),
     shell:
         """
-        python -m winnow.audit --comparisons {input.comparisons:q} --results {input.results:q} --out {output:q} &>{log:q}
+        python -m winnow.compare.audit --comparisons {input.comparisons:q} --results {input.results:q} --out {output:q} &>{log:q}
         """

@@ -19,10 +19,10 @@ rule generate_corpus:
         runtime=growing(30),
     params:
         spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
-        version=version("generate"),
+        version=version("documents.generate"),
     shell:
         """
-        python -m winnow.generate \
+        python -m winnow.documents.generate \
             --corpus-name {wildcards.corpus:q} \
             --spec {params.spec:q} \
             --out {output:q} \
@@ -80,10 +80,10 @@ rule index_source:
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
         files=source_state,
-        version=version("documents"),
+        version=version("documents.shards"),
     shell:
         """
-        python -m winnow.documents index \
+        python -m winnow.documents.shards index \
             --files {input.generated:q} \
             --download {input.download:q} \
             --spec {params.spec:q} \
@@ -114,10 +114,10 @@ rule write_documents:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
         files=source_state,
         shards=lambda wildcards: CONFIG["corpora"][wildcards.corpus]["shards"],
-        version=version("documents"),
+        version=version("documents.shards"),
     shell:
         """
-        python -m winnow.documents write \
+        python -m winnow.documents.shards write \
             --source {input.source:q} \
             --shard $((10#{wildcards.shard:q})) \
             --shards {params.shards:q} \
@@ -149,10 +149,10 @@ rule hold_out:
             heldout=CONFIG["corpora"][wildcards.corpus]["heldout"],
             deduplicate=CONFIG["corpora"][wildcards.corpus]["deduplicate"],
         ),
-        version=version("heldout"),
+        version=version("documents.heldout"),
     shell:
         """
-        python -m winnow.heldout \
+        python -m winnow.documents.heldout \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --spec {params.spec:q} \
             --out {output:q} \

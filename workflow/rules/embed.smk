@@ -53,10 +53,10 @@ rule embed_documents:
     params:
         spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
         files=lambda wildcards: weights_state(**CONFIG["encoders"][wildcards.encoder]["source"]),
-        version=version("embed", "tokens"),
+        version=version("embed.encode", "batching", "tokenizer"),
     shell:
         """
-        python -m winnow.embed \
+        python -m winnow.embed.encode \
             --documents {input.documents:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.shard:q} \

@@ -29,10 +29,10 @@ rule build_heldout_benchmark:
             group=CONFIG["corpora"][wildcards.corpus]["group"],
         ),
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
-        version=version("benchmarks"),
+        version=version("evaluate.benchmarks"),
     shell:
         """
-        python -m winnow.benchmarks heldout \
+        python -m winnow.evaluate.benchmarks heldout \
             --source {input.source:q} \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \
@@ -68,10 +68,10 @@ rule build_labelled_benchmark:
         ),
         files=benchmark_state,
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
-        version=version("benchmarks", "documents"),
+        version=version("evaluate.benchmarks", "documents.shards"),
     shell:
         """
-        python -m winnow.benchmarks labelled \
+        python -m winnow.evaluate.benchmarks labelled \
             --source {input.source:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
@@ -101,10 +101,10 @@ rule build_grammar_benchmark:
             name=wildcards.benchmark, benchmark=CONFIG["benchmarks"][wildcards.benchmark]
         ),
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
-        version=version("benchmarks"),
+        version=version("evaluate.benchmarks"),
     shell:
         """
-        python -m winnow.benchmarks grammar \
+        python -m winnow.evaluate.benchmarks grammar \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
             &>{log:q}
@@ -167,10 +167,10 @@ rule mirror_benchmark:
         ),
         files=benchmark_state,
         folder=lambda wildcards: f"{R}/benchmarks/{wildcards.benchmark}",
-        version=version("benchmarks"),
+        version=version("evaluate.benchmarks"),
     shell:
         """
-        python -m winnow.benchmarks mirror \
+        python -m winnow.evaluate.benchmarks mirror \
             --spec {params.spec:q} \
             --download {input.download:q} \
             --out-dir {params.folder:q} \
@@ -212,10 +212,10 @@ rule evaluate_model:
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
         folder=lambda wildcards: EVALUATION.format(**wildcards),
-        version=version("evaluate", "benchmarks", "tokens"),
+        version=version("evaluate.harness", "evaluate.benchmarks", "tokenizer"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.evaluate \
+        OMP_NUM_THREADS={threads} python -m winnow.evaluate.harness \
             --model {params.model:q} \
             --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
@@ -254,10 +254,10 @@ rule evaluate_pretrained:
         files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
-        version=version("evaluate", "benchmarks", "tokens"),
+        version=version("evaluate.harness", "evaluate.benchmarks", "tokenizer"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.evaluate \
+        OMP_NUM_THREADS={threads} python -m winnow.evaluate.harness \
             --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
@@ -288,10 +288,10 @@ rule count_ngrams:
         runtime=growing(60),
     params:
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
-        version=version("ngrams", "tokens"),
+        version=version("evaluate.ngrams", "tokenizer"),
     shell:
         """
-        python -m winnow.ngrams \
+        python -m winnow.evaluate.ngrams \
             --subset {input.subset:q} \
             --tokens {input.tokens:q} \
             --tokenizer {input.tokenizer:q} \
@@ -322,10 +322,10 @@ rule find_benchmark_items:
         runtime=growing(120),
     params:
         benchmarks=suite_folders,
-        version=version("contamination"),
+        version=version("evaluate.contamination"),
     shell:
         """
-        python -m winnow.contamination subset \
+        python -m winnow.evaluate.contamination subset \
             --subset {input.subset:q} \
             --split {input.split:q} \
             --benchmarks {params.benchmarks:q} \
@@ -354,10 +354,10 @@ rule find_contaminated_documents:
         runtime=growing(240),
     params:
         benchmarks=suite_folders,
-        version=version("contamination"),
+        version=version("evaluate.contamination"),
     shell:
         """
-        python -m winnow.contamination shard \
+        python -m winnow.evaluate.contamination shard \
             --documents {input.documents:q} \
             --benchmarks {params.benchmarks:q} \
             --name {wildcards.corpus:q}/{wildcards.shard:q} \

@@ -34,12 +34,12 @@ rule draw_sample:
         runtime=growing(60),
     params:
         spec=draw_spec,
-        version=version("sample", "allocate"),
+        version=version("sample.draw", "sample.allocate"),
         # Near-duplicates out of the draw are found by the code of another stage.
-        near_version=lambda wildcards: version("semdedup") if draw_embeddings(wildcards) else "",
+        near_version=lambda wildcards: version("score.semdedup") if draw_embeddings(wildcards) else "",
     shell:
         """
-        python -m winnow.sample \
+        python -m winnow.sample.draw \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --clusters {input.clusters:q} \
@@ -94,10 +94,10 @@ rule write_subset:
             data_seed=int(wildcards.data_seed),
         ),
         folder=lambda wildcards: SUBSET.format(**wildcards),
-        version=version("subset"),
+        version=version("sample.subset"),
     shell:
         """
-        python -m winnow.subset \
+        python -m winnow.sample.subset \
             --draw {input.draw:q} \
             --source {input.source:q} \
             --facts {input.facts:q} \
@@ -139,10 +139,10 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("compare_samplers", "sample", "render"),
+        version=version("sample.compare_samplers", "sample.draw", "compare.render"),
     shell:
         """
-        python -m winnow.compare_samplers \
+        python -m winnow.sample.compare_samplers \
             --draws @<(printf '%s\\n' {input.draws:q}) \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \

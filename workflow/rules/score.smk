@@ -27,10 +27,10 @@ rule score_documents:
         gpu=score_gpu,
     params:
         spec=scorer_spec,
-        version=version("score", "embed", "tokens"),
+        version=version("score.score", "batching", "tokenizer"),
     shell:
         """
-        python -m winnow.score texts \
+        python -m winnow.score.score texts \
             --documents {input.documents:q} \
             --heldout {input.heldout:q} \
             --models {input.models:q} \
@@ -70,10 +70,10 @@ rule fit_ratios:
         runtime=growing(120),
     params:
         spec=scorer_spec,
-        version=version("score"),
+        version=version("score.score"),
     shell:
         """
-        python -m winnow.score fit \
+        python -m winnow.score.score fit \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
@@ -110,10 +110,10 @@ rule score_vectors:
         runtime=growing(60),
     params:
         spec=scorer_spec,
-        version=version("score", "cluster"),
+        version=version("score.score"),
     shell:
         """
-        python -m winnow.score vectors \
+        python -m winnow.score.score vectors \
             --embeddings {input.embeddings:q} \
             --assignments {input.assignments:q} \
             --centroids {input.centroids:q} \
@@ -147,10 +147,10 @@ rule find_near_duplicates:
         gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
     params:
         spec=scorer_spec,
-        version=version("semdedup"),
+        version=version("score.semdedup"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.semdedup score \
+        OMP_NUM_THREADS={threads} python -m winnow.score.semdedup score \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
             --heldout {input.heldout:q} \
@@ -179,10 +179,10 @@ rule sweep_near_duplicates:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        version=version("semdedup"),
+        version=version("score.semdedup"),
     shell:
         """
-        python -m winnow.semdedup sweep \
+        python -m winnow.score.semdedup sweep \
             --scores {input:q} \
             --out {output:q} \
             &>{log:q}
@@ -211,10 +211,10 @@ rule choose_probe:
         runtime=growing(60),
     params:
         spec=scorer_spec,
-        version=version("score"),
+        version=version("score.score"),
     shell:
         """
-        python -m winnow.score probe \
+        python -m winnow.score.score probe \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --heldout {input.heldout:q} \
             --trained {input.trained:q} \
@@ -250,10 +250,10 @@ rule score_probe:
         gpu=score_gpu,
     params:
         spec=scorer_spec,
-        version=version("score", "embed", "tokens"),
+        version=version("score.score", "batching", "tokenizer"),
     shell:
         """
-        python -m winnow.score texts \
+        python -m winnow.score.score texts \
             --documents {input.documents:q} \
             --heldout {input.heldout:q} \
             --models {input.models:q} \
@@ -288,10 +288,10 @@ rule mean_losses:
         runtime=growing(20),
     params:
         spec=scorer_spec,
-        version=version("score"),
+        version=version("score.score"),
     shell:
         """
-        python -m winnow.score losses \
+        python -m winnow.score.score losses \
             --probe {input.probe:q} \
             --scores @<(printf '%s\\n' {input.scores:q}) \
             --spec {params.spec:q} \

@@ -3,7 +3,7 @@ import difflib
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
-from winnow import forecast
+from winnow.commands import forecast
 
 
 def check_targets():

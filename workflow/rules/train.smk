@@ -22,10 +22,10 @@ rule train_tokenizer:
         runtime=growing(120),
     params:
         spec=lambda wildcards: spec(tokenizer=CONFIG["tokenizers"][wildcards.tokenizer]),
-        version=version("tokens"),
+        version=version("train.tokens"),
     shell:
         """
-        RAYON_NUM_THREADS={threads} python -m winnow.tokens train \
+        RAYON_NUM_THREADS={threads} python -m winnow.train.tokens train \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \
             --spec {params.spec:q} \
@@ -53,10 +53,10 @@ rule count_tokens:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        version=version("tokens"),
+        version=version("train.tokens", "tokenizer"),
     shell:
         """
-        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.tokens count \
+        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens count \
             --documents {input.documents:q} \
             --tokenizer {input.tokenizer:q} \
             --name {wildcards.corpus:q}/{wildcards.shard:q} \
@@ -84,10 +84,10 @@ rule tokenize_subset:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        version=version("tokens"),
+        version=version("train.tokens", "tokenizer"),
     shell:
         """
-        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.tokens pack \
+        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens pack \
             --split {input.split:q} \
             --tokenizer {input.tokenizer:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
@@ -123,10 +123,10 @@ rule train_model:
     params:
         spec=train_spec,
         files=train_state,
-        version=version("train", "tokens"),
+        version=version("train.loop", "tokenizer"),
     shell:
         """
-        python -m winnow.train \
+        python -m winnow.train.loop \
             --subset {input.subset:q} \
             --tokens {input.tokens:q} \
             --tokens-meta {input.tokens_meta:q} \

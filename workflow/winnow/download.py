@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from winnow.config import check_definition
-from winnow.stage import InputError, read_spec, run, say, write_json
+from winnow.schema import check_definition, read_spec
+from winnow.stage import InputError, run, say, write_json
 
 STAGE_VERSION = 1
 DATASET_FILES = ("**/*.parquet",)

@@ -28,31 +28,6 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def read_spec(text: str, *names: str) -> dict[str, Any]:
-    """Settings of a stage from the JSON text of `--spec`.
-
-    `names` are the keys it must hold, no more and no fewer; a name that stands under `$defs` of the
-    config schema is checked against it, so that a stage takes what a config takes.
-
-    Raises InputError naming the key.
-    """
-    from winnow.config import check_definition
-
-    try:
-        spec = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--spec: not JSON ({error.msg} at character {error.pos})") from None
-    if not isinstance(spec, dict):
-        raise InputError(f"--spec: must be a JSON object, got {type(spec).__name__}")
-    for name in sorted(set(spec) - set(names)):
-        raise InputError(f"--spec: unknown key {name!r}; known: {', '.join(sorted(names))}")
-    for name in sorted(set(names) - set(spec)):
-        raise InputError(f"--spec: missing key {name!r}")
-    for name, value in spec.items():
-        check_definition(name, value, where=f"--spec {name}")
-    return spec
-
-
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; moved onto it, synced, when the block ends well, removed otherwise.
@@ -212,8 +187,8 @@ def _first_values(arguments: list[str], lists: set[str]) -> tuple[list[str], dic
     return short, values
 
 
-def run(*commands: Callable[..., None]) -> None:
-    """Makes a command line from the signatures of `commands` and runs it.
+def run(*commands: Callable[..., None], name: str = "") -> None:
+    """Makes a command line from the signatures of `commands` and runs it; `name` is what its help calls it.
 
     One command stands alone, several become sub-commands. An InputError, and a full disk, end the
     process with one line on stderr and exit code 1.
@@ -227,7 +202,8 @@ def run(*commands: Callable[..., None]) -> None:
         200_000, 20, 20
     )  # heavy imports make objects that never die: a quarter of start-up was GC
     app = App(
-        help=sys.modules["__main__"].__doc__,
+        name=name or None,
+        help=None if name else sys.modules["__main__"].__doc__,
         default_parameter=Parameter(consume_multiple=True, negative=(), json_list=False, json_dict=False),
         result_action="return_value",
     )

@@ -1,0 +1,82 @@
+"""Documents in blocks, and token ids in batches of little padding."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.stage import Progress
+
+STAGE_VERSION = 3
+BLOCK = 4096
+
+
+def batches(
+    lengths: np.ndarray, tokens: int, progress: Progress | None = None, documents: float = 0
+) -> Iterator[np.ndarray]:
+    """Rows in batches of at most `tokens` padded tokens, longest first.
+
+    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once. When a batch is done,
+    `progress` gets its share of `documents`, by tokens: long rows come first, and would make the time left too long.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    total = int(lengths.sum())
+    if progress and not total:
+        progress.add(documents)
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // int(lengths[order[start]]))
+        rows = order[start : start + size]
+        yield rows
+        if progress:
+            progress.add(documents * int(lengths[rows].sum()) / total)
+        start += size
+
+
+def distinct(ids: list[list[int]]) -> tuple[list[list[int]], np.ndarray]:
+    """The different rows among token ids, in order of first appearance, and the place of each row among them, int64.
+
+    What a model says of a text depends on its batch in the last bits; equal texts that are read once cannot differ.
+    """
+    places: dict[tuple[int, ...], int] = {}
+    own = np.array([places.setdefault(tuple(row), len(places)) for row in ids], dtype=np.int64)
+    return [list(row) for row in places], own
+
+
+def padded(ids: list[list[int]]) -> tuple[Any, Any]:
+    """Token ids as a torch tensor int64 [n, longest], zeros behind each row, and the mask of the tokens, int64."""
+    import torch
+
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    tokens = np.zeros(mask.shape, dtype=np.int64)
+    tokens[mask] = np.concatenate(ids)
+    return torch.from_numpy(tokens), torch.from_numpy(mask.astype(np.int64))
+
+
+def blocks(doc: np.ndarray) -> list[slice]:
+    """Slices of a shard's rows that share a block of 4,096 source rows. `doc`: int64 [n], ascending."""
+    edges = np.flatnonzero(np.diff(doc // BLOCK)) + 1
+    bounds = [0, *edges.tolist(), len(doc)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds) if b > a]
+
+
+def block_texts(file: pq.ParquetFile, slices: list[slice]) -> Iterator[list[str]]:
+    """Texts of consecutive row slices, holding little more than one slice in memory."""
+    stream = file.iter_batches(batch_size=BLOCK, columns=["text"])
+    held: list[pa.Array] = []
+    count = 0
+    for rows in slices:
+        need = rows.stop - rows.start
+        while count < need:
+            batch = next(stream).column(0)
+            held.append(batch)
+            count += len(batch)
+        joined = pa.concat_arrays(held)
+        yield joined.slice(0, need).to_pylist()
+        held, count = [joined.slice(need)], len(joined) - need

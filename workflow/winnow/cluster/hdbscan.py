@@ -1,0 +1,292 @@
+"""Unit vectors -> clusters of any shape and noise, by HDBSCAN (Campello, Moulavi and Sander 2013).
+
+In: the embedding shards of a corpus. Out: `fit`: as `winnow.cluster.kmeans`, centroids float32 [k, d] (mean vectors,
+unit norm), beside what assignment needs: the sample, its labels, and how far a document may lie from a cluster.
+`assign`: cluster and cosine distance of each document of a shard. It fits on a stated sample of the pool, after
+a principal component reduction if asked; every other document takes the cluster of the nearest sampled one, or
+is noise: if that one is, or if it lies farther off than the cluster's own points from their neighbours.
+With `noise: own`, noise is the last cluster, excluded unless a person says otherwise; with `nearest`, noise
+goes to the nearest centroid. Equal vectors get equal clusters and distances. So do, in the sample, vectors that differ
+by rounding alone (equal texts of two blocks: `winnow.embed.encode`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from winnow.cluster.kmeans import fingerprint, nearest_centroids, open_shard, sample_rows, write_assignments
+from winnow.device import pick_device
+from winnow.parquet import batches
+from winnow.products import exact_product
+from winnow.schema import read_spec
+from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
+
+STAGE_VERSION = 2
+ROWS = 4096
+NUMBERS = 1 << 26  # of a block of distances
+ROUNDING = 2.0**-10  # distance of unit vectors that float16, or another batch, may make of equal texts
+
+
+def principal(points: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean float32 [d] and the leading principal axes float32 [d, dimensions] of points float32 [n, d]."""
+    mean = points.mean(0, dtype=np.float64)
+    centred = points - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    return mean.astype(np.float32), np.ascontiguousarray(axes[:, ::-1][:, :dimensions]).astype(np.float32)
+
+
+def project(vectors: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Images float32 [n, dimensions] of unit vectors float16 [n, d]; of equal vectors the same bits (`exact_product`)."""
+    return (exact_product(vectors, axes.T) - exact_product(mean[None], axes.T)).astype(np.float32)
+
+
+def nearest(points: np.ndarray, table: np.ndarray, skip_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Row of the nearest of `table` [m, d] for each of `points` [n, d], int64 [n], and its Euclidean distance,
+    float32 [n]; blocked. `skip_self`: the tables are the same and a row is not its own neighbour.
+
+    Rows whose best two are closer than a product of this size rounds are measured one by one, in float64, so that equal
+    points have equal answers wherever they stand; of equally near rows the first is taken.
+    """
+    import torch
+
+    device = pick_device()
+    known = torch.from_numpy(table).to(device)
+    square = (known * known).sum(1)
+    rounding = (table.shape[1] + 4) * 2.0**-22  # of two sums of d terms, twice over
+    reach = square.max()
+    row, distance = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
+    size = max(1, min(ROWS, NUMBERS // max(1, len(table))))
+    for start in range(0, len(points), size):
+        here = points[start : start + size]
+        part = torch.from_numpy(here).to(device)
+        found = square - 2 * part @ known.T
+        if skip_self:
+            at = torch.arange(len(part), device=device)
+            found[at, at + start] = torch.inf
+        best = found.min(1)
+        margin = rounding * (reach + (part * part).sum(1))
+        near = found <= (best.values + margin)[:, None]
+        own = best.indices.cpu().numpy()
+        for i in torch.nonzero(near.sum(1) > 1).flatten().tolist():
+            rows = torch.nonzero(near[i]).flatten().cpu().numpy()
+            own[i] = rows[_distances(here[i], table[rows]).argmin()]
+        row[start : start + size] = own
+        distance[start : start + size] = _distances(here, table[own])
+    return row, distance
+
+
+def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Euclidean distances of rows [n, d], float64 [n], each computed by itself."""
+    return np.sqrt(((points.astype(np.float64) - others) ** 2).sum(1))
+
+
+def different(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The different rows of `points` [n, d] by their first rows, int64 [m], ascending; the place of each row among
+    them, int64 [n]; how often each is there, int64 [m]."""
+    rows = np.ascontiguousarray(points + points.dtype.type(0))  # of the two zeros one
+    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    _, first, place, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[place], count[order]
+
+
+def settle(points: np.ndarray) -> np.ndarray:
+    """Points float32 [n, d] of which each within ROUNDING of an earlier one takes the place of the first such."""
+    import torch
+
+    first, place, _ = different(points)
+    rows = points[first]
+    known = torch.from_numpy(rows).to(pick_device(), torch.float64)
+    square = (known * known).sum(1)
+    root = np.arange(len(rows))
+    size = max(1, min(ROWS, NUMBERS // max(1, len(rows))))
+    for start in range(0, len(rows), size):
+        end = min(start + size, len(rows))
+        far = square[start:end, None] + square[:end] - 2 * known[start:end] @ known[:end].T
+        earliest = (far <= ROUNDING**2).to(torch.uint8).argmax(1).cpu().numpy()  # itself, if no other
+        for i in range(start, end):
+            root[i] = root[earliest[i - start]]
+    return rows[root][place]
+
+
+def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """Labels of a sample, int32 [n]: 0 to k - 1 in order of first appearance, -1 for noise; equal points have one.
+
+    Where clusters meet, HDBSCAN deals equal points out by the order of its ties: they go where most of them went, to the
+    lower label if two have as many.
+    Raises InputError if HDBSCAN finds no cluster.
+    """
+    from sklearn.cluster import HDBSCAN
+
+    method = HDBSCAN(
+        min_cluster_size=settings["min_cluster_size"],
+        min_samples=settings["min_samples"],
+        cluster_selection_epsilon=settings["epsilon"],
+        cluster_selection_method=settings["selection"],
+        copy=True,
+    )
+    found = method.fit_predict(points)
+    place = different(points)[1]
+    (rows, labels), votes = np.unique((place, found), axis=1, return_counts=True)
+    order = np.lexsort((labels, labels < 0, -votes, rows))
+    found = labels[order][np.unique(rows[order], return_index=True)[1]][place]
+    if (found < 0).all():
+        raise InputError(
+            f"hdbscan: all {len(points):,} sampled documents are noise; lower min_cluster_size "
+            f"({settings['min_cluster_size']}) or min_samples ({settings['min_samples']})"
+        )
+    names, first = np.unique(found[found >= 0], return_index=True)
+    label = np.full(int(found.max()) + 2, -1, dtype=np.int32)
+    label[names[np.argsort(first)]] = np.arange(len(names))
+    return label[found]
+
+
+def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels without outliers, int32 [n], and how far a point of each cluster may lie from its nearest
+    neighbour in it, float32 [k].
+
+    HDBSCAN lets points far off join a cluster that is born at a low density. A point goes to noise if its
+    distance to its nearest neighbour in the cluster exceeds the upper quartile of those distances by more than
+    `fence` quartile ranges (Tukey 1977); 0 trims nothing, and then the limit is the largest distance. Points that stand
+    there twice are at distance 0 from a neighbour. No limit is below ROUNDING: equal documents are not noise.
+    """
+    label = label.copy()
+    limit = np.zeros(int(label.max()) + 1, dtype=np.float32)
+    for c in range(len(limit)):
+        mine = np.flatnonzero(label == c)
+        if len(mine) < 2:
+            continue
+        first, place, count = different(points[mine])
+        distance = np.zeros(len(first), dtype=np.float32)
+        if len(first) > 1:
+            own = points[mine][first]
+            distance = nearest(own, own, skip_self=True)[1]
+        distance[count > 1] = 0
+        distance = distance[place]
+        limit[c] = distance.max()
+        low, high = np.quantile(distance, (0.25, 0.75))
+        if fence and high > low:
+            limit[c] = min(limit[c], high + fence * (high - low))
+            limit[c] = max(limit[c], ROUNDING)
+            label[mine[distance > limit[c]]] = -1
+    return label, np.maximum(limit, np.float32(ROUNDING))
+
+
+def fit(
+    *,
+    documents: list[Path],
+    embeddings: list[Path],
+    heldout: Path,
+    spec: str,
+    out: Path,
+    model: Path,
+    exclusions: Path,
+    report: Path,
+    name: str = "",
+) -> None:
+    """Cluster a sample of the pool.
+
+    Args:
+        documents: shards of documents (parquet: doc).
+        embeddings: the same shards' vectors (.npy), in the same order.
+        heldout: documents outside the pool (parquet: doc).
+        spec: JSON with the key `clustering`.
+        out: centroids (.npy) to write.
+        model: .npz to write: points, label, limit, mean, axes.
+        exclusions: TSV to write that excludes the noise cluster, if there is one.
+        report: JSON to write: clusters, sampled documents, share of noise.
+        name: what progress lines call the clustering.
+    """
+    clustering = read_spec(spec, "clustering")["clustering"]
+    settings, seed = clustering["hdbscan"], clustering["seed"]
+    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
+    rows = sample_rows(documents, removed, settings["sample"], seed, "hdbscan-sample")
+    count = sum(map(len, rows))
+    if count < settings["min_cluster_size"]:
+        raise InputError(
+            f"clustering {name}: min_cluster_size {settings['min_cluster_size']} is more than the {count} "
+            "documents sampled from the pool"
+        )
+    vectors = np.concatenate(
+        [np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)]
+    ).astype(np.float32)
+    mean, axes = np.zeros(vectors.shape[1], dtype=np.float32), np.zeros((0, 0), dtype=np.float32)
+    points = vectors
+    if settings["dimensions"] and settings["dimensions"] < vectors.shape[1]:
+        mean, axes = principal(vectors, settings["dimensions"])
+        points = project(vectors, mean, axes)
+    say(
+        f"[hdbscan {name}] {len(points):,} documents in {points.shape[1]} dimensions; this says nothing until it is done "
+        "(seconds for 10,000 documents, many minutes for 100,000)"
+    )
+    points = settle(points)
+    label, reach = trim(points, cluster_sample(points, settings), settings["fence"])
+    k, noise = int(label.max()) + 1, label < 0
+    share = float(noise.mean())
+    say(f"[hdbscan {name}] {k} clusters in {len(points):,} documents, {share:.1%} noise")
+    centroids = np.stack([vectors[label == c].mean(0) for c in range(k)])
+    own = settings["noise"] == "own" and bool(noise.any())
+    if own:
+        centroids = np.concatenate((centroids, vectors[noise].mean(0, keepdims=True)))
+    centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
+    with atomic_path(model) as partial:
+        np.savez(partial, points=points, label=label, limit=reach, mean=mean, axes=axes)
+    lines = [f"# clustering {fingerprint(centroids)}", "cluster\treason"]
+    if own:
+        lines.append(f"{k}\tnoise of HDBSCAN: {share:.1%} of the sample")
+    write_text(exclusions, "\n".join(lines) + "\n")
+    write_json(report, {"clusters": k, "sampled": len(points), "noise_documents": int(noise.sum()),
+                        "noise_share": share, "noise_cluster": k if own else None})  # fmt: skip
+    with atomic_path(out) as partial:
+        np.save(partial, centroids.astype(np.float32))
+
+
+def assign(
+    *, documents: Path, embeddings: Path, centroids: Path, model: Path, out: Path, name: str = ""
+) -> None:
+    """Give each document of a shard its cluster.
+
+    Args:
+        documents: shard of documents (parquet: doc).
+        embeddings: its vectors (.npy).
+        centroids: centroids (.npy).
+        model: what `fit` wrote for assignment (.npz).
+        out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine to the own centroid).
+        name: what progress lines call the shard.
+    """
+    doc, vectors = open_shard(documents, embeddings)
+    with np.load(model) as file:
+        points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
+    first = different(points)[0]
+    points, label = points[first], label[first]
+    exact = np.load(centroids)
+    k = len(limit)
+    cluster = np.empty(len(vectors), dtype=np.int32)
+    distance = np.empty(len(vectors), dtype=np.float32)
+    progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        whole = vectors[part].astype(np.float32)
+        here = project(whole, mean, axes) if axes.size else whole
+        row, far = nearest(here, points)
+        own = label[row]
+        own = np.where((own >= 0) & (far > limit[own]), -1, own)
+        noise = own < 0
+        if len(exact) > k:
+            own[noise] = k
+        elif noise.any():
+            own[noise] = nearest_centroids(vectors[part][noise], exact)[0]
+        cluster[part] = own
+        distance[part] = 1 - (whole * exact[own]).sum(1)
+        progress.add(len(whole))
+    progress.line()
+    write_assignments(out, doc, cluster, distance)
+
+
+if __name__ == "__main__":
+    run(fit, assign)

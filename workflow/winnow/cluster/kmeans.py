@@ -1,0 +1,345 @@
+"""Unit vectors -> clusters, by spherical k-means (Dhillon and Modha 2001).
+
+In: the embedding shards of a corpus. Out: `fit`: centroids float32 [k, d], unit norm, from k-means++
+and Lloyd iterations on a stated sample; `assign`: cluster and cosine distance of each document of a
+shard, one streamed pass; `summarise`: one row a cluster, with the fingerprint of the clustering.
+The same code runs on a processor and on a GPU. Equal vectors get equal clusters and distances, wherever they stand:
+a matrix product rounds a row by its place in the block, so it only proposes, and close calls are decided exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.device import native_bfloat16, pick_device
+from winnow.keys import keys
+from winnow.products import exact_product
+from winnow.schema import read_spec
+from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
+
+STAGE_VERSION = 4
+ROWS = 8192  # of a block: its vectors and products stay in the cache
+START = 32  # points a centroid on which starts are tried
+GROWTH = 4
+TOLERANCE = 3e-4  # gain in mean cosine below which an iteration is the last
+
+
+def spherical_kmeans(
+    points: Any, k: int, seed: int, iterations: int, restarts: int = 1, progress: Progress | None = None
+) -> tuple[Any, float]:
+    """Centroids by spherical k-means.
+
+    `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is greedy
+    k-means++ on cosine distance and Lloyd iterations on 32 points a centroid, drawn
+    from `points`; the start of the best mean cosine goes on over four times as many (GROWTH), and so on to all.
+    An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
+    Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    size = min(START * k, len(points))
+    starts = []
+    for _ in range(restarts):
+        order = torch.randperm(len(points), generator=generator).to(points.device)
+        part = points[order[:size].sort().values]
+        start = _plus_plus(part.float(), k, generator, progress)
+        starts.append((*_lloyd(part, start, iterations, progress), order))
+    centroids, cosine, order = max(starts, key=lambda start: start[1])
+    while size < len(points):
+        size = min(GROWTH * size, len(points))
+        part = points[order[:size].sort().values] if size < len(points) else points
+        centroids, cosine = _lloyd(part, centroids, iterations, progress)
+    return centroids, cosine
+
+
+def _lloyd(
+    points: Any, centroids: Any, iterations: int, progress: Progress | None = None
+) -> tuple[Any, float]:
+    """Lloyd iterations until the mean cosine gains no more than TOLERANCE, at most `iterations`.
+
+    Returns (centroids, mean cosine to them).
+    """
+    import torch
+
+    own, similarity = _nearest(points, centroids)
+    cosine = float(similarity.double().mean())
+    for _ in range(iterations):
+        sums, sizes = _sums(points, own, len(centroids))
+        empty = torch.nonzero(sizes == 0).flatten()
+        if len(empty):
+            farthest = torch.argsort(similarity, stable=True)[: len(empty)]
+            sums[empty] = points[farthest].float()
+        centroids = torch.nn.functional.normalize(sums, dim=1)
+        own, similarity = _nearest(points, centroids)
+        before, cosine = cosine, float(similarity.double().mean())
+        if progress:
+            progress.add(1, f"mean cosine {cosine:.4f}")
+        if cosine - before <= TOLERANCE and not len(empty):
+            break
+    return centroids, cosine
+
+
+def _sums(points: Any, own: Any, k: int) -> tuple[Any, Any]:
+    """Sum of each cluster's points, float32 [k, d], and its size, int64 [k]; in a fixed order of addition."""
+    import torch
+
+    order = torch.argsort(own, stable=True)
+    sizes = torch.bincount(own, minlength=k)
+    sums = torch.zeros((k, points.shape[1]), dtype=torch.float32, device=points.device)
+    for cluster, rows in enumerate(torch.split(order, sizes.tolist())):
+        sums[cluster] = points[rows].sum(0, dtype=torch.float32)
+    return sums, sizes
+
+
+def _plus_plus(points: Any, k: int, generator: Any, progress: Progress | None = None) -> Any:
+    """k rows of `points`: the first at random; each next one the best of 2 + log k that are drawn by their
+    distance to those before (greedy k-means++: Arthur and Vassilvitskii 2007, section 5)."""
+    import torch
+
+    last, candidates = len(points) - 1, 2 + int(math.log(k))
+    chosen = torch.empty(k, dtype=torch.long)
+    chosen[0] = torch.randint(len(points), (1,), generator=generator)
+    distance = (1 - points @ points[chosen[0]]).clamp_(min=0)
+    for i in range(1, k):
+        mass = torch.cumsum(distance.double(), 0)
+        at = torch.rand(candidates, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
+        drawn = torch.searchsorted(mass, at, right=True).clamp_(max=last)
+        left = torch.minimum(distance[:, None], 1 - points @ points[drawn].T).clamp_(min=0)
+        best = int(left.sum(0, dtype=torch.float64).argmin())
+        chosen[i] = drawn[best].cpu()
+        distance = left[:, best].contiguous()
+        if progress:
+            progress.add(0, f"{i + 1:,} of {k:,} centroids of a start drawn")
+    return points[chosen.to(points.device)]
+
+
+def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
+    """Nearest centroid and cosine similarity of each point, to rounding: int64 [n], float32 [n]; blocked product."""
+    import torch
+
+    table = centroids.to(points.dtype).T.contiguous()
+    own = torch.empty(len(points), dtype=torch.long, device=points.device)
+    similarity = torch.empty(len(points), dtype=torch.float32, device=points.device)
+    for start in range(0, len(points), ROWS):
+        part = slice(start, start + ROWS)
+        best = (points[part] @ table).max(1)
+        own[part], similarity[part] = best.indices, best.values.float()
+    return own, similarity
+
+
+def nearest_centroids(
+    vectors: np.ndarray, centroids: np.ndarray, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centroid, int64 [n], and cosine distance to it, float32 [n], of unit vectors float16 [n, d].
+
+    Equal vectors have equal answers. Products in the machine's fastest type, then in float32, leave the rows whose best
+    two centroids are closer than rounding can tell; `exact_product` decides these, the first of equals.
+    """
+    import torch
+
+    device = pick_device()
+    kind = _working_type(device)
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    exact = torch.from_numpy(np.ascontiguousarray(centroids, dtype=np.float32))
+    rounding = len(exact[0]) * 2.0**-22  # of two products of d terms and norms of 1, twice over
+    levels = [(torch.float32, rounding)]
+    if kind != torch.float32:
+        levels.insert(0, (kind, 2.0**-8 + rounding))  # and of storing both
+    tables = [exact.to(device, kind).to(level).T.contiguous() for level, _ in levels]
+    last = exact.to(kind).double().numpy()
+    cluster = np.empty(len(vectors), dtype=np.int64)
+    distance = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        block = torch.from_numpy(np.array(vectors[part]))
+        points = block.to(device, kind)
+        own = torch.empty(len(points), dtype=torch.long, device=device)
+        rows = torch.arange(len(points), device=device)
+        for (level, margin), table in zip(levels, tables, strict=True):
+            product = (points if len(rows) == len(points) else points[rows]).to(level) @ table
+            best = product.max(1)
+            own[rows] = best.indices
+            rows = rows[(product >= (best.values - margin)[:, None]).sum(1) > 1]
+            if not len(rows):
+                break
+        if len(rows):
+            close = exact_product(points[rows].double().cpu().numpy(), last)
+            own[rows] = torch.from_numpy(close.argmax(1)).to(device)
+        own = own.cpu()
+        cluster[part] = own.numpy()
+        distance[part] = (1 - (block.float() * exact[own]).sum(1)).numpy()
+        if progress:
+            progress.add(len(block))
+    return cluster, distance
+
+
+def _working_type(device: str) -> Any:
+    import torch
+
+    return torch.bfloat16 if native_bfloat16(device) else torch.float32
+
+
+def open_shard(documents: Path, embeddings: Path) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """(doc, vectors float16 [n, d], memory-mapped) of a shard. Raises InputError if they are not of one length."""
+    doc = pq.read_table(documents, columns=["doc"])["doc"]
+    vectors = np.load(embeddings, mmap_mode="r")
+    if len(doc) != len(vectors):
+        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
+    return doc, vectors
+
+
+def write_assignments(out: Path, doc: pa.ChunkedArray, cluster: np.ndarray, distance: np.ndarray) -> None:
+    """Writes the assignments of a shard: doc, cluster int32 [n], distance float32 [n], at least 0."""
+    table = pa.table({"doc": doc, "cluster": cluster, "distance": np.maximum(distance, 0)})
+    with atomic_path(out) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def sample_rows(
+    documents: list[Path], removed: np.ndarray, size: int, seed: int, purpose: str = "kmeans-sample"
+) -> list[np.ndarray]:
+    """Rows, shard by shard, of the `size` pool documents with the smallest keys of `purpose`.
+
+    `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows a shard.
+    """
+    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    order_keys = [keys(purpose, seed, doc) for doc in docs]
+    for doc, key in zip(docs, order_keys, strict=True):
+        key[np.isin(doc, removed, assume_unique=True)] = np.uint64(2**64 - 1)
+    everything = np.concatenate(order_keys)
+    pool = len(everything) - len(removed)
+    size = min(size, pool)
+    if size == 0:
+        return [np.zeros(0, dtype=np.int64) for _ in docs]
+    limit = np.partition(everything, size - 1)[size - 1]
+    return [np.flatnonzero(key <= limit) for key in order_keys]
+
+
+def fit(
+    *,
+    documents: list[Path],
+    embeddings: list[Path],
+    heldout: Path,
+    spec: str,
+    out: Path,
+    name: str = "",
+    threads: int = 0,
+) -> None:
+    """Fit centroids on a sample of the pool.
+
+    Args:
+        documents: shards of documents (parquet: doc).
+        embeddings: the same shards' vectors (.npy), in the same order.
+        heldout: documents outside the pool (parquet: doc, role).
+        spec: JSON with the key `clustering`.
+        out: centroids (.npy) to write.
+        name: what progress lines call the clustering.
+        threads: processor threads; 0 leaves torch's choice.
+    """
+    import torch
+
+    clustering = read_spec(spec, "clustering")["clustering"]
+    if threads:
+        torch.set_num_threads(threads)
+    k = clustering["k"]
+    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    rows = sample_rows(documents, removed, k * clustering["points_per_centroid"], clustering["seed"])
+    count = sum(map(len, rows))
+    if count < k:
+        raise InputError(f"clustering {name}: k = {k} is more than the {count} documents of the pool")
+    device = pick_device()
+    points = torch.from_numpy(
+        np.concatenate([np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)])
+    ).to(device, _working_type(device))
+    say(f"[cluster {name}] k-means on {count:,} documents, {clustering['restarts']} starts")
+    progress = Progress(f"cluster {name}", unit="iterations")  # of all starts and sizes
+    centroids, cosine = spherical_kmeans(
+        points, k, clustering["seed"], clustering["iterations"], clustering["restarts"], progress
+    )
+    progress.line(f"mean cosine {cosine:.4f}")
+    with atomic_path(out) as partial:
+        np.save(partial, centroids.cpu().numpy())
+
+
+def assign(
+    *, documents: Path, embeddings: Path, centroids: Path, out: Path, name: str = "", threads: int = 0
+) -> None:
+    """Give each document of a shard its nearest centroid.
+
+    Args:
+        documents: shard of documents (parquet: doc).
+        embeddings: its vectors (.npy).
+        centroids: centroids (.npy).
+        out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine).
+        name: what progress lines call the shard.
+        threads: processor threads; 0 leaves torch's choice.
+    """
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    doc, vectors = open_shard(documents, embeddings)
+    progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
+    cluster, distance = nearest_centroids(vectors, np.load(centroids), progress)
+    progress.line()
+    write_assignments(out, doc, cluster.astype(np.int32), distance)
+
+
+def fingerprint(centroids: np.ndarray) -> str:
+    """Identity of a clustering: the first 16 hex digits of the SHA-256 of its centroids' bytes."""
+    return hashlib.sha256(np.ascontiguousarray(centroids, dtype="<f4").tobytes()).hexdigest()[:16]
+
+
+def summarise(
+    *, assignments: list[Path], centroids: Path, heldout: Path, out: Path, fingerprint_out: Path
+) -> None:
+    """Count each cluster's pool documents and measure it.
+
+    Args:
+        assignments: assignment shards.
+        centroids: centroids (.npy).
+        heldout: documents outside the pool; they are not counted.
+        out: parquet to write: cluster, documents, mean_distance, sum_distance, diversity (mean cosine
+            distance of the centroid to all other centroids).
+        fingerprint_out: JSON to write: fingerprint, clusters, documents.
+    """
+    table = np.load(centroids).astype(np.float64)
+    k = len(table)
+    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    documents = np.zeros(k, dtype=np.int64)
+    total = np.zeros(k, dtype=np.float64)
+    for path in assignments:
+        shard = pq.read_table(path)
+        pool = ~np.isin(shard["doc"].to_numpy(), removed, assume_unique=True)
+        cluster = shard["cluster"].to_numpy()[pool]
+        documents += np.bincount(cluster, minlength=k)
+        total += np.bincount(
+            cluster, weights=shard["distance"].to_numpy()[pool].astype(np.float64), minlength=k
+        )
+    others = max(k - 1, 1)
+    diversity = (k - table @ table.sum(0) - (1 - (table**2).sum(1))) / others
+    columns = {
+        "cluster": pa.array(np.arange(k), pa.int32()),
+        "documents": documents,
+        "mean_distance": np.divide(total, documents, out=np.zeros(k), where=documents > 0),
+        "sum_distance": total,
+        "diversity": np.maximum(diversity, 0),
+    }
+    with atomic_path(out) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
+    write_json(
+        fingerprint_out, {"fingerprint": fingerprint(table), "clusters": k, "documents": int(documents.sum())}
+    )
+
+
+if __name__ == "__main__":
+    run(fit, assign, summarise)

@@ -1,0 +1,134 @@
+"""The files of a configuration: read, merged, and the line on which a key stands."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from winnow.schema import LOADER, dotted
+from winnow.stage import InputError
+
+# The files of config/ in the order in which they are merged, later ones over earlier ones.
+FILES = (
+    "corpora",
+    "encoders",
+    "clusterings",
+    "scorers",
+    "samplers",
+    "budgets",
+    "models",
+    "benchmarks",
+    "tables",
+    "minipile",
+    "config",
+)
+
+
+def definition_files(root: str | Path) -> list[str]:
+    """The files of `config/` in the order in which they are merged: the working directory's own where it has them,
+    else those of the workflow's folder `root`."""
+    names = [f"config/{name}.yaml" for name in FILES]
+    return [name if os.path.exists(name) else str(Path(root) / name) for name in names]
+
+
+def read_files(files: Iterable[str | Path]) -> dict[str, Any]:
+    """The config files merged, later ones over earlier ones. Raises InputError as `resolve` does."""
+    merged: dict[str, Any] = {}
+    for file in files:
+        compose(Path(file))
+        merge(merged, yaml.load(Path(file).read_text(encoding="utf-8"), Loader=LOADER) or {})
+    return merged
+
+
+def plain(value: Any) -> Any:
+    """A deep copy with plain dicts and lists."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def compose(file: Path) -> yaml.Node | None:
+    """A config file's YAML nodes.
+
+    Raises InputError with the line for a file that is missing, is no YAML, or repeats a key in a mapping
+    (of which YAML would silently keep the last).
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save it as UTF-8 text") from None
+    except IsADirectoryError:
+        raise InputError(f"{file}: a folder; name a file in it") from None
+    try:
+        tree = yaml.compose(text, Loader=LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        row = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+        if "\t" in row[: len(row) - len(row.lstrip())]:
+            raise InputError(f"{file}{line}: a tab; YAML is indented with blanks only") from None
+        raise InputError(f"{file}{line}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if tree is not None and not isinstance(tree, yaml.MappingNode):
+        raise InputError(
+            f"{file}:1: not a mapping; wanted: keys such as experiments and targets at the top level"
+        )
+    _no_repeats(file, tree)
+    return tree
+
+
+def _no_repeats(file: Path, node: yaml.Node | None, path: tuple[str | int, ...] = ()) -> None:
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line, inner = key.start_mark.line + 1, (*path, key.value)
+                if key.value in lines and key.value != "<<":
+                    raise InputError(
+                        f"{file}:{line}: {dotted(inner)}: the key stands on line {lines[key.value]} already; keep one"
+                    )
+                lines[key.value] = line
+                _no_repeats(file, value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _no_repeats(file, value, (*path, index))
+
+
+def place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | int, ...]) -> str:
+    """`file:line: ` of what holds most of `path`, in the last file of equals; the command line if none does."""
+    best, depth = "", 0
+    for file, tree in trees:
+        node, line, found = tree, 1, 0
+        for key in path:
+            if isinstance(node, yaml.MappingNode):
+                pair = next(((k, v) for k, v in node.value if k.value == key), None)
+                if pair is None:
+                    break
+                line, node = pair[0].start_mark.line + 1, pair[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line + 1
+            else:
+                break
+            found += 1
+        if found and found >= depth:
+            shown = os.path.relpath(file)
+            best, depth = f"{file if shown.startswith('..') else shown}:{line}: ", found
+    return best or ("--config: " if trees and path else "")
+
+
+def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Merges as Snakemake does: mappings key by key, everything else is replaced."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
