@@ -25,6 +25,9 @@ PURPOSES = (
     "split",
     "benchmark",
     "inspect",
+    "reduction-sample",
+    "silhouette",
+    "folds",
 )
 
 

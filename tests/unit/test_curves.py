@@ -1,0 +1,99 @@
+"""Learning curves: bands and tests over seeds, labels to reach a share of the ceiling, and when a round no longer pays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import cohen_kappa_score
+from winnow.rounds.curves import area, crossing, kappa, labels_to_reach, points, steps, sufficient, tests
+
+BUDGETS = (100, 200, 400)
+
+
+def curve(
+    levels: list[float], seeds: int, items: int = 400, seed: int = 0
+) -> dict[int, dict[int, np.ndarray]]:
+    """Right and wrong answers at planted levels; an item's difficulty is shared by all runs."""
+    difficulty = np.random.default_rng(99).random(items)
+    generator = np.random.default_rng(seed)
+    return {
+        budget: {
+            s: (difficulty + 0.05 * generator.standard_normal() < level).astype(float) for s in range(seeds)
+        }
+        for budget, level in zip(BUDGETS, levels, strict=True)
+    }
+
+
+def test_a_planted_better_arm_is_better_at_its_budgets_and_an_equal_one_is_not() -> None:
+    base, better, equal = (
+        curve([0.6, 0.65, 0.7], 8),
+        curve([0.75, 0.8, 0.85], 8, seed=1),
+        curve([0.6, 0.65, 0.7], 8, seed=2),
+    )
+    pairs = {
+        f"{name} {b}": (arm[b], base[b])
+        for name, arm in (("better", better), ("equal", equal))
+        for b in BUDGETS
+    }
+    found = tests(pairs)
+    assert all(found[f"better {b}"].verdict == "better" for b in BUDGETS)
+    assert all(found[f"equal {b}"].verdict == "not distinguishable" for b in BUDGETS)
+    assert all(one.p_adjusted >= one.comparison.p for one in found.values())
+    areas = tests({"better": (area(better), area(base)), "equal": (area(equal), area(base))})
+    assert (areas["better"].verdict, areas["equal"].verdict) == ("better", "not distinguishable")
+    assert (
+        tests({"few": (curve([0.9] * 3, 2)[100], curve([0.5] * 3, 2)[100])})["few"].verdict
+        == "too little data"
+    )
+
+
+def test_the_area_is_the_mean_over_the_range_of_labels() -> None:
+    made = {100: {0: np.array([0.0, 1.0])}, 200: {0: np.array([1.0, 1.0])}, 400: {0: np.array([1.0, 0.0])}}
+    assert area(made)[0] == pytest.approx([(50 + 200) / 300, (100 + 100) / 300])
+    assert area({100: {3: np.array([1.0])}})[3] == 1.0
+
+
+def test_bands_are_t_intervals_over_seeds() -> None:
+    made = {100: {s: np.full(10, value) for s, value in enumerate([0.5, 0.6, 0.7])}}
+    point = points(made)[0]
+    assert (point.mean, point.seeds) == (pytest.approx(0.6), 3)
+    assert point.high - point.mean == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
+    assert points({100: {0: np.ones(3)}})[0].low is None
+
+
+def test_labels_to_reach_a_share_of_the_ceiling() -> None:
+    assert crossing(BUDGETS, [0.5, 0.6, 0.8], 0.7) == pytest.approx(300)
+    assert crossing(BUDGETS, [0.5, 0.6, 0.8], 0.4) == 100
+    assert crossing(BUDGETS, [0.5, 0.6, 0.8], 0.9) is None
+    ceiling = {0: np.full(400, 0.9), 1: np.full(400, 0.9)}
+    found = labels_to_reach(curve([0.6, 0.75, 0.87], 6), ceiling)
+    assert found[0].low <= found[0].labels <= found[0].high
+    assert found[0].labels < found[1].labels
+    assert found[2].labels is None
+    assert found[2].high == math.inf
+    assert labels_to_reach(curve([0.6, 0.7, 0.8], 2), ceiling)[0].low is None
+    assert labels_to_reach(curve([0.6, 0.75, 0.87], 6), ceiling) == found  # seeded
+
+
+def test_kappa_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    one, other = generator.integers(0, 3, 200), generator.integers(0, 3, 200)
+    other[:120] = one[:120]
+    assert kappa(one, other) == pytest.approx(cohen_kappa_score(one, other))
+    assert kappa(np.ones(4), np.ones(4)) == 1
+
+
+def test_a_flat_curve_says_when_it_was_enough() -> None:
+    rising, flat = curve([0.5, 0.6, 0.7], 6), curve([0.7, 0.7, 0.7], 6, seed=3)
+    answers = {b: {s: items.astype(int) for s, items in runs.items()} for b, runs in flat.items()}
+    steady = steps({b: flat[100] for b in BUDGETS}, {b: answers[100] for b in BUDGETS}, answers[100])
+    assert steady[0].kappa == 1
+    assert steady[0].agreement == 1
+    assert sufficient(steady, 0.001) == 200
+    moving = {b: {s: items.astype(int) for s, items in runs.items()} for b, runs in rising.items()}
+    found = steps(rising, moving)
+    assert found[0].gain > 0
+    assert found[0].agreement is None
+    assert sufficient(found, 0.001) is None

@@ -1,0 +1,145 @@
+"""Vectors of a corpus -> vectors of fewer dimensions, before they are clustered.
+
+The reducer is fitted on a stated sample of the pool and transforms every shard, in one process: UMAP compiles for a
+minute in each. Out: float16 [n, dimensions] a shard, row i = row i of the shard, L2-normalised. The transformed shards are
+what is kept of a reducer; no fitted object is saved. UMAP transforms blocks of 4,096 rows of the source, so the number of
+shards changes nothing; documents of the sample keep the coordinates of the fit. One seed, one thread: a fit repeats bit
+for bit on one machine.
+
+Sources: UMAP, McInnes, Healy and Melville 2018 (arXiv 1802.03426), umap-learn; PCA, scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from winnow.batching import blocks
+from winnow.cluster.kmeans import open_shard, sample_rows
+from winnow.parquet import batches
+from winnow.schema import read_spec
+from winnow.stage import InputError, Progress, atomic_path, run, say
+
+STAGE_VERSION = 1
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+def fit_pca(points: np.ndarray, settings: dict[str, Any]) -> tuple[np.ndarray, Transform]:
+    """Coordinates of `points` float32 [n, d] on their first principal components, and the transform of others."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(settings["dimensions"], svd_solver="covariance_eigh").fit(points)
+    return pca.transform(points), pca.transform
+
+
+def fit_umap(points: np.ndarray, settings: dict[str, Any]) -> tuple[np.ndarray, Transform]:
+    """The UMAP embedding of `points` float32 [n, d], and the transform of others into it."""
+    from umap import UMAP
+
+    reducer = UMAP(
+        n_components=settings["dimensions"],
+        n_neighbors=settings["neighbors"],
+        min_dist=settings["min_dist"],
+        random_state=settings["seed"],
+        transform_seed=settings["seed"],
+        n_jobs=1,
+    )
+    return reducer.fit_transform(points), lambda more: np.asarray(reducer.transform(more))
+
+
+METHODS = {"pca": fit_pca, "umap": fit_umap}
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows of norm 1, float16 [n, d]. A row of zeros becomes the first axis: it has no direction of its own."""
+    vectors = np.asarray(vectors, dtype=np.float64)
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+    vectors[norm[:, 0] == 0, 0] = 1
+    return vectors.astype(np.float16)
+
+
+def reduce_vectors(
+    shards: list[tuple[np.ndarray, np.ndarray]],
+    rows: list[np.ndarray],
+    settings: dict[str, Any],
+    progress: Progress | None = None,
+) -> list[np.ndarray]:
+    """The reduced vectors of each shard, float16 [n, dimensions].
+
+    `shards`: (doc int64 [n], vectors float16 [n, d]) each; `rows`: int64, the rows of each that the reducer is fitted on.
+    Raises InputError if the sample is too small for the dimensions or neighbours.
+    """
+    points = np.concatenate([vectors[part] for (_, vectors), part in zip(shards, rows, strict=True)])
+    points = points.astype(np.float32)
+    least = max(settings["dimensions"], settings["neighbors"] if settings["method"] == "umap" else 0)
+    if len(points) <= least + 1:
+        raise InputError(
+            f"reduction: {len(points)} documents to fit on; {settings['method']} to {settings['dimensions']} "
+            f"dimensions requires at least {least + 2}"
+        )
+    if settings["dimensions"] > points.shape[1]:
+        raise InputError(
+            f"reduction: dimensions {settings['dimensions']} is above the {points.shape[1]} of the encoder"
+        )
+    fitted, transform = METHODS[settings["method"]](points, settings)
+    if progress:
+        progress.add(len(points))
+    reduced, start = [], 0
+    for (doc, vectors), part in zip(shards, rows, strict=True):
+        out = np.empty((len(doc), settings["dimensions"]), dtype=np.float16)
+        out[part] = unit_rows(fitted[start : start + len(part)])
+        start += len(part)
+        others = np.setdiff1d(np.arange(len(doc)), part, assume_unique=True)
+        for block in blocks(doc[others]):
+            wanted = others[block]
+            out[wanted] = unit_rows(transform(vectors[wanted].astype(np.float32)))
+            if progress:
+                progress.add(len(wanted))
+        reduced.append(out)
+    return reduced
+
+
+def main(
+    *,
+    documents: list[Path],
+    embeddings: list[Path],
+    heldout: Path,
+    spec: str,
+    out: list[Path],
+    name: str = "",
+) -> None:
+    """Reduce the vectors of all shards.
+
+    Args:
+        documents: shards of documents (parquet: doc).
+        embeddings: the same shards' vectors (.npy), in the same order.
+        heldout: documents outside the pool (parquet: doc, role): never in the sample that is fitted.
+        spec: JSON with the key `reduction`.
+        out: .npy files to write, one a shard, in the same order.
+        name: what progress lines call the reduction.
+    """
+    settings = read_spec(spec, "reduction")["reduction"]
+    if len(out) != len(documents) or len(embeddings) != len(documents):
+        raise InputError(f"--out: {len(out)} files for {len(documents)} shards; one for each is required")
+    removed = np.sort(np.concatenate([batch[0] for batch in batches(heldout, ["doc"])]))
+    rows = sample_rows(documents, removed, settings["sample"], settings["seed"], "reduction-sample")
+    opened = [open_shard(*pair) for pair in zip(documents, embeddings, strict=True)]
+    shards = [(doc.to_numpy(), vectors) for doc, vectors in opened]
+    size = sum(map(len, rows))
+    say(
+        f"[reduce {name}] {settings['method']} to {settings['dimensions']} dimensions, fitted on {size:,} documents"
+    )
+    progress = Progress(f"reduce {name}", total=sum(len(doc) for doc, _ in shards), unit="documents")
+    for path, vectors in zip(out, reduce_vectors(shards, rows, settings, progress), strict=True):
+        with atomic_path(path) as partial:
+            np.save(partial, vectors)
+    progress.line()
+
+
+if __name__ == "__main__":
+    run(main)

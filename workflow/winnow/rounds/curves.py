@@ -1,0 +1,214 @@
+"""Learning curves: figures against labels used, their area, the labels that reach a share of the ceiling, and when to stop.
+
+Pure functions. In: of each arm, budget (labels used) and data seed what each test item contributed (correct or not),
+float64 [items]. Data seeds are the random unit; what is tested goes through winnow.compare.statistics. Out: rows.
+
+Sources: the stopping criteria, stabilising predictions of Bloodgood and Vijay-Shanker 2009 (CoNLL, section 3); the area under
+a learning curve, Schein and Ungar 2007 (Machine Learning 68).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from winnow.compare.statistics import FEWEST_SEEDS, Comparison, compare_samplers, holm, verdict
+
+Runs = Mapping[int, np.ndarray]
+"""What the items contributed, float64 [items], by data seed."""
+Curve = Mapping[int, Runs]
+"""Runs by labels used."""
+
+RESAMPLES = 2000
+SHARES = (0.90, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Point:
+    """An arm at a budget: mean over seeds with a t interval over seeds (None of fewer than two)."""
+
+    labels: int
+    seeds: int
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Test:
+    """An arm against the baseline with its p-value adjusted over a family (Holm), and the verdict."""
+
+    comparison: Comparison
+    p_adjusted: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Labels that an arm needs to reach `share` of the ceiling; None: not within the budgets that were run. `low` and `high`
+    are the interval of a bootstrap over seeds, infinite where resamples do not reach it; None of fewer than three seeds."""
+
+    share: float
+    target: float
+    labels: float | None
+    low: float | None
+    high: float | None
+
+
+def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """The t interval of the mean of `values`, one a seed; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = error * float(stats.t.isf((1 - confidence) / 2, len(values) - 1))
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def points(curve: Curve, confidence: float = 0.95) -> list[Point]:
+    """The points of a curve by labels used, ascending."""
+    found = []
+    for labels, runs in sorted(curve.items()):
+        values = [float(items.mean()) for _, items in sorted(runs.items())]
+        band = interval(values, confidence)
+        low, high = band if band else (None, None)
+        found.append(Point(labels, len(values), float(np.mean(values)), low, high))
+    return found
+
+
+def area(curve: Curve) -> dict[int, np.ndarray]:
+    """The mean of a curve over its range of labels (area by trapezoids, divided by the range), item by item, float64
+    [items] by data seed, for seeds that have every budget. A curve of one budget is its value there."""
+    budgets = sorted(curve)
+    seeds = set.intersection(*(set(curve[b]) for b in budgets))
+    if len(budgets) == 1:
+        return {seed: curve[budgets[0]][seed] for seed in sorted(seeds)}
+    steps = np.diff(budgets)
+    weight = np.zeros(len(budgets))
+    weight[:-1] += steps / 2
+    weight[1:] += steps / 2
+    weight /= weight.sum()
+    return {
+        seed: sum(w * curve[b][seed] for w, b in zip(weight, budgets, strict=True)) for seed in sorted(seeds)
+    }
+
+
+def tests(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.95) -> dict[str, Test]:
+    """Each (arm, baseline) of a family compared over seeds and items, p adjusted over those that can be tested."""
+    found = {
+        name: compare_samplers(
+            {(seed, seed): items for seed, items in arm.items()},
+            {(seed, seed): items for seed, items in baseline.items()},
+            confidence,
+        )
+        for name, (arm, baseline) in pairs.items()
+    }
+    tested = {name: one.p for name, one in found.items() if one.p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {
+        name: Test(one, adjusted.get(name), verdict(one.effect, adjusted.get(name), confidence, True))
+        for name, one in found.items()
+    }
+
+
+def crossing(labels: Sequence[int], values: Sequence[float], target: float) -> float | None:
+    """Labels at which a curve first reaches `target`, linear between budgets; None if it never does."""
+    for i, value in enumerate(values):
+        if value >= target:
+            if i == 0:
+                return float(labels[0])
+            share = (target - values[i - 1]) / (value - values[i - 1])
+            return float(labels[i - 1] + share * (labels[i] - labels[i - 1]))
+    return None
+
+
+def labels_to_reach(
+    curve: Curve, ceiling: Runs, shares: Sequence[float] = SHARES, confidence: float = 0.95, seed: int = 0
+) -> list[Reached]:
+    """Labels to reach each share of the mean of the ceiling's runs. Seeds of the curve that lack a budget are left out; the
+    bootstrap (RESAMPLES, seeded) draws seeds of the curve and of the ceiling with replacement."""
+    budgets = sorted(curve)
+    seeds = sorted(set.intersection(*(set(curve[b]) for b in budgets)))
+    values = np.array([[float(curve[b][s].mean()) for b in budgets] for s in seeds])
+    top = np.array([float(items.mean()) for _, items in sorted(ceiling.items())])
+    generator = np.random.default_rng(seed)
+    drawn = [
+        (
+            values[generator.integers(0, len(values), len(values))].mean(0),
+            top[generator.integers(0, len(top), len(top))].mean(),
+        )
+        for _ in range(RESAMPLES if len(seeds) >= FEWEST_SEEDS else 0)
+    ]
+    found = []
+    for share in shares:
+        low = high = None
+        if drawn:
+            places = [crossing(budgets, mean, share * limit) for mean, limit in drawn]
+            ordered = np.sort([math.inf if place is None else place for place in places])
+            edge = (1 - confidence) / 2
+            low = float(ordered[int(edge * (len(ordered) - 1))])
+            high = float(ordered[math.ceil((1 - edge) * (len(ordered) - 1))])
+        target = share * float(top.mean())
+        found.append(Reached(share, target, crossing(budgets, values.mean(0).tolist(), target), low, high))
+    return found
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one more round brought an arm: gain of its figure for each 100 labels with a t interval over seeds; kappa of its
+    predictions with those of the round before, and the share equal to the ceiling's (None without one), means over seeds."""
+
+    labels: int
+    gain: float
+    low: float | None
+    high: float | None
+    kappa: float
+    agreement: float | None
+
+
+def kappa(one: np.ndarray, other: np.ndarray) -> float:
+    """Cohen's kappa of two predictions int [items]; 1 where both give the same single answer."""
+    names = np.union1d(one, other)
+    observed = float((one == other).mean())
+    expected = float(sum((one == name).mean() * (other == name).mean() for name in names))
+    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def steps(
+    curve: Curve, predictions: Curve, ceiling: Runs | None = None, confidence: float = 0.95
+) -> list[Step]:
+    """What each round after the first brought. `predictions` int [items], as `curve`; of the ceiling's, the same seed's where
+    it has it, else its first."""
+    budgets, found = sorted(curve), []
+    for before, now in zip(budgets, budgets[1:], strict=False):
+        seeds = sorted(set(curve[before]) & set(curve[now]))
+        rate = 100 / (now - before)
+        gains = [rate * float(curve[now][s].mean() - curve[before][s].mean()) for s in seeds]
+        band = interval(gains, confidence)
+        agreement = None
+        if ceiling:
+            first = ceiling[min(ceiling)]
+            agreement = float(np.mean([(predictions[now][s] == ceiling.get(s, first)).mean() for s in seeds]))
+        found.append(
+            Step(
+                now,
+                float(np.mean(gains)),
+                band[0] if band else None,
+                band[1] if band else None,
+                float(np.mean([kappa(predictions[before][s], predictions[now][s]) for s in seeds])),
+                agreement,
+            )
+        )
+    return found
+
+
+def sufficient(found: Sequence[Step], gain: float, stable: float = 0.99) -> int | None:
+    """The labels after which another round was not worth it: the first whose gain is shown to be below `gain` for each 100
+    labels (the interval's upper end), or whose predictions no longer moved (kappa at least `stable`); None: neither yet."""
+    for step in found:
+        if (step.high is not None and step.high < gain) or step.kappa >= stable:
+            return step.labels
+    return None
