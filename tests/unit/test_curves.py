@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
-from winnow.rounds.curves import area, crossing, kappa, labels_to_reach, points, steps, sufficient, tests
+from winnow.rounds.curves import (
+    area,
+    compare_arms,
+    crossing,
+    kappa,
+    labels_to_reach,
+    points,
+    steps,
+    sufficient,
+)
 
 BUDGETS = (100, 200, 400)
 
@@ -37,14 +46,14 @@ def test_a_planted_better_arm_is_better_at_its_budgets_and_an_equal_one_is_not()
         for name, arm in (("better", better), ("equal", equal))
         for b in BUDGETS
     }
-    found = tests(pairs)
+    found = compare_arms(pairs)
     assert all(found[f"better {b}"].verdict == "better" for b in BUDGETS)
     assert all(found[f"equal {b}"].verdict == "not distinguishable" for b in BUDGETS)
     assert all(one.p_adjusted >= one.comparison.p for one in found.values())
-    areas = tests({"better": (area(better), area(base)), "equal": (area(equal), area(base))})
+    areas = compare_arms({"better": (area(better), area(base)), "equal": (area(equal), area(base))})
     assert (areas["better"].verdict, areas["equal"].verdict) == ("better", "not distinguishable")
     assert (
-        tests({"few": (curve([0.9] * 3, 2)[100], curve([0.5] * 3, 2)[100])})["few"].verdict
+        compare_arms({"few": (curve([0.9] * 3, 2)[100], curve([0.5] * 3, 2)[100])})["few"].verdict
         == "too little data"
     )
 
@@ -68,13 +77,13 @@ def test_labels_to_reach_a_share_of_the_ceiling() -> None:
     assert crossing(BUDGETS, [0.5, 0.6, 0.8], 0.4) == 100
     assert crossing(BUDGETS, [0.5, 0.6, 0.8], 0.9) is None
     ceiling = {0: np.full(400, 0.9), 1: np.full(400, 0.9)}
-    found = labels_to_reach(curve([0.6, 0.75, 0.87], 6), ceiling)
+    found = labels_to_reach(curve([0.6, 0.75, 0.84], 6), ceiling)
     assert found[0].low <= found[0].labels <= found[0].high
     assert found[0].labels < found[1].labels
     assert found[2].labels is None
     assert found[2].high == math.inf
     assert labels_to_reach(curve([0.6, 0.7, 0.8], 2), ceiling)[0].low is None
-    assert labels_to_reach(curve([0.6, 0.75, 0.87], 6), ceiling) == found  # seeded
+    assert labels_to_reach(curve([0.6, 0.75, 0.84], 6), ceiling) == found  # seeded
 
 
 def test_kappa_is_that_of_scikit_learn() -> None:

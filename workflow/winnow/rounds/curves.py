@@ -9,6 +9,7 @@ a learning curve, Schein and Ungar 2007 (Machine Learning 68).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def area(curve: Curve) -> dict[int, np.ndarray]:
     }
 
 
-def tests(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.95) -> dict[str, Test]:
+def compare_arms(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.95) -> dict[str, Test]:
     """Each (arm, baseline) of a family compared over seeds and items, p adjusted over those that can be tested."""
     found = {
         name: compare_samplers(
@@ -183,7 +184,7 @@ def steps(
     """What each round after the first brought. `predictions` int [items], as `curve`; of the ceiling's, the same seed's where
     it has it, else its first."""
     budgets, found = sorted(curve), []
-    for before, now in zip(budgets, budgets[1:], strict=False):
+    for before, now in itertools.pairwise(budgets):
         seeds = sorted(set(curve[before]) & set(curve[now]))
         rate = 100 / (now - before)
         gains = [rate * float(curve[now][s].mean() - curve[before][s].mean()) for s in seeds]
