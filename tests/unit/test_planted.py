@@ -14,17 +14,13 @@ from winnow.cluster.hdbscan import assign as hdbscan_assign
 from winnow.cluster.hdbscan import cluster_sample
 from winnow.cluster.hdbscan import fit as hdbscan_fit
 from winnow.keys import keys
-from winnow.sample.allocate import ClusterTable, Sampler, allocate
-from winnow.sample.draw import (
-    Candidates,
-    Rows,
-    bucket_quotas,
-    choose_documents,
-    gather,
-    main,
-    weighted_probability,
-    weighted_value,
-)
+from winnow.sample.allocate import allocate
+from winnow.sample.candidates import Candidates, Rows, gather
+from winnow.sample.choose import bucket_quotas, choose_documents, weighted_probability, weighted_value
+from winnow.sample.cluster_table import ClusterTable
+from winnow.sample.draw import main
+from winnow.sample.sampler import Sampler
+from winnow.sample.weights import Allocation
 from winnow.score.score import (
     bag,
     bucket,
@@ -567,7 +563,7 @@ def test_losses_weigh_clusters(planted, tmp_path):
     )
     table = planted.draw({"allocation": {"weight": "loss"}}, train=100, losses=[tmp_path / "l.parquet"])
     expected = allocate(
-        ClusterTable(np.arange(6), np.full(6, 1000), {"proxy_loss": loss}), Sampler(weight="loss"), 100
+        ClusterTable(np.arange(6), np.full(6, 1000), {"proxy_loss": loss}), Sampler(Allocation("loss")), 100
     )
     assert np.bincount(table["cluster"].to_numpy()).tolist() == expected.tolist()
 

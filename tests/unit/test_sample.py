@@ -15,17 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.keys import PURPOSES, keys
-from winnow.sample.draw import (
-    Candidates,
-    Rows,
-    Smallest,
-    choose_documents,
-    choose_tokens,
-    gather,
-    level,
-    main,
-    split_documents,
-)
+from winnow.sample.candidates import Candidates, Rows, Smallest, gather
+from winnow.sample.choose import choose_documents, choose_tokens, level, split_documents
+from winnow.sample.draw import main
 from winnow.stage import InputError
 
 quick = settings(max_examples=60)
@@ -88,7 +80,7 @@ def test_a_document_that_stands_twice_in_the_shards_is_an_error():
     smallest = Smallest(np.array([5.0]), 0)
     for _ in range(2):
         smallest.add(Rows(np.zeros(3, dtype=np.int32), np.array([4, 5, 6])))
-    with pytest.raises(InputError, match=r"document . stands in more than one row"):
+    with pytest.raises(InputError, match=r"document . is in more than one row"):
         smallest.finish()
 
 
@@ -457,12 +449,12 @@ def bad_cases(corpus, tmp_path):
         (UNIFORM, {"train": 2400}, {}, "exceeds the pool"),
         (RANDOM, {"train": 2701}, {"assignments": [], "clusters": []}, "exceed the pool of 2,700"),
         (RANDOM, {"train": 2700}, {}, f"exceed the pool of {2700 - corpus.size[5]:,}"),
-        (RANDOM, BUDGET, {"assignments": []}, "wants --assignments and --clusters"),
+        (RANDOM, BUDGET, {"assignments": []}, "requires --assignments and --clusters"),
         (RANDOM, BUDGET, {"assignments": written("h.parquet", table.slice(0, 2000))}, "not the same clustering"),
-        (RANDOM | {"filters": {"contaminated": "suite"}}, BUDGET, {}, "wants --contaminated"),
+        (RANDOM | {"filters": {"contaminated": "suite"}}, BUDGET, {}, "requires --contaminated"),
         (RANDOM, BUDGET, {"proxies": one}, "--proxies: 1 files; the selection of --spec wants 0"),
         (RANDOM, {"unit": "tokens", "train": 10**9}, {}, "tokens exceed the pool"),
-        (UNIFORM, BUDGET, {"assignments": []}, "wants --assignments and --clusters"),
+        (UNIFORM, BUDGET, {"assignments": []}, "requires --assignments and --clusters"),
         (UNIFORM, BUDGET, {"assignments": [*one, *one]}, "named twice"),
         (UNIFORM, BUDGET, {"assignments": [tmp_path / "absent.parquet"]}, "no such file"),
         (UNIFORM, BUDGET, {"assignments": [broken]}, "not a parquet file"),
@@ -472,12 +464,12 @@ def bad_cases(corpus, tmp_path):
          "different clusterings"),
         (UNIFORM, BUDGET, {"assignments": written("d.parquet", column("cluster", pa.nulls(3000, pa.int32())))},
          "no value in 3000 rows"),
-        (LOWEST, BUDGET, {"scores": []}, "wants --scores"),
+        (LOWEST, BUDGET, {"scores": []}, "requires --scores"),
         (LOWEST, BUDGET, {"scores": written("e.parquet", table.drop_columns("score"))}, "no column 'score'"),
         (LOWEST, BUDGET, {"scores": written("f.parquet", table.slice(0, 2999))}, "no value for document"),
         (MIXTURE, BUDGET, {"scores": written("f.parquet", table.slice(0, 1500))}, "no value for document"),
         (LOWEST, BUDGET, {"scores": written("g.parquet", column("score", pa.array(infinite)))}, "is nan"),
-        (RANDOM, TOKENS, {"lengths": []}, "wants --lengths"),
+        (RANDOM, TOKENS, {"lengths": []}, "requires --lengths"),
         (MIXTURE, TOKENS, {}, "draws documents, not tokens"),
         ({"allocation": {"weight": "size"}, "rounding": "floor"}, TOKENS, {}, "counts documents, not tokens"),
         (NEAREST, {"unit": "tokens", "train": 1}, {}, "longer than all of the 1 tokens"),

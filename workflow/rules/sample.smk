@@ -34,7 +34,7 @@ rule draw_sample:
         runtime=growing(60),
     params:
         spec=draw_spec,
-        version=version("sample.draw", "sample.allocate"),
+        version=version("sample.draw", "sample.allocate", "sample.candidates"),
         # Near-duplicates out of the draw are found by the code of another stage.
         near_version=lambda wildcards: version("score.semdedup") if draw_embeddings(wildcards) else "",
     shell:
@@ -139,7 +139,7 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("sample.compare_samplers", "sample.draw", "compare.render"),
+        version=version("sample.compare_samplers", "sample.candidates", "compare.render"),
     shell:
         """
         python -m winnow.sample.compare_samplers \

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from winnow.sample.sampler import needs as sample_needs
+
 NO_CLUSTERS = "none"
 
 
@@ -32,7 +34,7 @@ def filters_differ(config: Mapping[str, Any], one: str, other: str) -> bool:
 
 def uses_clusters(sampler: Mapping[str, Any]) -> bool:
     """Whether a sampler cannot draw without the clusters of a clustering."""
-    return sampler["allocation"]["weight"] != "none" or "semdedup" in sampler["filters"]
+    return sample_needs(sampler).clusters
 
 
 def needs_clustering(config: Mapping[str, Any], name: str) -> bool:
@@ -182,12 +184,7 @@ def _suites(config: dict[str, Any], suites: Iterable[str], out: Needs) -> None:
 
 def scorers_of(sampler: dict[str, Any]) -> list[str]:
     """Names of the scorers that a sampler waits for."""
-    found = [sampler["ranking"]["scorer"]] if "scorer" in sampler["ranking"] else []
-    if sampler["allocation"]["weight"] == "loss":
-        found.append(sampler["allocation"]["loss"])
-    if "semdedup" in sampler["filters"]:
-        found.append(sampler["filters"]["semdedup"]["scorer"])
-    return found
+    return sample_needs(sampler).scorers
 
 
 def _sampler(config: dict[str, Any], name: str, corpus: str, out: Needs, seen: set[tuple[str, str]]) -> None:

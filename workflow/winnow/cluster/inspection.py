@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from winnow.compare.render import STYLE, group_name
 from winnow.parquet import batches, open_parquet
-from winnow.sample.draw import Candidates, Rows, Smallest
+from winnow.sample.candidates import Candidates, Rows, Smallest
 from winnow.schema import read_spec
 from winnow.scripts import part
 from winnow.stage import Progress, read_json, run, say, write_text

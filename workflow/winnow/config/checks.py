@@ -26,6 +26,7 @@ from winnow.experiments import (
 )
 from winnow.formats import file_format
 from winnow.paths import existing_path, expand, results_folder
+from winnow.sample.sampler import check_sampler
 from winnow.schema import ConfigError, dotted, fill
 from winnow.stage import InputError, canonical, say
 
@@ -172,46 +173,6 @@ def _known(config: dict[str, Any], section: str, name: str, path: Iterable[str |
             path, f"unknown {DEFINITIONS[section]} {name!r}; {hint}known: {', '.join(known) or 'none'}"
         )
     return config[section][name]
-
-
-def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What a schema cannot state of a sampler: the key that is wrong and why, or None."""
-    allocation, ranking = sampler["allocation"], sampler.get("ranking", {})
-    weight, rounding = allocation["weight"], sampler.get("rounding", "webster")
-    published = allocation.get("form", "sound") == "published"
-    if weight == "density" and "omega" not in allocation:
-        return "allocation", "missing key 'omega': weight density wants it, from 0 (size alone) to 1"
-    if weight == "weighted" and not any(allocation.get("terms", {}).values()):
-        return "allocation.terms", "weight weighted wants a positive weight of size, dispersion, diversity"
-    for key, owner in (("omega", "density"), ("top_up", "density"), ("terms", "weighted")):
-        if key in allocation and weight != owner:
-            return f"allocation.{key}", f"goes with weight {owner} only, not with {weight}"
-    if published and weight not in ("density", "weighted"):
-        return "allocation.form", f"weight {weight} has no published form of its own; set the rounding"
-    if "top_up" in allocation and not (published and rounding == "floor"):
-        return "allocation.top_up", "goes with form published and rounding floor only"
-    if rounding == "divmod" and weight != "equal":
-        return "rounding", f"divmod goes with weight equal only, not with {weight}"
-    if weight == "none" and rounding != "webster":
-        return "rounding", f"{rounding} wants clusters; weight none has one pool"
-    if ranking.get("order", "ascending") != "ascending" and ranking.get("by") != "score":
-        return "ranking.order", f"{ranking['order']} goes with 'by: score' only"
-    if weight == "none" and ranking.get("by") in ("nearest", "farthest"):
-        return "ranking.by", f"{ranking['by']} wants the distances of a clustering; weight is none"
-    by, scored = ranking.get("by", "random"), ("score", "weighted", "lsh")
-    if by in scored and "scorer" not in ranking:
-        return "ranking", f"missing key 'scorer': 'by: {by}' wants the name of a scorer"
-    if "scorer" in ranking and by not in scored:
-        return "ranking.scorer", f"goes with 'by: score', weighted and lsh only, not with {by}"
-    if by == "lsh" and not any(ranking.get("shares", {}).values()):
-        return "ranking.shares", "'by: lsh' wants a positive share of proportional, random, diverse"
-    if "shares" in ranking and by != "lsh":
-        return "ranking.shares", f"goes with 'by: lsh' only, not with {by}"
-    if weight == "none" and by == "lsh":
-        return "ranking.by", "lsh wants the buckets of clusters; weight is none"
-    if ranking.get("purpose", "draw") != "draw" and by != "random":
-        return "ranking.purpose", f"{ranking['purpose']} goes with 'by: random' only, not with {by}"
-    return None
 
 
 def check_recipe(recipe: Mapping[str, Any], kind: str) -> str | None:

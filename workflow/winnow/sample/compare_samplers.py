@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from winnow.compare.render import Page, Section, html_page, markdown
 from winnow.parquet import Lookup, batches, open_parquet
-from winnow.sample.draw import Rows, Smallest
+from winnow.sample.candidates import Rows, Smallest
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, read_json, run, say, write_text
 

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from winnow.parquet import doc_range, open_parquet
-from winnow.sample.draw import SPLITS
+from winnow.sample.choose import SPLITS
 from winnow.schema import read_spec
 from winnow.stage import (
     InputError,
