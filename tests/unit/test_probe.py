@@ -74,7 +74,7 @@ def test_calibration_error_of_a_known_case() -> None:
 
 
 def test_a_probe_loads_no_torch() -> None:
-    code = "import sys; from winnow.rounds import probe, acquisition; import sklearn.linear_model; print(*sys.modules)"
+    code = "import sys; from winnow.rounds import probes; import sklearn.linear_model; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "workflow", check=True
     )

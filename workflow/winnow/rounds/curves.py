@@ -93,7 +93,7 @@ def area(curve: Curve) -> dict[int, np.ndarray]:
     weight[1:] += steps / 2
     weight /= weight.sum()
     return {
-        seed: sum(w * curve[b][seed] for w, b in zip(weight, budgets, strict=True)) for seed in sorted(seeds)
+        seed: np.average([curve[b][seed] for b in budgets], axis=0, weights=weight) for seed in sorted(seeds)
     }
 
 

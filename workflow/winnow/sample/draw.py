@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.keys import keys
+from winnow.sample.acquisition import badge, equal_quotas, first_of_each, quantile_buckets
 from winnow.sample.allocate import allocate, weights
 from winnow.sample.candidates import Rows, Smallest, duplicate, gather
 from winnow.sample.choose import (
@@ -35,12 +37,16 @@ from winnow.sample.choose import (
 )
 from winnow.sample.cluster_table import ClusterTable
 from winnow.sample.consumed import consumed, total
-from winnow.sample.pool import Inputs, Pool, check_counts, open_pool
+from winnow.sample.pool import Inputs, Pool, Scores, check_counts, open_pool
 from winnow.sample.sampler import Sampler, needs, parse_sampler
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, run, say, write_json
 
 STAGE_VERSION = 4  # covers winnow.sample.choose, pool and rankings, too
+
+
+Gradients = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Documents int64 [n] -> probabilities of classes float64 [n, classes], and vectors float [n, d]."""
 
 
 @dataclass
@@ -60,11 +66,13 @@ def draw(
     budget: Mapping[str, Any],
     seed: int,
     drop: Callable[[np.ndarray], np.ndarray] | None = None,
+    gradients: Gradients | None = None,
 ) -> tuple[pa.Table, int]:
     """The draw: columns doc int64 (ascending), cluster int32, split string, probability float64 (null after a
     filter `after` the draw, where it has no simple form); and how many drawn documents that filter took out.
 
-    `drop` tells which of the drawn documents (int64 [n], ascending) are taken out again, as bool [n].
+    `drop` tells which of the drawn documents (int64 [n], ascending) are taken out again, as bool [n]. `gradients`: what the
+    ranking badge goes by.
     Raises InputError for a budget beyond the pool, and for a cluster table that does not fit the pool.
     """
     validation, test = budget.get("validation", 0), budget.get("test", 0)
@@ -78,6 +86,11 @@ def draw(
         drawn = _draw_tokens(pool, clusters, sampler, size, seed)
     elif needs(sampler).draws == "buckets":
         drawn = _draw_buckets(pool, sampler, size, seed)
+    elif needs(sampler).draws == "quantiles":
+        drawn = _draw_quantiles(pool, sampler.ranking.quantiles, size, seed)
+    elif needs(sampler).draws == "badge":
+        assert gradients is not None
+        drawn = _draw_badge(pool, gradients, size, seed)
     else:
         drawn = _draw_documents(pool, clusters, sampler, size, seed)
     if clusters is None:
@@ -169,6 +182,33 @@ def _draw_buckets(pool: Pool, sampler: Sampler, size: int, seed: int) -> Drawn:
     return Drawn(cluster, doc, probability[cluster, bucket])
 
 
+def _whole_pool(pool: Pool, size: int) -> tuple[np.ndarray, list[Rows]]:
+    """All documents of the pool, int64 [n], and their rows. Raises InputError if they are fewer than `size`."""
+    rows = list(pool)
+    doc = np.concatenate([np.zeros(0, dtype=np.int64), *(batch.doc for batch in rows)])
+    if size > len(doc):
+        raise InputError(f"budget: {size:,} documents exceed the pool of {len(doc):,}")
+    return doc, rows
+
+
+def _draw_quantiles(pool: Pool, quantiles: int, size: int, seed: int) -> Drawn:
+    """Ranking uncertainty with quantiles: the pool is cut into parts of equal size in the order of uncertainty, and the first
+    documents of each are drawn, as many of one as of another. Memory: O(pool)."""
+    doc, rows = _whole_pool(pool, size)
+    value = np.concatenate([np.zeros(0), *(batch.value for batch in rows if batch.value is not None)])
+    key = keys("draw", seed, doc)
+    bucket = quantile_buckets(value, key, quantiles)
+    chosen = first_of_each(bucket, value, key, equal_quotas(bucket, quantiles, size, key))
+    return Drawn(np.zeros(len(chosen), dtype=np.int64), doc[chosen], np.ones(len(chosen)))
+
+
+def _draw_badge(pool: Pool, gradients: Gradients, size: int, seed: int) -> Drawn:
+    """Ranking badge: k-means++ on the gradients of the last layer. Memory: O(pool x dimension)."""
+    doc, _ = _whole_pool(pool, size)
+    chosen = badge(*gradients(doc), size, keys("draw", seed, doc), seed)
+    return Drawn(np.zeros(len(chosen), dtype=np.int64), doc[chosen], np.ones(len(chosen)))
+
+
 def _buckets(rows: Rows) -> np.ndarray:
     assert rows.value is not None
     return rows.value.astype(np.int64)
@@ -219,11 +259,20 @@ def sample(
     budget: Mapping[str, Any],
     seed: int,
     semdedup: Mapping[str, Any] | None = None,
+    previous: pa.Table | None = None,
+    scores: Scores | None = None,
+    gradients: Gradients | None = None,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """The draw from files, and its facts: `pool` (documents; excluded, by reason) and `removed` (near-duplicates, after
-    the draw). `semdedup`: settings of the scorer of that filter. See `main` for what the files hold and `draw` for what
-    comes out."""
-    pool, duplicates = open_pool(inputs, sampler, budget, seed)
+    the draw). `semdedup`: settings of the scorer of that filter. `previous`: the draw of the round before, whose documents
+    are used and stay drawn; the table then has a column `round` int32. `scores` and `gradients`: predictions that are not in
+    files. See `main` for what the files hold and `draw` for what comes out."""
+    pool, duplicates = open_pool(inputs, sampler, budget, seed, scores)
+    if previous is not None:
+        used = [previous["doc"].to_numpy(), pool.filtered.documents.get("used", np.zeros(0, dtype=np.int64))]
+        pool.filtered.documents["used"] = np.unique(np.concatenate(used))
+    if needs(sampler).draws == "badge" and gradients is None:
+        gradients = file_gradients(inputs)
     drop = None
     if needs(sampler).embeddings is not None:
         if not inputs.embeddings or semdedup is None or sampler.filters.semdedup is None:
@@ -231,7 +280,9 @@ def sample(
                 "filters.semdedup after the draw requires --embeddings and the settings of its scorer"
             )
         drop = _near_duplicates(inputs.assignments, inputs.embeddings, semdedup, sampler.filters.semdedup.eps)
-    table, removed = draw(pool, sampler, budget, seed, drop)
+    table, removed = draw(pool, sampler, budget, seed, drop, gradients)
+    if previous is not None:
+        table = with_round(previous, table)
     excluded = pool.excluded
     excluded["duplicates"] = duplicates
     excluded["heldout"] -= duplicates
@@ -239,6 +290,46 @@ def sample(
         "pool": {"documents": pool.documents, "excluded": excluded},
         "removed": {"near-duplicates": removed},
     }
+
+
+def with_round(previous: pa.Table, table: pa.Table) -> pa.Table:
+    """The documents of the rounds before and of this one, ascending, with the column `round` (the first is 0)."""
+    if "round" not in previous.column_names:
+        previous = previous.append_column("round", pa.array(np.zeros(len(previous), dtype=np.int32)))
+    last = int(np.max(previous["round"].to_numpy(), initial=0)) + 1
+    table = table.append_column("round", pa.array(np.full(len(table), last, dtype=np.int32)))
+    return pa.concat_tables([previous.select(table.column_names), table]).combine_chunks().sort_by("doc")
+
+
+def file_gradients(inputs: Inputs) -> Gradients:
+    """Probabilities (column of the files of scores) and vectors (embeddings of the shards) of documents, from files."""
+    if not inputs.embeddings:
+        raise InputError("ranking badge: requires --embeddings, the vectors of the shards")
+    shards = inputs.assignments or inputs.documents
+    doc = np.concatenate([pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in shards])
+    vectors = [np.load(path, mmap_mode="r") for path in inputs.embeddings]
+    predictions = pa.concat_tables(
+        [pq.read_table(path, columns=["doc", "probabilities"]) for path in inputs.scores]
+    )
+    known = predictions["doc"].to_numpy()
+    probabilities = np.stack(predictions["probabilities"].to_numpy())
+    order, places = np.argsort(known), np.argsort(doc)
+
+    def gradients(wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
+        if (known[rows] != wanted).any():
+            raise InputError(
+                f"--scores: no prediction for document {wanted[known[rows] != wanted][0]}; make them again"
+            )
+        at = places[np.searchsorted(doc, wanted, sorter=places)]
+        starts = np.cumsum([0, *map(len, vectors)])
+        out = np.empty((len(wanted), vectors[0].shape[1]), dtype=np.float32)
+        for start, end, part in zip(starts, starts[1:], vectors, strict=False):
+            inside = (at >= start) & (at < end)
+            out[inside] = part[at[inside] - start]
+        return probabilities[rows], out
+
+    return gradients
 
 
 def _near_duplicates(
@@ -275,6 +366,7 @@ def main(
     proxies: list[Path] = [],
     proxy_subsets: list[Path] = [],
     ratios: list[Path] = [],
+    previous: list[Path] = [],
     spec: str,
     out: Path,
     facts: Path,
@@ -287,7 +379,8 @@ def main(
             pool has excluded clusters.
         clusters: Cluster table (.parquet or .csv; one), with the assignments.
         heldout: Parquet file (doc, role) whose documents are in no pool.
-        scores: Shards with doc and the score column, for a ranking by score.
+        scores: Shards with doc and the score column, for a ranking by score; or the predictions of the model of the round
+            before (winnow.rounds.predict), for a ranking by uncertainty or badge.
         lengths: Shards with doc and tokens, for a budget in tokens.
         losses: Table of cluster and proxy_loss (one), for the weight loss; without it the cluster table has it.
         used: Earlier draws whose documents are left out.
@@ -298,6 +391,7 @@ def main(
         proxies: manifest.json of each model trained here that the selection's scorers use (see winnow.sample.consumed).
         proxy_subsets: manifest.json of the subset of each of them.
         ratios: JSON of what the ratios of a target were counted on.
+        previous: The draw of the round before (one), whose documents stay drawn.
         spec: JSON: ids, sampler, budget, data_seed, semdedup (settings of the filter's scorer, or null), selection (what
             the scorers use: winnow.sample.consumed).
         out: Parquet file to write.
@@ -314,8 +408,9 @@ def main(
         contaminated=contaminated, near=near, embeddings=embeddings,
     )  # fmt: skip
     table, pool_facts = sample(
-        inputs, sampler, settings["budget"], settings["data_seed"], settings["semdedup"]
-    )
+        inputs, sampler, settings["budget"], settings["data_seed"], settings["semdedup"],
+        pq.read_table(previous[0]) if previous else None,
+    )  # fmt: skip
     with atomic_path(out) as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=1 << 20)
     write_json(facts, {**pool_facts, "consumed": total(parts), "consumed_parts": parts})

@@ -21,6 +21,8 @@ from winnow.sample.rankings import RANKINGS
 from winnow.sample.sampler import Sampler, needs
 from winnow.stage import InputError, Progress, say
 
+Scores = Callable[[np.ndarray], np.ndarray]
+"""Documents int64 [n] -> their values float64 [n]."""
 # Why a document is not in the pool; of several reasons the first one counts.
 REASONS = ("heldout", "duplicates", "clusters", "contaminated", "used", "trained", "where", "near-duplicates")
 
@@ -83,7 +85,7 @@ class Pool:
         heldout: np.ndarray,
         sampler: Sampler,
         seed: int,
-        scores: Lookup | None = None,
+        scores: Scores | None = None,
         lengths: Lookup | None = None,
         filtered: Filtered | None = None,
     ):
@@ -93,9 +95,10 @@ class Pool:
         facts = needs(sampler)
         self.order = RANKINGS[sampler.ranking.by]
         self.distances = facts.distances
-        self.ranks_by_score = (
-            scores is not None and facts.draws != "mixture"
-        )  # which scores its candidates only
+        self.ranks_by_score = scores is not None and facts.draws not in (
+            "mixture",
+            "badge",
+        )  # which score their candidates only
         self.allocated = clusters if facts.allocates else None
         self.seen = np.zeros(1 if self.allocated is None else len(self.allocated.cluster), dtype=np.int64)
         self.excluded: dict[str, int] = {}
@@ -252,10 +255,13 @@ def check_counts(seen: np.ndarray, clusters: ClusterTable) -> None:
                          f"the assignments less the held-out have {seen[i]:,}: not the same clustering")  # fmt: skip
 
 
-def open_pool(inputs: Inputs, sampler: Sampler, budget: Mapping[str, Any], seed: int) -> tuple[Pool, int]:
+def open_pool(
+    inputs: Inputs, sampler: Sampler, budget: Mapping[str, Any], seed: int, scores: Scores | None = None
+) -> tuple[Pool, int]:
     """The pool of a sampler from files, and how many of the documents of `inputs.heldout` are duplicates.
 
-    `sampler`: checked; `budget`: of the configuration (its unit decides whether lengths are read).
+    `sampler`: checked; `budget`: of the configuration (its unit decides whether lengths are read); `scores`: values of
+    documents where they are not in files.
     Raises InputError for files that the sampler needs and `inputs` lacks, and for those that cannot be read.
     """
     facts = needs(sampler)
@@ -273,8 +279,8 @@ def open_pool(inputs: Inputs, sampler: Sampler, budget: Mapping[str, Any], seed:
     if len(set(paths)) < len(paths):
         raise InputError(f"{'--documents' if clusters is None else '--assignments'}: a file is named twice")
     heldout, duplicates = _read_heldout(inputs.heldout)
-    scores = lengths = None
-    if facts.scores is not None:
+    lengths = None
+    if scores is None and (facts.scores is not None or facts.predictions):
         assert facts.column
         if not inputs.scores:
             raise InputError(

@@ -31,6 +31,8 @@ class Ranking:
     purpose: str = "draw"
     oversample: float = 1.5
     top: float = 0.8
+    measure: str = "entropy"
+    quantiles: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class Order:
     """One ranking.
 
     `reads`: what it goes by, `distance` (to the centroid, of the assignments), `score` (the column `ranking.column` of
-    its scorer), `bucket` (that column of its scorer), or None. `value(numbers, doc, ranking, seed)`: the numbers read,
+    its scorer), `bucket` (that column of its scorer), `prediction` (of the model of the round before), or None. `value(numbers, doc, ranking, seed)`: the numbers read,
     float64 [n], of documents int64 [n] -> values float64 [n], of which smaller ones are drawn first; None: random order.
-    `draws`: how documents are chosen by their values: the `first` of each cluster, a `weighted` draw, from `buckets`.
+    `draws`: how documents are chosen by their values: the `first` of each cluster, a `weighted` draw, from `buckets`, by
+    `badge`.
     `keys`: keys of the ranking that only this one has. `check(ranking)`: what the schema cannot state of it, as key and
     reason, or None.
     """
@@ -98,6 +101,11 @@ def by_bucket(numbers: np.ndarray, doc: np.ndarray, ranking: Ranking, seed: int)
     return numbers
 
 
+def by_uncertainty(numbers: np.ndarray, doc: np.ndarray, ranking: Ranking, seed: int) -> np.ndarray:
+    """By what the model of the round before predicts, the most uncertain first: high entropy, low margin, low confidence."""
+    return -numbers if ranking.measure == "entropy" else numbers
+
+
 def _check_shares(ranking: Mapping[str, Any]) -> Problem:
     if not any(ranking.get("shares", {}).values()):
         return "ranking.shares", "'by: lsh' requires a positive share of proportional, random, diverse"
@@ -111,6 +119,8 @@ RANKINGS = {
     "score": Order("score", by_score),
     "weighted": Order("score", by_weight, "weighted"),
     "lsh": Order("bucket", by_bucket, "buckets", ("shares",), _check_shares),
+    "uncertainty": Order("prediction", by_uncertainty, keys=("measure", "quantiles")),
+    "badge": Order("prediction", draws="badge"),
 }
 
 
@@ -133,6 +143,11 @@ def check_ranking(ranking: Mapping[str, Any], weight: str) -> Problem:
         for key in other.keys:
             if key in ranking and by != owner:
                 return f"ranking.{key}", f"goes with 'by: {owner}' only, not with {by}"
+    if weight != NONE and (by == "badge" or ranking.get("quantiles", 0)):
+        return (
+            "allocation.weight",
+            f"{weight}: {by if by == 'badge' else 'ranking.quantiles'} draws from one pool; set none",
+        )
     if weight == NONE and entry.draws == "buckets":
         return "ranking.by", f"{by} requires the buckets of clusters; weight is none"
     if ranking.get("purpose", "draw") != "draw" and by != "random":

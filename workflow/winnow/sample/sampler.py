@@ -19,6 +19,8 @@ from winnow.sample.weights import NONE, Allocation, Problem, check_allocation, w
 from winnow.schema import check_definition
 from winnow.stage import InputError
 
+MEASURES = {"entropy": "entropy", "margin": "margin", "least-confidence": "confidence"}
+"""Measures of uncertainty, and the column of predictions that each reads."""
 SAMPLERS = Path(__file__).parents[3] / "config" / "samplers.yaml"
 
 
@@ -68,6 +70,7 @@ class Sampler:
     ranking: Ranking = field(default_factory=Ranking)
     filters: Filters = field(default_factory=Filters)
     rounding: str = "webster"
+    start: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ class Needs:
     of the pool; `embeddings`: scorer by whose settings near-duplicates are taken out of the draw, from the vectors.
     `contaminated`: suite whose items no document of the pool holds. `used`: earlier draws that are out of the pool.
     `trained`: so is what the proxies of `scores` were trained on. `meta`: meta column that it filters by. `excluded`: clusters
-    that are excluded are out of the pool.
+    that are excluded are out of the pool. `predictions`: it goes by those of the model of the round before, of which
+    `column` is read, so it needs a budget with rounds.
     """
 
     allocates: bool
@@ -101,6 +105,7 @@ class Needs:
     trained: bool
     meta: str | None
     excluded: bool
+    predictions: bool
 
     @property
     def scorers(self) -> list[str]:
@@ -116,7 +121,7 @@ def needs(sampler: Sampler | Mapping[str, Any]) -> Needs:
     order, semdedup = RANKINGS[ranking.by], filters.semdedup
     allocates = allocation.weight != NONE
     columns = tuple(weight_of(allocation).columns(allocation)) if allocates else ()
-    draws = "mixture" if ranking.order == "mixture" else order.draws
+    draws = "mixture" if ranking.order == "mixture" else "quantiles" if ranking.quantiles else order.draws
     before = semdedup is not None and semdedup.when == "before"
     return Needs(
         allocates=allocates,
@@ -125,7 +130,9 @@ def needs(sampler: Sampler | Mapping[str, Any]) -> Needs:
         losses=allocation.loss if "proxy_loss" in columns else None,
         distances=order.reads == "distance",
         scores=ranking.scorer if order.scored else None,
-        column={"score": ranking.column, "bucket": "bucket"}.get(order.reads or ""),
+        column={"score": ranking.column, "bucket": "bucket", "prediction": MEASURES[ranking.measure]}.get(
+            order.reads or ""
+        ),
         draws=draws,
         tokens=draws in ("first", "weighted") and sampler.rounding == "webster",
         near=semdedup.scorer if semdedup is not None and before else None,
@@ -135,6 +142,7 @@ def needs(sampler: Sampler | Mapping[str, Any]) -> Needs:
         trained=order.scored and filters.trained == "drop",
         meta=filters.where.column if filters.where else None,
         excluded=filters.excluded_clusters == "drop",
+        predictions=order.reads == "prediction",
     )
 
 
@@ -150,16 +158,23 @@ def from_config(config: Mapping[str, Any]) -> Sampler:
         Allocation(**config["allocation"]),
         Ranking(**config.get("ranking", {})),
         Filters(**filters),
-        **{key: config[key] for key in ("rounding",) if key in config},
+        **{key: config[key] for key in ("rounding", "start") if key in config},
     )
 
 
 def check_sampler(config: Mapping[str, Any]) -> Problem:
     """What the schema cannot state of a sampler: the key that is wrong and why, or None."""
     allocation = config["allocation"]
-    return check_allocation(allocation, config.get("rounding", "webster")) or check_ranking(
+    problem = check_allocation(allocation, config.get("rounding", "webster")) or check_ranking(
         config.get("ranking", {}), allocation["weight"]
     )
+    if problem or (by := config.get("ranking", {}).get("by", "random")) not in RANKINGS:
+        return problem
+    if (RANKINGS[by].reads == "prediction") != ("start" in config):
+        if "start" in config:
+            return "start", f"goes with a ranking by the predictions of a model only, not with {by}"
+        return "start", f"missing: 'by: {by}' requires the name of the sampler of the first round"
+    return None
 
 
 def parse_sampler(config: Mapping[str, Any], where: str = "sampler") -> Sampler:

@@ -1,7 +1,7 @@
 """Which documents a round of labelling takes: pure functions of probabilities, clusters, vectors and keys.
 
-Every measure is a value per document, and the smallest values come first; ties break by the draw key, so a choice depends
-on no order of rows. In: probabilities float64 [n, classes] of the documents that may still be drawn. Out: positions.
+Ties break by the draw key, so a choice depends on no order of rows. In: probabilities float64 [n, classes] of documents that
+may be drawn, or values of which smaller ones come first. Out: values, buckets, positions.
 
 Sources: least confidence, margin and entropy, Settles 2009 (Active Learning Literature Survey, section 3.1); BADGE, Ash et
 al. 2020 (arXiv 1906.03671, algorithm 1).
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from winnow.keys import keys
 from winnow.sample.allocate import webster
 
 
@@ -27,17 +26,9 @@ def margin(probabilities: np.ndarray) -> np.ndarray:
     return two[:, 1] - two[:, 0]
 
 
-def least_confidence(probabilities: np.ndarray) -> np.ndarray:
-    """1 - the probability of the likeliest class, float64 [n]."""
-    return 1 - probabilities.max(axis=1)
-
-
-# Smaller comes first: the most uncertain document has the smallest value.
-MEASURES = {
-    "entropy": lambda p: -entropy(p),
-    "margin": margin,
-    "least-confidence": lambda p: -least_confidence(p),
-}
+def confidence(probabilities: np.ndarray) -> np.ndarray:
+    """Probability of the likeliest class, float64 [n]; least confidence takes the smallest first."""
+    return probabilities.max(axis=1)
 
 
 def quantile_buckets(value: np.ndarray, key: np.ndarray, buckets: int) -> np.ndarray:
@@ -101,35 +92,3 @@ def badge(
         left = np.maximum(norm + norm[at] - 2 * product, 0)
         distance = left if i == 0 else np.minimum(distance, left)
     return order[chosen]
-
-
-def choose_round(
-    doc: np.ndarray,
-    probabilities: np.ndarray,
-    size: int,
-    seed: int,
-    measure: str,
-    *,
-    cluster: np.ndarray | None = None,
-    buckets: int = 1,
-    quantiles: bool = False,
-    vectors: np.ndarray | None = None,
-) -> np.ndarray:
-    """The documents of one round: positions int64 [min(size, n)], ascending.
-
-    `doc` int64 [n], documents that may still be drawn; `measure`: a name of MEASURES, or `badge` (wants `vectors`).
-    Equal quotas are taken from each cluster (`cluster` int64 [n] in 0..buckets-1), from each of `buckets` quantiles of
-    the measure (`quantiles`), or from the whole pool. A bucket that runs dry passes its shortfall on.
-    """
-    size = min(size, len(doc))
-    key = keys("draw", seed, doc)
-    if measure == "badge":
-        assert vectors is not None
-        return np.sort(badge(probabilities, vectors, size, key, seed))
-    value = MEASURES[measure](probabilities)
-    bucket = np.zeros(len(doc), dtype=np.int64)
-    if quantiles:
-        bucket = quantile_buckets(value, key, buckets)
-    elif cluster is not None:
-        bucket = cluster
-    return first_of_each(bucket, value, key, equal_quotas(bucket, buckets, size, key))
