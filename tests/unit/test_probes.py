@@ -156,3 +156,15 @@ def test_what_is_of_another_corpus_or_missing_is_one_line(arm: Arm) -> None:
     with pytest.raises(InputError, match=r"source\.json: the corpus has no labels"):
         arm.run("x", RANDOM, None, {"train": 10}, [0])
     assert not (arm.folder / "x/results.json").exists()
+
+
+def test_a_round_that_looks_at_a_sample_draws_from_it_alone(arm: Arm) -> None:
+    seen = {"train": 40, "rounds": {"count": 2, "add": 20, "pool": 50}}
+    few = arm.run("few", ENTROPY, RANDOM, seen, [0])
+    every = arm.run("every", ENTROPY, RANDOM, {**seen, "rounds": {"count": 2, "add": 20, "pool": None}}, [0])
+    runs = json.loads((few / "results.json").read_text())["runs"]
+    assert [run["pool"]["documents"] for run in runs] == [600, 50, 50]
+    assert runs[1]["pool"]["excluded"]["used"] == 40
+    one, other = (set(pq.read_table(out / "draws.parquet")["doc"].to_pylist()) for out in (few, every))
+    assert one != other
+    assert len(one) == 80

@@ -26,6 +26,7 @@ PURPOSES = (
     "benchmark",
     "inspect",
     "reduction-sample",
+    "round",
     "silhouette",
     "folds",
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from winnow.keys import keys
 from winnow.sample.allocate import webster
 
 
@@ -29,6 +30,15 @@ def margin(probabilities: np.ndarray) -> np.ndarray:
 def confidence(probabilities: np.ndarray) -> np.ndarray:
     """Probability of the likeliest class, float64 [n]; least confidence takes the smallest first."""
     return probabilities.max(axis=1)
+
+
+def round_sample(doc: np.ndarray, size: int | None, seed: int, index: int) -> np.ndarray:
+    """The documents int64, ascending, that round `index` looks at: `size` of `doc` int64 [n], drawn anew each round by keys;
+    all where `size` is None."""
+    if size is None or size >= len(doc):
+        return np.sort(doc)
+    order = np.argpartition(keys("round", 1000 * seed + index, doc), size - 1)
+    return np.sort(doc[order[:size]])
 
 
 def quantile_buckets(value: np.ndarray, key: np.ndarray, buckets: int) -> np.ndarray:

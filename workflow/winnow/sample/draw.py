@@ -37,7 +37,7 @@ from winnow.sample.choose import (
 )
 from winnow.sample.cluster_table import ClusterTable
 from winnow.sample.consumed import consumed, total
-from winnow.sample.pool import Inputs, Pool, Scores, check_counts, open_pool
+from winnow.sample.pool import Inputs, Pool, Scores, check_counts, open_pool, read_docs
 from winnow.sample.sampler import Sampler, needs, parse_sampler
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, run, say, write_json
@@ -262,15 +262,18 @@ def sample(
     previous: pa.Table | None = None,
     scores: Scores | None = None,
     gradients: Gradients | None = None,
+    looked_at: np.ndarray | None = None,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """The draw from files, and its facts: `pool` (documents; excluded, by reason) and `removed` (near-duplicates, after
     the draw). `semdedup`: settings of the scorer of that filter. `previous`: the draw of the round before, whose documents
     are used and stay drawn; the table then has a column `round` int32. `scores` and `gradients`: predictions that are not in
-    files. See `main` for what the files hold and `draw` for what comes out."""
+    files; `looked_at`: of which documents, int64, ascending. See `main` for what the files hold and `draw` for what comes out."""
     pool, duplicates = open_pool(inputs, sampler, budget, seed, scores)
     if previous is not None:
         used = [previous["doc"].to_numpy(), pool.filtered.documents.get("used", np.zeros(0, dtype=np.int64))]
         pool.filtered.documents["used"] = np.unique(np.concatenate(used))
+    if needs(sampler).predictions:
+        pool.filtered.only = read_docs(inputs.scores) if looked_at is None else looked_at
     if needs(sampler).draws == "badge" and gradients is None:
         gradients = file_gradients(inputs)
     drop = None

@@ -48,20 +48,25 @@ class Inputs:
 @dataclass
 class Filtered:
     """What takes documents out of the pool, beside held-out documents and clusters: `documents` int64, ascending, by
-    reason; those for which `where` is 0; those for which `near` exceeds `limit`."""
+    reason; those that are not among `only` int64, ascending; those for which `where` is 0; those for which `near` exceeds `limit`."""
 
     documents: dict[str, np.ndarray] = field(default_factory=dict)
+    only: np.ndarray | None = None
     where: Where | None = None
     near: Lookup | None = None
     limit: float = 1.0
 
     def __bool__(self) -> bool:
-        return bool(self.documents) or self.where is not None or self.near is not None
+        return (
+            bool(self.documents) or self.only is not None or self.where is not None or self.near is not None
+        )
 
     def tests(self) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
         """Reason, and the test that documents int64 [n] pass, bool [n]; in the order of REASONS."""
         for reason, out in self.documents.items():
             yield reason, partial(np.isin, test_elements=out, invert=True)
+        if (only := self.only) is not None:
+            yield "not looked at", partial(np.isin, test_elements=only)
         if (where := self.where) is not None:
             yield "where", lambda doc: where(doc) > 0
         if (near := self.near) is not None:
@@ -123,6 +128,8 @@ class Pool:
         progress = Progress("sample", len(self.paths), "shards")
         self.seen[:] = self.documents = 0
         self.excluded = dict.fromkeys(REASONS, 0)
+        if self.filtered.only is not None:
+            self.excluded["not looked at"] = 0
         for path in self.paths:
             for doc, *rest in batches(path, names):
                 if len(doc):
@@ -303,7 +310,7 @@ def _filters(inputs: Inputs, sampler: Sampler) -> Filtered:
             "filters.contaminated: requires --contaminated, the documents that hold a benchmark item"
         )
     files = {"contaminated": inputs.contaminated, "used": inputs.used, "trained": inputs.trained}
-    out = Filtered({reason: _read_docs(paths) for reason, paths in files.items() if paths})
+    out = Filtered({reason: read_docs(paths) for reason, paths in files.items() if paths})
     if filters.where is not None:
         if not inputs.documents:
             raise InputError("filters.where: requires --documents, which hold the meta column")
@@ -322,6 +329,7 @@ def _read_heldout(path: Path) -> tuple[np.ndarray, int]:
     return np.sort(table["doc"].to_numpy()), pc.sum(pc.not_equal(table["role"], "heldout")).as_py() or 0
 
 
-def _read_docs(paths: Sequence[Path]) -> np.ndarray:
+def read_docs(paths: Sequence[Path]) -> np.ndarray:
+    """Documents of files, int64, ascending, each once."""
     parts = [b[0] for path in paths for b in batches(path, ["doc"])]
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *parts]))
