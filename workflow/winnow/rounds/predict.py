@@ -1,6 +1,6 @@
 """A shard of documents and the classifier of a round -> what it predicts of them, for the draw of the next round.
 
-Out: doc int64, probabilities list<float64>, and three measures of uncertainty: entropy (nats), margin, confidence.
+Out: doc int64, probabilities float64 [classes], and three measures of uncertainty: entropy (nats), margin, confidence.
 Documents are read in blocks of 4,096 rows of the source, so the number of shards changes nothing.
 """
 
@@ -14,22 +14,35 @@ import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
-from winnow.sample.acquisition import confidence, entropy, margin
+from winnow.sample.acquisition import confidence, entropy, margin, round_sample
+from winnow.sample.pool import read_docs
+from winnow.schema import read_spec
 from winnow.stage import Progress, atomic_path, run, say
 
 STAGE_VERSION = 1
 
 
-def main(*, documents: Path, model: Path, out: Path, name: str = "", threads: int = 0) -> None:
-    """Predict the classes of a shard.
+def main(
+    *, documents: Path, shards: list[Path], heldout: Path, previous: Path, model: Path, spec: str, out: Path,
+    name: str = "", threads: int = 0,
+) -> None:  # fmt: skip
+    """Predict the classes of the documents of a shard that the next round looks at.
 
     Args:
         documents: shard of documents (parquet: doc, text).
+        shards: all shards of the corpus, this one among them.
+        heldout: documents outside the pool.
+        previous: draw that the model was trained on; its documents are not looked at again.
         model: folder of the classifier, in Hugging Face format with safetensors.
+        spec: JSON: pool (documents that the next round looks at, or null for all), round (its number), data_seed.
         out: parquet to write.
         name: what progress lines call the shard.
         threads: processor threads; 0 leaves torch's choice.
     """
+    settings = read_spec(spec, "pool", "round", "data_seed")
+    out_of_pool = np.union1d(read_docs([heldout]), read_docs([previous]))
+    free = np.setdiff1d(read_docs(shards), out_of_pool, assume_unique=True)
+    looked_at = round_sample(free, settings["pool"], settings["data_seed"], settings["round"])
     say(f"[predict {name}] loading the model")
     import torch
 
@@ -38,13 +51,16 @@ def main(*, documents: Path, model: Path, out: Path, name: str = "", threads: in
     classifier = Classifier(model)
     file = pq.ParquetFile(documents)
     doc = file.read(columns=["doc"])["doc"].to_numpy()
-    progress = Progress(f"predict {name}", total=len(doc), unit="documents")
-    parts = [
-        np.exp(classifier.log_probabilities(texts, progress)) for texts in block_texts(file, blocks(doc))
-    ]
-    p = np.concatenate([np.zeros((0, classifier.model.config.num_labels)), *parts])
+    wanted = np.isin(doc, looked_at, assume_unique=True)
+    progress = Progress(f"predict {name}", total=int(wanted.sum()), unit="documents")
+    parts = [np.zeros((0, classifier.model.config.num_labels))]
+    for rows, texts in zip(blocks(doc), block_texts(file, blocks(doc)), strict=True):
+        few = [text for text, keep in zip(texts, wanted[rows], strict=True) if keep]
+        if few:
+            parts.append(np.exp(classifier.log_probabilities(few, progress)))
+    p = np.concatenate(parts)
     columns = {
-        "doc": doc, "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(p.ravel()), p.shape[1]),
+        "doc": doc[wanted], "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(p.ravel()), p.shape[1]),
         "entropy": entropy(p), "margin": margin(p), "confidence": confidence(p),
     }  # fmt: skip
     with atomic_path(out) as partial:
