@@ -187,12 +187,16 @@ WEIGHT_SCHEMA = [
     ("weight: {enum: [none, equal, size,", "weight: {enum: [none, power, equal, size,"),
     ("          omega: {type: number,", "          exponent: {type: number, minimum: 0, description: Exponent of the size}\n          omega: {type: number,"),
 ]  # fmt: skip
+AROUND = (
+    '    "around": Order("distance", lambda distance, doc, ranking, seed: abs(distance - ranking.centre)),\n'
+)
+LARGEST = '    "largest": Order("score", lambda score, doc, ranking, seed: -abs(score)),\n'
 RANKING = [
-    ('    top: float = 0.8\n', '    top: float = 0.8\n    centre: float = 0.5\n'),
-    ('    "farthest": Order(', '    "around": Order("distance", lambda distance, doc, ranking, seed: abs(distance - ranking.centre)),\n    "farthest": Order('),
-]  # fmt: skip
+    ("    top: float = 0.8\n", "    top: float = 0.8\n    centre: float = 0.5\n"),
+    ('    "farthest": Order(', f'{AROUND}{LARGEST}    "farthest": Order('),
+]
 RANKING_SCHEMA = [
-    ("by: {enum: [random, nearest,", "by: {enum: [random, around, nearest,"),
+    ("by: {enum: [random, nearest,", "by: {enum: [random, around, largest, nearest,"),
     ("          oversample: {type: number,", "          centre: {type: number, default: 0.5, description: Distance that comes first}\n          oversample: {type: number,"),
 ]  # fmt: skip
 
@@ -209,9 +213,8 @@ def edit(path: Path, changes: list[tuple[str, str]]) -> None:
 def contributed(tmp_path_factory):
     """A copy of the package with a weight and a ranking more, each in one Python file and the schema."""
     folder = tmp_path_factory.mktemp("contributed")
-    for part in ("winnow", "schemas"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "workflow" / part, folder / "workflow" / part, ignore=ignored)
+    for part in ("workflow/winnow", "workflow/schemas", "config"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     edit(folder / "workflow/winnow/sample/weights.py", WEIGHT)
     edit(folder / "workflow/winnow/sample/rankings.py", RANKING)
     edit(folder / "workflow/schemas/config.schema.yaml", WEIGHT_SCHEMA + RANKING_SCHEMA)
@@ -228,13 +231,19 @@ def contributed(tmp_path_factory):
     return folder
 
 
+def run_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
 def draw(folder: Path, sampler: dict) -> subprocess.CompletedProcess:
     spec = {"ids": {}, "sampler": sampler, "budget": {"train": 90}, "data_seed": 0, "semdedup": None,
             "selection": {"proxies": [], "probe": None, "targets": []}}  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-m", "winnow.sample.draw", "--assignments", "assignments.parquet", "--clusters", "clusters.parquet",
-         "--heldout", "h.parquet", "--spec", json.dumps(spec), "--out", "draw.parquet", "--facts", "draw.json"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder / "workflow")}, capture_output=True, text=True,
+    return run_python(
+        folder, "-m", "winnow.sample.draw", "--assignments", "assignments.parquet", "--clusters", "clusters.parquet",
+        "--heldout", "h.parquet", "--spec", json.dumps(spec), "--out", "draw.parquet", "--facts", "draw.json",
     )  # fmt: skip
 
 
@@ -256,6 +265,21 @@ def test_a_new_ranking_with_a_key_of_its_own_is_one_python_file_and_the_schema(c
     assert abs(doc % 100 - 30).max() <= 5
     wrong = draw(contributed, {"allocation": {"weight": "none"}, "ranking": {"by": "around"}})
     assert "ranking.by: around requires the distances of a clustering; weight is none" in wrong.stderr
+
+
+def test_a_run_that_names_new_weights_and_rankings_passes_the_checks_of_the_configuration(contributed):
+    samplers = {
+        "power": {"allocation": {"weight": "power", "exponent": 0.5}},
+        "around": {"allocation": {"weight": "equal"}, "ranking": {"by": "around"}},
+        "largest": {"allocation": {"weight": "none"}, "ranking": {"by": "largest", "scorer": "proxy-loss"}},
+    }
+    experiment = {"name": "toy", "corpus": "pile-mini", "clustering": "minilm-k22", "samplers": list(samplers), "budget": "mini",
+                  "model": "neox-nano", "data_seeds": [0], "suites": ["mini"]}  # fmt: skip
+    run = {"samplers": samplers, "experiments": [experiment], "targets": []}
+    (contributed / "run.yaml").write_text(yaml.safe_dump(run))
+    done = run_python(contributed, "-m", "winnow", "check", "run.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "3 models" in done.stdout
 
 
 def test_formulas_and_values_are_pure_functions_of_arrays():

@@ -15,7 +15,6 @@ LEVEL = 0.05  # about this share of pairs of random arms is called different
 SAME = 0.9  # Jaccard overlap from which on two draws count as the same documents
 FEW_DUPLICATES = 3  # fewer duplicates than this are no difference
 Measures = dict[str, float | None]
-SIGNED = ("length_difference", "duplicate_difference")
 HARDLY, NEARLY, DIFFER = "hardly differ", "nearly the same documents", "differ"
 UNSEEN = "no difference seen"
 
@@ -41,9 +40,9 @@ class Facts:
 
 @dataclass
 class Draw:
-    """A draw: `doc` int64 [n], ascending; its mixes by cluster, domain and label, as count arrays; its lengths in bytes and
-    its distances, ascending; the share of documents that are exact duplicates of another (None each: unknown); tokens of
-    its train split."""
+    """A draw: `doc` int64 [n], ascending; its documents by cluster, domain and label, as arrays of counts; its lengths in
+    bytes and its distances, ascending; the share of documents that are exact duplicates of another (None each: unknown);
+    tokens of its train split."""
 
     doc: np.ndarray
     clusters: np.ndarray | None
