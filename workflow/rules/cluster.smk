@@ -222,7 +222,7 @@ rule inspect_clusters:
         runtime=growing(240),
     params:
         spec=inspection_spec,
-        version=version("cluster.inspection", "sample.draw", "compare.render"),
+        version=version("cluster.inspection", "sample.draw", "pages"),
     shell:
         """
         python -m winnow.cluster.inspection \

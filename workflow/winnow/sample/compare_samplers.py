@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.compare.render import Page, Section, html_page, markdown
+from winnow.pages import Page, Section, html_page, markdown
 from winnow.parquet import Lookup, batches, open_parquet
 from winnow.sample.draw import Rows, Smallest
 from winnow.schema import read_spec
