@@ -5,7 +5,7 @@ rule compare_arms:
     """A table: every arm against the baseline, with tests, a plot, and a ledger of its claims."""
     input:
         evaluations=table_evaluations,
-        items=table_items,
+        evaluation_items=table_items,
         models=table_models,
         subsets=table_subsets,
         ngrams=table_ngrams,
@@ -73,7 +73,7 @@ rule compare_arms:
         """
         python -m winnow.compare.table \
             --evaluations @<(printf '%s\\n' {input.evaluations:q}) \
-            --items @<(printf '%s\\n' {input.items:q}) \
+            --items @<(printf '%s\\n' {input.evaluation_items:q}) \
             --models @<(printf '%s\\n' {input.models:q}) \
             --subsets @<(printf '%s\\n' {input.subsets:q}) \
             --ngrams @<(printf '%s\\n' {input.ngrams:q}) \
@@ -88,7 +88,7 @@ rule compare_arms:
 use rule compare_arms as compare_partial_arms with:
     input:
         evaluations=partial_evaluations,
-        items=partial_items,
+        evaluation_items=partial_items,
         models=partial_files(f"{MODEL}/manifest.json"),
         subsets=partial_files(f"{SUBSET}/manifest.json"),
         ngrams=partial_ngrams,
