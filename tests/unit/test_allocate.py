@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.sample.allocate import allocate, command, webster, weights
 from winnow.sample.cluster_table import ClusterTable, read_clusters
-from winnow.sample.sampler import SAMPLERS, Sampler, parse_sampler, read_sampler
+from winnow.sample.sampler import SAMPLERS, Sampler, read_sampler
 from winnow.sample.weights import Allocation
 from winnow.stage import InputError
 
@@ -332,32 +332,6 @@ def test_bad_input_gets_one_line_and_nothing_is_written(tmp_path, name, changes,
         command(clusters=path, sampler=name, budget=budget, out=out)
     assert "\n" not in str(error.value)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"allocation": {"weight": "density"}}, "missing key 'omega'"),
-        ({"allocation": {"weight": "density", "omega": 2}}, "omega"),
-        ({"allocation": {"weight": "size", "omega": 0.5}}, "goes with weight density only"),
-        ({"allocation": {"weight": "weighted"}}, "positive weight of size, dispersion, diversity"),
-        ({"allocation": {"weight": "weighted", "terms": {"size": 0}}}, "positive weight"),
-        ({"allocation": {"weight": "weighted", "terms": {"sizes": 1}}}, "unknown key 'sizes'"),
-        ({"allocation": {"weight": "size", "form": "published"}}, "no published form"),
-        ({"allocation": {"weight": "size"}, "rounding": "divmod"}, "weight equal only"),
-        ({"allocation": {"weight": "none"}, "rounding": "floor"}, "one pool"),
-        ({"allocation": {"weight": "none"}, "ranking": {"by": "nearest"}}, "weight is none"),
-        ({"allocation": {"weight": "size"}, "ranking": {"order": "mixture"}}, "by: score"),
-        (
-            {"allocation": {"weight": "density", "omega": 0.5, "top_up": 0.5}},
-            "form published and rounding floor",
-        ),
-        ({"allocation": {"weight": "heavy"}}, "not one of"),
-    ],
-)
-def test_a_sampler_that_means_nothing_is_named(config, message):
-    with pytest.raises(InputError, match=message):
-        parse_sampler(config, "samplers.mine")
 
 
 def test_the_command_line_prints_the_total_and_ends_with_one_line_on_bad_input(tmp_path):

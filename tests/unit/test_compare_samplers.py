@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from winnow.keys import keys
-from winnow.sample.compare_samplers import (
+from winnow.sample.compare_samplers import main, plans
+from winnow.sample.overlap import (
     DIFFER,
     HARDLY,
     NEARLY,
@@ -23,10 +24,8 @@ from winnow.sample.compare_samplers import (
     jaccard,
     kolmogorov_smirnov,
     limits_of,
-    main,
     make_draw,
     mean_of,
-    plans,
     total_variation,
     verdict,
 )
@@ -76,22 +75,21 @@ def corpus(tmp_path):
 
 def run_gate(corpus, arms, **spec):
     folder, draws = corpus
-    paths, names = [], []
-    for sampler, seed in arms:
-        place = folder / sampler / f"seed{seed}"
-        place.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({"doc": np.sort(draws[sampler, seed])}), place / "draw.parquet")
-        paths.append(place / "draw.parquet")
+    paths, names, counts = [], [], []
+    for i, (sampler, seed) in enumerate(arms):
+        paths.append(folder / f"{i}.parquet")
+        pq.write_table(pa.table({"doc": np.sort(draws[sampler, seed])}), paths[-1])
         experiment, _, name = sampler.rpartition("/")
-        names.append({"experiment": experiment or "e", "sampler": name, "seed": seed, "clustering": "k"})
-    tokens = folder / "random" / "seed0" / "tokens" / "t.json"
-    tokens.parent.mkdir(exist_ok=True)
-    tokens.write_text('{"tokens": 1234}')
+        tokens = (sampler, seed) == ("random", 0)
+        if tokens:
+            counts.append(folder / "tokens.json")
+            counts[-1].write_text('{"tokens": 1234}')
+        names.append({"experiment": experiment or "e", "sampler": name, "seed": seed, "clustering": "k", "tokens": tokens})  # fmt: skip
     settings = {"name": "corpus", "arms": names, "clusterings": [["k", 2]], "group": "domain", "label": True,
                 "tables": []} | spec  # fmt: skip
     main(draws=paths, documents=[folder / "d0.parquet", folder / "d1.parquet"], heldout=folder / "heldout.parquet",
-         assignments=[folder / "a0.parquet", folder / "a1.parquet"], clusters=[folder / "clusters.parquet"], tokens=[tokens], spec=json.dumps(settings),
-         out=folder / "gate")  # fmt: skip
+         assignments=[folder / "a0.parquet", folder / "a1.parquet"], clusters=[folder / "clusters.parquet"], tokens=counts,
+         spec=json.dumps(settings), out=folder / "gate")  # fmt: skip
     with open(folder / "gate.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return {(r["a"], r["b"]): r for r in rows}
@@ -176,11 +174,41 @@ def test_a_corpus_without_domains_is_compared_all_the_same(corpus):
 
 def test_a_draw_of_another_corpus_is_an_error(corpus):
     corpus[1]["random", 0] = np.arange(N, N + 900)
-    with pytest.raises(InputError, match="the draws hold"):
+    with pytest.raises(InputError, match="the draws have"):
         run_gate(corpus, [("random", 0), ("long", 0)])
 
 
-def test_figures_by_hand():
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("tokens", "--tokens: 0 files; 1 arms of --spec have tokens"),
+        ("assignments", "--assignments: 0 files; the clusterings of --spec have 2"),
+        ("clusters", "--clusters: 0 files; the clusterings of --spec have 1"),
+        ("draws", "--draws: 0 files for the 1 arms of --spec"),
+    ],
+)
+def test_files_that_do_not_fit_the_spec_are_named(tmp_path, option, message):
+    """Files are told apart by their order: one too few would stand for another arm's."""
+    arm = {"experiment": "e", "sampler": "random", "seed": 0, "clustering": "k", "tokens": True}
+    spec = {
+        "name": "c",
+        "arms": [arm],
+        "clusterings": [["k", 2]],
+        "group": None,
+        "label": False,
+        "tables": [],
+    }
+    pq.write_table(pa.table({"doc": [1]}), tmp_path / "doc.parquet")
+    excluded = {"cluster": [0], "excluded": [False]}
+    pq.write_table(pa.table(excluded), tmp_path / "clusters.parquet")
+    files = {"draws": [tmp_path / "doc.parquet"], "assignments": [tmp_path / "doc.parquet"] * 2,
+             "clusters": [tmp_path / "clusters.parquet"], "tokens": [tmp_path / "tokens.json"]}  # fmt: skip
+    with pytest.raises(InputError, match=message):
+        main(documents=[], heldout=tmp_path / "doc.parquet", spec=json.dumps(spec), out=tmp_path / "gate",
+             **files | {option: []})  # fmt: skip
+
+
+def test_measures_by_hand():
     assert jaccard(np.array([1, 2, 3]), np.array([2, 3, 4])) == 0.5
     assert total_variation(np.array([1, 1]), np.array([4, 0])) == 0.5
     assert total_variation(None, np.array([1])) is None

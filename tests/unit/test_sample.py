@@ -452,7 +452,7 @@ def bad_cases(corpus, tmp_path):
         (RANDOM, BUDGET, {"assignments": []}, "requires --assignments and --clusters"),
         (RANDOM, BUDGET, {"assignments": written("h.parquet", table.slice(0, 2000))}, "not the same clustering"),
         (RANDOM | {"filters": {"contaminated": "suite"}}, BUDGET, {}, "requires --contaminated"),
-        (RANDOM, BUDGET, {"proxies": one}, "--proxies: 1 files; the selection of --spec wants 0"),
+        (RANDOM, BUDGET, {"proxies": one}, "--proxies: 1 files; the selection of --spec requires 0"),
         (RANDOM, {"unit": "tokens", "train": 10**9}, {}, "tokens exceed the pool"),
         (UNIFORM, BUDGET, {"assignments": []}, "requires --assignments and --clusters"),
         (UNIFORM, BUDGET, {"assignments": [*one, *one]}, "named twice"),

@@ -445,6 +445,7 @@ STAGES: dict[str, Counter[str]] = {
     "score.semdedup": arms(1) + Counter(find_near_duplicates=1),
     "sample.draw": DRAWN + TALES_DRAWS,
     "sample.allocate": DRAWN + TALES_DRAWS,
+    "sample.candidates": DRAWN + TALES_DRAWS,
     # Two arms of tales draw anew: their scores come of models that train anew.
     "sample.subset": DRAWN
     - Counter(draw_sample=5, compare_samplers=1)

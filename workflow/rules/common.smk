@@ -423,7 +423,7 @@ PUBLISHED = [
     for path in ("config/published/results.csv", "config/published/comparisons.csv")
 ]
 FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
-COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "front.svg"]
+COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "pareto.svg"]
 
 
 GUIDE = Path(workflow.basedir) / "docs" / "reading-tables.md"
@@ -938,6 +938,7 @@ def compared_draws(corpus):
                     sampler=ids["sampler"],
                     seed=data_seed,
                     clustering=experiment["clustering"],
+                    tokens=language_model(ids["model"]),
                 )
                 yield arm, dict(ids, data_seed=data_seed)
 
@@ -947,13 +948,14 @@ def gate_draws(wildcards):
 
 
 def gate_tokens(wildcards):
-    """Token counts of the arms that language models learn from."""
-    found = []
-    for _, ids in compared_draws(wildcards.corpus):
-        model = CONFIG["models"][ids["model"]]
-        if model["kind"] == "language-model":
-            found.append(f"{SUBSET}/tokens/{{tokenizer}}.json".format(**ids, tokenizer=model["tokenizer"]))
-    return sorted(set(found))
+    """Token counts of the arms that language models are trained on, in the order of the arms."""
+    return [
+        f"{SUBSET}/tokens/{{tokenizer}}.json".format(
+            **ids, tokenizer=CONFIG["models"][ids["model"]]["tokenizer"]
+        )
+        for arm, ids in compared_draws(wildcards.corpus)
+        if arm["tokens"]
+    ]
 
 
 def gate_clusterings(corpus):

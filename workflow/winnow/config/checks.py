@@ -26,7 +26,9 @@ from winnow.experiments import (
 )
 from winnow.formats import file_format
 from winnow.paths import existing_path, expand, results_folder
+from winnow.sample.rankings import RANKINGS
 from winnow.sample.sampler import check_sampler
+from winnow.sample.sampler import needs as sampler_needs
 from winnow.schema import ConfigError, dotted, fill
 from winnow.stage import InputError, canonical, say
 
@@ -212,11 +214,8 @@ def _check_scorer(config: dict[str, Any], name: str, scorer: dict[str, Any]) -> 
         _known(config, "corpora", scorer["target"]["corpus"], (*path, "target", "corpus"))
 
 
-SCORER_KINDS = {
-    "score": ("proxy-loss", "likelihood-difference", "dsir", "entropy"),
-    "weighted": ("proxy-loss", "likelihood-difference", "dsir", "entropy"),
-    "lsh": ("lsh",),
-}
+# By what a ranking reads (winnow.sample.rankings).
+SCORER_KINDS = {"score": ("proxy-loss", "likelihood-difference", "dsir", "entropy"), "bucket": ("lsh",)}
 
 
 def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
@@ -224,10 +223,12 @@ def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
     sampler, path = config["samplers"][name], ("samplers", name)
     ranking, filters = sampler["ranking"], sampler["filters"]
     wanted: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = []
-    if sampler["allocation"]["weight"] == "loss":
-        wanted.append((("allocation", "loss"), sampler["allocation"]["loss"], ("proxy-loss",)))
+    if losses := sampler_needs(sampler).losses:
+        wanted.append((("allocation", "loss"), losses, ("proxy-loss",)))
     if "scorer" in ranking:
-        wanted.append((("ranking", "scorer"), ranking["scorer"], SCORER_KINDS[ranking["by"]]))
+        wanted.append(
+            (("ranking", "scorer"), ranking["scorer"], SCORER_KINDS[RANKINGS[ranking["by"]].reads or ""])
+        )
     if "semdedup" in filters:
         wanted.append((("filters", "semdedup", "scorer"), filters["semdedup"]["scorer"], ("semdedup",)))
     where = [("filters.where", filters["where"]["column"])] if "where" in filters else []
@@ -267,13 +268,9 @@ def _check_circles(config: dict[str, Any], name: str, way: tuple[str, ...] = ())
     if name in way:
         circle = " -> ".join([*way[way.index(name) :], name])
         raise ConfigError(("samplers", name), f"waits for its own draw: {circle}")
-    sampler = config["samplers"][name]
-    ranking, filters = sampler["ranking"], sampler["filters"]
-    scorers = [ranking["scorer"]] if "scorer" in ranking else []
-    if sampler["allocation"]["weight"] == "loss":
-        scorers.append(sampler["allocation"]["loss"])
-    before = [earlier["sampler"] for earlier in filters.get("used", [])]
-    for scorer in scorers:
+    facts = sampler_needs(config["samplers"][name])
+    before = [earlier.sampler for earlier in facts.used]
+    for scorer in filter(None, (facts.scores, facts.losses)):
         before += [
             p["sampler"] for p in proxies_of(config["scorers"].get(scorer, {})).values() if "hub" not in p
         ]
@@ -322,7 +319,7 @@ def _cross_check(config: dict[str, Any]) -> None:
             _known(config, "benchmarks", benchmark, ("suites", name, index))
     for name in config["tables"]:
         if name in ("paper", "reading-tables") or name.endswith(
-            (".claims", ".costs", ".power", ".front", ".losses")
+            (".claims", ".costs", ".power", ".pareto", ".losses")
         ):
             raise ConfigError(("tables", name), "the name collides with files of other tables; take another")
     known: set[str] = set()

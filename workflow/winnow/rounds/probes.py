@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.compare.statistics import macro_f1
+from winnow.metrics import macro_f1
 from winnow.rounds.probe import Probe, calibration_error, fit_probe
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.sample.consumed import consumed, total

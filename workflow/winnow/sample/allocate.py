@@ -42,8 +42,12 @@ def weights(
     values = weight.formula(clusters, size, allocation)
     if (values < 0).any():
         row = int(np.argmax(values < 0))
-        raise InputError(f"{clusters.source}: cluster {clusters.cluster[row]} has a weight of {values[row]:g}; "
-                         "its dispersion is too large for the published form")  # fmt: skip
+        reason = (
+            "; its dispersion is too large for the published form" if allocation.form == "published" else ""
+        )
+        raise InputError(
+            f"{clusters.source}: cluster {clusters.cluster[row]} has a weight of {values[row]:g}, which must be 0 or more{reason}"
+        )
     if not (values > 0).any():
         raise InputError(f"{clusters.source}: the weights of the kept clusters sum to zero")
     return values, pool if weight.of_pool else math.fsum(values)

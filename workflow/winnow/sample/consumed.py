@@ -1,9 +1,9 @@
-"""What the selection of a draw's documents consumed before it: documents, labels and tokens.
+"""What the selection of documents consumed before the draw: manifests and counts in; documents, labels and tokens out.
 
-Counted is the data that a selection learned from: what the proxies of its scorers were trained on here, the probes whose
-loss stands for a cluster, the texts that the ratios of a target were counted on. That a scorer or an encoder then reads the
-whole pool costs time, which `winnow.compare.costs` charges, and takes no label. What a model of the Hub was trained on is not
-known here: it is named, and not counted.
+Counted is the data that a selection learned from: the training sets of the proxies of its scorers that were trained here,
+the probes whose mean loss is that of a cluster, the texts that the ratios of a target were counted on. That a scorer or an
+encoder then reads the whole pool costs time, which `winnow.compare.costs` charges, and no labels. What a model of the Hub
+was trained on is unknown here: the model is named, and nothing is counted.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def consumed(
     repository of one that was trained elsewhere, or null), probe (the scorer, or null), targets (each with scorer,
     labels). `models`, `subsets`: the manifests of the proxies trained here, in their order; `losses`: mean losses of the
     probe; `ratios`: JSON of what the ratios of each target were counted on, in their order.
-    Raises InputError if the files do not go with the selection.
+    Raises InputError for more or fewer files than the selection has.
     """
     trained = [proxy for proxy in selection["proxies"] if not proxy["hub"]]
-    for name, files, wanted in (
+    for name, files, count in (
         ("--proxies", models, len(trained)),
         ("--proxy-subsets", subsets, len(trained)),
         ("--ratios", ratios, len(selection["targets"])),
         ("--losses", [losses] if losses else [], int(bool(selection["probe"]))),
     ):
-        if len(files) != wanted:
-            raise InputError(f"{name}: {len(files)} files; the selection of --spec wants {wanted}")
+        if len(files) != count:
+            raise InputError(f"{name}: {len(files)} files; the selection of --spec requires {count}")
     parts = []
     pairs = iter(zip(models, subsets, strict=True))
     for proxy in selection["proxies"]:
@@ -65,9 +65,9 @@ def consumed(
     for target, path in zip(selection["targets"], ratios, strict=True):
         counted = read_json(path)
         for role in ("target", "source"):
-            many = counted[role]["documents"]
-            labels = many if role == "target" and target["labels"] else 0
-            parts.append({"scorer": target["scorer"], "role": role, "documents": many, "labels": labels, "tokens": 0})  # fmt: skip
+            documents = counted[role]["documents"]
+            labels = documents if role == "target" and target["labels"] else 0
+            parts.append({"scorer": target["scorer"], "role": role, "documents": documents, "labels": labels, "tokens": 0})  # fmt: skip
     return parts
 
 

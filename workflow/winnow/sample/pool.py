@@ -303,7 +303,8 @@ def open_pool(
 
 
 def _filters(inputs: Inputs, sampler: Sampler) -> Filtered:
-    """What is out of the pool beside held-out documents and clusters. Files that came are read, filter or not."""
+    """What is out of the pool beside held-out documents and clusters. Contaminated, used and trained documents are out
+    whenever there are files of them: the rules name those that the sampler's filters ask for."""
     facts, filters = needs(sampler), sampler.filters
     if facts.contaminated and not inputs.contaminated:
         raise InputError(

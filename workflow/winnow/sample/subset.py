@@ -32,7 +32,7 @@ from winnow.stage import (
 )
 
 STAGE_VERSION = 3
-FACTS = ("pool", "removed", "consumed", "consumed_parts")  # of a draw, that its manifest takes over
+FACTS = ("pool", "removed", "consumed", "consumed_parts")  # keys of draw.json that the manifest repeats
 ROW_GROUP = 4096
 INTERNAL = ("bytes", "digest")  # columns of the shards that a subset leaves out
 
@@ -76,9 +76,9 @@ def read_draw(path: Path) -> pa.Table:
     doc = draw["doc"].to_numpy()
     if (np.diff(doc) <= 0).any():
         raise InputError(f"{path}: doc is not in ascending order; make the draw again")
-    strange = set(draw["split"].unique().to_pylist()) - set(SPLITS)
-    if strange:
-        raise InputError(f"{path}: unknown split {min(map(str, strange))!r}; known: {', '.join(SPLITS)}")
+    unknown = set(draw["split"].unique().to_pylist()) - set(SPLITS)
+    if unknown:
+        raise InputError(f"{path}: unknown split {min(map(str, unknown))!r}; known: {', '.join(SPLITS)}")
     return draw
 
 
@@ -87,7 +87,7 @@ def document_schema(paths: Sequence[Path]) -> tuple[list[Path], pa.Schema]:
 
     Raises InputError for shards that overlap, differ in columns, or have a column that a subset adds.
     """
-    found: list[tuple[int, int, Path]] = []
+    ranges: list[tuple[int, int, Path]] = []
     schema: pa.Schema | None = None
     for path in paths:
         with open_parquet(path, ["doc", "text", "bytes"]) as file:
@@ -99,7 +99,7 @@ def document_schema(paths: Sequence[Path]) -> tuple[list[Path], pa.Schema]:
                 )
             low, high = doc_range(file)
         if high >= low:
-            found.append((low, high, path))
+            ranges.append((low, high, path))
     if schema is None:
         raise InputError("--documents: no files")
     for name in ("cluster", "probability"):
@@ -107,11 +107,11 @@ def document_schema(paths: Sequence[Path]) -> tuple[list[Path], pa.Schema]:
             raise InputError(
                 f"{paths[0]}: the column {name!r} is one that a subset adds; rename it in the source"
             )
-    found.sort(key=lambda entry: entry[0])
-    for (_, high, before), (low, _, path) in pairwise(found):
+    ranges.sort(key=lambda entry: entry[0])
+    for (_, high, before), (low, _, path) in pairwise(ranges):
         if low <= high:
             raise InputError(f"{path}: holds documents of {before}, too")
-    return [path for _, _, path in found], schema
+    return [path for _, _, path in ranges], schema
 
 
 def drawn_rows(
@@ -125,13 +125,13 @@ def drawn_rows(
             columns=list(columns), batch_size=1 << 13, batch_readahead=4, fragment_readahead=1
         )
         for batch in scanner.to_batches():
-            known = batch.column("doc").to_numpy()
-            if not len(known):
+            shard_doc = batch.column("doc").to_numpy()
+            if not len(shard_doc):
                 continue
-            at = np.minimum(np.searchsorted(doc, known), len(doc) - 1)
-            hit = np.flatnonzero(doc[at] == known)
-            if len(hit):
-                yield at[hit], pa.Table.from_batches([batch]).take(pa.array(hit))
+            at = np.minimum(np.searchsorted(doc, shard_doc), len(doc) - 1)
+            drawn = np.flatnonzero(doc[at] == shard_doc)
+            if len(drawn):
+                yield at[drawn], pa.Table.from_batches([batch]).take(pa.array(drawn))
         progress.add(1)
     progress.line()
 
@@ -147,34 +147,34 @@ def subset(
     if not draw.num_rows:
         raise InputError("the draw is empty")
     paths, schema = document_schema(documents)
-    given = [name for name in schema.names if name not in (*INTERNAL, "doc", "text")]
+    columns = [name for name in schema.names if name not in (*INTERNAL, "doc", "text")]
     fields = [schema.field("doc"), schema.field("text"), pa.field("cluster", pa.int32()),
-              pa.field("probability", pa.float64()), *map(schema.field, given)]  # fmt: skip
+              pa.field("probability", pa.float64()), *map(schema.field, columns)]  # fmt: skip
     order = pa.schema(fields)
     if classes:
         order = with_classes(order, classes)
     doc = draw["doc"].to_numpy()
     split = np.asarray(draw["split"].to_pylist())
     size = np.zeros(len(doc), dtype=np.int64)
-    found = 0
+    written = 0
     with ExitStack() as stack:
         partial = {name: stack.enter_context(atomic_path(folder / f"{name}.parquet")) for name in SPLITS}
         writers = {name: SplitWriter(partial[name], order) for name in SPLITS}
-        for at, table in drawn_rows(draw, paths, ["doc", "text", "bytes", *given]):
-            found += len(at)
+        for at, table in drawn_rows(draw, paths, ["doc", "text", "bytes", *columns]):
+            written += len(at)
             size[at] = table["bytes"].to_numpy()
             added = draw.select(["cluster", "probability"]).take(pa.array(at))
             table = table.drop_columns("bytes").append_column("cluster", added["cluster"])
             table = table.append_column("probability", added["probability"]).select(order.names).cast(order)
             for name, writer in writers.items():
-                mine = np.flatnonzero(split[at] == name)
-                if len(mine):
-                    writer.write(table.take(pa.array(mine)))
+                rows = np.flatnonzero(split[at] == name)
+                if len(rows):
+                    writer.write(table.take(pa.array(rows)))
         for writer in writers.values():
             writer.close()
-        if found < len(doc):
+        if written < len(doc):
             raise InputError(f"the draw has {len(doc):,} documents, the {len(documents)} document shards hold "
-                             f"{found:,} of them: they are of different corpora")  # fmt: skip
+                             f"{written:,} of them: they are of different corpora")  # fmt: skip
     return count(draw, split, size)
 
 
@@ -191,8 +191,8 @@ def count(draw: pa.Table, split: np.ndarray, size: np.ndarray) -> dict[str, Any]
     """Documents and bytes by split, and by cluster if there are clusters. `size` int64 [n] in bytes."""
     counts: dict[str, Any] = {"splits": {}}
     for name in SPLITS:
-        mine = split == name
-        counts["splits"][name] = {"documents": int(mine.sum()), "bytes": int(size[mine].sum())}
+        rows = split == name
+        counts["splits"][name] = {"documents": int(rows.sum()), "bytes": int(size[rows].sum())}
     counts["documents"], counts["bytes"] = len(size), int(size.sum())
     if draw["cluster"].null_count < len(size):
         cluster, row = np.unique(draw["cluster"].to_numpy(), return_inverse=True)
@@ -214,10 +214,10 @@ def card(
     facts: dict[str, Any],
     classes: Sequence[str] | None = None,
 ) -> str:
-    """The data set card: YAML that names the non-empty splits, then what a reader wants to know.
+    """The data set card: YAML that names the non-empty splits, then counts, pool and settings for a reader.
 
-    `datasets` keeps what it opened by the folder's name and the configuration in the card: the digest there
-    keeps subsets apart whose folders have one name.
+    `datasets` caches what it opened by the folder's name and the configuration in the card: the digest there
+    tells subsets apart whose folders have the same name.
     """
     ids = spec["ids"]
     lines = [
@@ -268,8 +268,8 @@ def main(*, draw: Path, source: Path, facts: Path, documents: list[Path], spec: 
         out_dir: Folder to write to.
     """
     settings = read_spec(spec, "ids", "corpus", "sampler", "budget", "data_seed")
-    known = read_json(facts)
-    if missing := [name for name in FACTS if name not in known]:
+    draw_facts = read_json(facts)
+    if missing := [name for name in FACTS if name not in draw_facts]:
         raise InputError(f"{facts}: no key {missing[0]!r}; make the draw again")
     labels = read_json(source)["labels"]
     classes = labels["names"] if labels else None
@@ -278,13 +278,13 @@ def main(*, draw: Path, source: Path, facts: Path, documents: list[Path], spec: 
     with open_parquet(out_dir / files[0], []) as file:
         columns = file.schema_arrow.names
     digests = {name: sha256(out_dir / name) for name in files}
-    write_text(out_dir / "README.md", card(settings, counts, columns, digests, known, classes))
+    write_text(out_dir / "README.md", card(settings, counts, columns, digests, draw_facts, classes))
     manifest = {
         "ids": settings["ids"],
         "spec": settings,
         "stage_version": STAGE_VERSION,
         "counts": counts,
-        **{name: known[name] for name in FACTS},
+        **{name: draw_facts[name] for name in FACTS},
         "sha256": digests,
         "classes": classes,
     }
