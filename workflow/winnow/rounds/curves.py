@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from winnow.compare.statistics import FEWEST_SEEDS, Comparison, compare_samplers, holm, verdict
+from winnow.compare.statistics import EQUAL, FEWEST_SEEDS, Comparison, compare_samplers, holm, verdict
 
 Runs = Mapping[int, np.ndarray]
 """What the items contributed, float64 [items], by data seed."""
@@ -25,6 +25,8 @@ Curve = Mapping[int, Runs]
 """Runs by labels used."""
 
 RESAMPLES = 2000
+SAME_RUNS = "the same models"
+"""Instead of a verdict, where two arms have not parted yet."""
 SHARES = (0.90, 0.95, 0.99)
 
 
@@ -110,7 +112,11 @@ def compare_arms(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.9
     tested = {name: one.p for name, one in found.items() if one.p is not None}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     return {
-        name: Test(one, adjusted.get(name), verdict(one.effect, adjusted.get(name), confidence, True))
+        name: Test(
+            one,
+            adjusted.get(name),
+            SAME_RUNS if one.lacking == EQUAL else verdict(one.effect, adjusted.get(name), confidence, True),
+        )
         for name, one in found.items()
     }
 
