@@ -100,7 +100,7 @@ def test_tables_of_all_corpora_come_out(run):
             "claims.json",
             "costs.html",
             "losses.svg",
-            "front.svg",
+            "pareto.svg",
         ):
             assert (run / f"tables/{table}.{ending}").stat().st_size > 200
     assert (run.parent / "report.html").stat().st_size > 100_000

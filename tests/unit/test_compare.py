@@ -15,8 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
-from winnow.compare import render, statistics
-from winnow.compare import table as compare
+from winnow import pages
+from winnow.compare import arms as arms_
+from winnow.compare import claims, ledger, plots, render, sentences, statistics
+from winnow.compare import table as stage
+from winnow.compare.claims import Row
 from winnow.stage import InputError, canonical
 
 ARMS = ("random", "uniform")
@@ -65,7 +68,7 @@ def write_run(
         rows.append(("lambada", "lambada", i, None, "perplexity", -9 + shift + ease[i], 1.0, None, None))
     path = folder / sampler / f"seed{data_seed}-{training_seed}"
     path.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist([dict(zip(compare.ITEM_COLUMNS, row, strict=True)) for row in rows]),
+    pq.write_table(pa.Table.from_pylist([dict(zip(arms_.ITEM_COLUMNS, row, strict=True)) for row in rows]),
                    path / "items.parquet")  # fmt: skip
     tasks = {"cloze": {"acc": 0.5, **({"f1": 0.5} if classifier else {})}}
     (path / "results.json").write_text(json.dumps({"ids": {**ids, "suite": "suite"}, "tasks": tasks}))
@@ -91,16 +94,35 @@ def write_runs(folder: Path, seeds: int = 3, **of_uniform: float) -> list[tuple[
     ]
 
 
-def rows_of(runs: list[tuple[Path, Path, Path]], spec: dict = SPEC) -> list[dict]:
+def items_of(evaluations: list[Path]) -> list[Path]:
+    return [path.with_name("items.parquet") for path in evaluations]
+
+
+def collect(
+    evaluations: list[Path],
+    subsets: list[Path],
+    models: list[Path],
+    spec: dict,
+    *more: list[Path],
+    **others: list[Path],
+) -> dict[str, arms_.Arm]:
+    return arms_.collect(evaluations, items_of(evaluations), subsets, models, spec, *more, **others)
+
+
+def rows_of(runs: list[tuple[Path, Path, Path]], spec: dict = SPEC) -> list[Row]:
     evaluations, subsets, models = (list(paths) for paths in zip(*runs, strict=True))
-    return compare.compare(compare.collect(evaluations, subsets, models, spec), spec)
+    return claims.compare(collect(evaluations, subsets, models, spec), spec)
 
 
-def row_of(rows: list[dict], **wanted: str) -> dict:
-    (found,) = [
-        r for r in rows if all(r[k] == v for k, v in ({"arm": "exp/uniform", "group": None} | wanted).items())
-    ]
-    return found
+def row_of(rows: list[Row], **wanted: str) -> Row:
+    wanted = {"arm": "exp/uniform", "group": None} | wanted
+    (row,) = [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
+    return row
+
+
+def cell_of(row: Row, column: str) -> object:
+    """A cell of the CSV file."""
+    return stage.csv_row(row)[column]
 
 
 def with_table(**changes: object) -> dict:
@@ -116,14 +138,14 @@ def test_a_clearly_better_arm_is_called_better_in_each_metrics_own_direction(bet
     rows = rows_of(better)
     for benchmark, sign in (("cloze", 1), ("bpb", -1), ("lambada", -1)):
         row = row_of(rows, benchmark=benchmark)
-        assert row["verdict"] == "better"
-        assert row["effect"] * sign > 0
-        assert row["ci_low"] < row["effect"] < row["ci_high"]
-        assert row["p"] <= row["p_adjusted"] < 0.05
-        assert 0 < row["minimum_detectable_effect"] < row["minimum_detectable_effect_family"]
-    assert row_of(rows, benchmark="cloze")["seeds"] == 4
-    assert row_of(rows, benchmark="cloze")["training_tokens"] == 1000
-    assert row_of(rows, benchmark="cloze")["train_documents"] == 50
+        assert row.verdict == "better"
+        assert row.effect * sign > 0
+        assert row.ci_low < row.effect < row.ci_high
+        assert row.p <= row.p_adjusted < 0.05
+        assert 0 < row.detectable.effect < row.detectable_family.effect
+    assert row_of(rows, benchmark="cloze").seeds == 4
+    assert row_of(rows, benchmark="cloze").training_tokens == 1000
+    assert row_of(rows, benchmark="cloze").train_documents == 50
 
 
 def test_figures_are_those_of_the_harness(better):
@@ -134,39 +156,39 @@ def test_figures_are_those_of_the_harness(better):
         ("bpb", lambda t: np.average(t.value, weights=t.weight)),
     ):
         expected = np.mean([figure(table[table.benchmark == benchmark]) for table in first])
-        assert row_of(rows, benchmark=benchmark)["figure"] == pytest.approx(expected, rel=1e-12)
+        assert row_of(rows, benchmark=benchmark).figure == pytest.approx(expected, rel=1e-12)
     logs = [table[table.benchmark == "lambada"].value.mean() for table in first]
     row = row_of(rows, benchmark="lambada")
-    assert row["figure"] == pytest.approx(math.exp(-np.mean(logs)))
+    assert row.figure == pytest.approx(math.exp(-np.mean(logs)))
     base = row_of(rows, benchmark="lambada", arm="exp/random")
-    assert row["effect"] == pytest.approx(math.log(row["figure"] / base["figure"]))
+    assert row.effect == pytest.approx(math.log(row.figure / base.figure))
     part = [table[(table.benchmark == "bpb") & (table.group == "b")] for table in first]
     expected = np.mean([np.average(t.value, weights=t.weight) for t in part])
-    assert row_of(rows, benchmark="bpb", group="b")["figure"] == pytest.approx(expected)
+    assert row_of(rows, benchmark="bpb", group="b").figure == pytest.approx(expected)
 
 
 def test_headline_tests_are_one_family_and_groups_another(better):
     """Else twenty groups would take from the headline the power to find anything."""
-    rows = [row for row in rows_of(better) if not row["is_baseline"]]
+    rows = [row for row in rows_of(better) if not row.is_baseline]
     for family, whole, tests in (("headline", True, 3), ("groups", False, 3)):
-        own = [row for row in rows if (row["group"] is None) == whole]
-        assert [row["family"] for row in own] == [family] * tests
-        assert [row["p_adjusted"] for row in own] == statistics.holm([row["p"] for row in own])
+        own = [row for row in rows if (row.group is None) == whole]
+        assert [row.family for row in own] == [family] * tests
+        assert [row.p_adjusted for row in own] == statistics.holm([row.p for row in own])
     alone = rows_of(better, with_table(groups=0))
-    headline = [row["p_adjusted"] for row in rows if row["group"] is None]
-    assert headline == [row["p_adjusted"] for row in alone if not row["is_baseline"]]
-    assert {row["group"] for row in rows if row["benchmark"] == "bpb"} == {None, "a", "b", "c"}
-    assert {r["group"] for r in rows_of(better, with_table(groups=0))} == {None}
+    headline = [row.p_adjusted for row in rows if row.group is None]
+    assert headline == [row.p_adjusted for row in alone if not row.is_baseline]
+    assert {row.group for row in rows if row.benchmark == "bpb"} == {None, "a", "b", "c"}
+    assert {r.group for r in rows_of(better, with_table(groups=0))} == {None}
 
 
 def test_two_seeds_are_too_little_data_even_for_a_large_effect(tmp_path):
     rows = rows_of(write_runs(tmp_path, seeds=2, better=3.0))
     row = row_of(rows, benchmark="cloze")
-    assert row["verdict"] == "too little data"
-    assert row["p"] is None
-    assert row["interval"] == "items"
-    assert row["figure"] == 1.0
-    assert row["ci_low"] < row["effect"] <= row["ci_high"] == pytest.approx(row["effect"])  # not above 1
+    assert row.verdict == "too little data"
+    assert row.p is None
+    assert row.comparison.unit == "items"
+    assert row.figure == 1.0
+    assert row.ci_low < row.effect <= row.ci_high == pytest.approx(row.effect)  # not above 1
 
 
 def test_copies_of_one_run_are_no_seeds(tmp_path):
@@ -175,21 +197,21 @@ def test_copies_of_one_run_are_no_seeds(tmp_path):
     runs += [write_run(tmp_path, "uniform", seed, better=1.0, subset="same") for seed in range(4)]
     rows = rows_of(runs)
     row = row_of(rows, benchmark="cloze")
-    assert (row["seeds"], row["p"], row["verdict"]) == (4, None, "too little data")
-    assert any("they count as 1" in note for note in row["notes"])
-    assert any("they count as 1" in note for note in render.warnings_of(rows))
+    assert (row.seeds, row.p, row.verdict) == (4, None, "too little data")
+    assert any("they count as 1" in note for note in sentences.notes_of(row))
+    assert any("they count as 1" in note for note in sentences.warnings_of(rows))
 
 
 def test_one_subset_with_a_training_seed_a_draw_is_as_many_runs(tmp_path):
     runs = [write_run(tmp_path, "random", seed, seed) for seed in range(4)]
     runs += [write_run(tmp_path, "uniform", seed, seed, better=1.0, subset="same") for seed in range(4)]
     row = row_of(rows_of(runs), benchmark="cloze")
-    assert (row["training_seeds"], row["verdict"]) == (4, "better")
+    assert (row.training_seeds, row.verdict) == (4, "better")
 
 
 def test_a_benchmark_shows_the_metrics_that_the_config_names(better):
     rows = rows_of(better, {**SPEC, "metrics": {"cloze": ["acc"]}})
-    assert {row["metric"] for row in rows if row["benchmark"] == "cloze"} == {"acc"}
+    assert {row.metric for row in rows if row.benchmark == "cloze"} == {"acc"}
     with pytest.raises(InputError, match="benchmark cloze has no metric 'acc_norm'; it has: acc"):
         rows_of(better, {**SPEC, "metrics": {"cloze": ["acc", "acc_norm"]}})
     with pytest.raises(InputError, match="benchmark cloze has no metric 'accuracy'; it has: acc"):
@@ -206,27 +228,27 @@ def test_a_run_that_lacks_a_figure_is_an_error_and_not_left_out(tmp_path):
 
 
 def test_the_documents_of_a_subset_are_counted(better):
-    assert row_of(rows_of(better), benchmark="cloze")["train_documents"] == 50
+    assert row_of(rows_of(better), benchmark="cloze").train_documents == 50
 
 
-def test_unequal_training_tokens_are_said_loudly(tmp_path):
-    from winnow.compare import render
-
+def test_unequal_training_tokens_are_a_warning(tmp_path):
     rows = rows_of(write_runs(tmp_path, tokens=1020))
-    assert "TRAINING TOKENS DIFFER from the baseline's by +2.0%" in row_of(rows, benchmark="cloze")["notes"]
+    assert "TRAINING TOKENS DIFFER from the baseline's by +2.0%" in sentences.notes_of(
+        row_of(rows, benchmark="cloze")
+    )
     page = render.page_of(rows, SPEC, plots=[("Effects", "<svg/>")])
-    for text in (render.markdown(page), render.latex(page), render.html_page(page)):
+    for text in (pages.markdown(page), pages.latex(page), pages.html_page(page)):
         assert "TRAINING TOKENS DIFFER" in text
     quiet = rows_of(write_runs(tmp_path / "equal", tokens=1005))
-    assert not render.warnings_of(quiet)
+    assert not sentences.warnings_of(quiet)
 
 
 def test_two_models_are_paired_over_items(tmp_path):
     runs = [write_run(tmp_path, "random", 0), write_run(tmp_path, "uniform", 0, better=1.0)]
     rows = rows_of(runs, with_table(unit="models", resamples=500))
-    assert row_of(rows, benchmark="cloze")["test"] == "McNemar, exact"
-    assert row_of(rows, benchmark="bpb")["test"].startswith("sign flips over items")
-    assert row_of(rows, benchmark="cloze")["verdict"] == "better"
+    assert row_of(rows, benchmark="cloze").comparison.test == "McNemar, exact"
+    assert row_of(rows, benchmark="bpb").comparison.test.startswith("sign flips over items")
+    assert row_of(rows, benchmark="cloze").verdict == "better"
     runs.append(write_run(tmp_path, "uniform", 1))
     with pytest.raises(InputError, match="exp/uniform has 2 runs"):
         rows_of(runs, with_table(unit="models"))
@@ -234,16 +256,16 @@ def test_two_models_are_paired_over_items(tmp_path):
 
 def test_a_classifier_has_f1_and_a_language_model_has_not(tmp_path, better):
     runs = [write_run(tmp_path, sampler, seed, classifier=True) for sampler in ARMS for seed in range(3)]
-    assert row_of(rows_of(runs), benchmark="cloze", metric="f1")["verdict"] == "not distinguishable"
-    assert not [row for row in rows_of(better) if row["metric"] == "f1"]
+    assert row_of(rows_of(runs), benchmark="cloze", metric="f1").verdict == "not distinguishable"
+    assert not [row for row in rows_of(better) if row.metric == "f1"]
 
 
 def test_crossed_seeds_are_stated_apart(tmp_path):
     runs = [write_run(tmp_path, s, d, t) for s in ARMS for d in range(3) for t in range(2)]
     row = row_of(rows_of(runs), benchmark="bpb")
-    assert (row["seeds"], row["runs"]) == (3, 6)
-    assert row["sd_data"] is not None
-    assert row["sd_training"] is not None
+    assert (row.seeds, row.runs) == (3, 6)
+    assert set(row.sd_by) == {"data", "training", "residual"}
+    assert cell_of(row, "sd_data") == row.sd_by["data"]
 
 
 def test_ids_decide_and_not_paths(tmp_path, better):
@@ -252,8 +274,8 @@ def test_ids_decide_and_not_paths(tmp_path, better):
     for name in ("results.json", "items.parquet"):
         (moved / name).write_bytes(better[0][0].with_name(name).read_bytes())
     runs = [(moved / "results.json", *better[0][1:]), *better[1:]]
-    figures = [row["figure"] for row in rows_of(runs)]
-    assert figures == [row["figure"] for row in rows_of(better)]
+    figures = [row.figure for row in rows_of(runs)]
+    assert figures == [row.figure for row in rows_of(better)]
 
 
 @pytest.mark.parametrize(
@@ -273,6 +295,29 @@ def test_evaluations_that_do_not_fit_are_refused_by_name(tmp_path, change, messa
     with pytest.raises(InputError, match=message) as caught:
         rows_of(runs)
     assert "results.json" in str(caught.value)
+
+
+def test_items_are_those_that_were_given_and_not_a_file_beside_the_results(tmp_path, better):
+    """They were read beside results.json: a file that no rule declares, and no rule would wait for."""
+    evaluations, subsets, models = (list(paths) for paths in zip(*better, strict=True))
+    items = [tmp_path / f"{number}.parquet" for number in range(len(evaluations))]
+    for path, copy in zip(items_of(evaluations), items, strict=True):
+        copy.write_bytes(path.read_bytes())
+    arms = arms_.collect(evaluations, items, subsets, models, SPEC)
+    rows = claims.compare(arms, SPEC)
+    assert [row.figure for row in rows] == [row.figure for row in rows_of(better)]
+    assert set(ledger.claims_of(rows)[0].figure_files) <= set(map(str, items))
+    with pytest.raises(InputError, match="--items: 7 files for the 8 of --evaluations"):
+        arms_.collect(evaluations, items[1:], subsets, models, SPEC)
+
+
+def test_why_there_is_no_test_is_a_fact_and_its_words_are_made_once(tmp_path):
+    """Sentences came out of the statistics and travelled with the rows."""
+    rows = rows_of(write_runs(tmp_path, seeds=2))
+    comparison = row_of(rows, benchmark="cloze").comparison
+    assert (comparison.lacking, comparison.have, comparison.need) == (statistics.FEW_SEEDS, 2, 3)
+    assert not any(isinstance(value, str) and " of " in value for value in vars(comparison).values())
+    assert sentences.untested(row_of(rows, benchmark="cloze")) == "2 of 3 data seeds"
 
 
 def test_arms_that_answered_other_items_are_refused(tmp_path):
@@ -298,12 +343,10 @@ def test_figures_that_are_not_finite_are_shown_and_not_tested(tmp_path):
     pq.write_table(pa.Table.from_pylist(table), path)
     rows = rows_of(runs)
     row = row_of(rows, benchmark="lambada")
-    assert row["verdict"] == "too little data"
-    assert "a figure is not finite" in row["notes"]
-    assert row_of(rows, benchmark="cloze")["p"] is not None
-    from winnow.compare import render
-
-    render.forest(rows, SPEC)
+    assert row.verdict == "too little data"
+    assert "a figure is not finite" in sentences.notes_of(row)
+    assert row_of(rows, benchmark="cloze").p is not None
+    plots.forest(rows, "demo")
 
 
 def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better):
@@ -313,6 +356,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
         command = [
             sys.executable, "-m", "winnow.compare.table",
             "--evaluations", *map(str, [r[0] for r in better]),
+            "--items", *map(str, items_of([r[0] for r in better])),
             "--subsets", *map(str, [r[1] for r in better]),
             "--models", *map(str, [r[2] for r in better]),
             "--spec", canonical(SPEC), "--out", str(prefix),
@@ -330,7 +374,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
     for path in (claims[0]["figure_files"] + "; " + claims[0]["source_files"]).split("; "):
         assert Path(path).exists()
     exact = list(csv.DictReader(outputs[0]["demo.csv"].decode().splitlines()))
-    assert float(exact[1]["effect"]) == rows_of(better)[1]["effect"]
+    assert float(exact[1]["effect"]) == rows_of(better)[1].effect
     tex = outputs[0]["demo.tex"].decode()
     assert r"A demo \& a test\_1" in tex
     assert r"\toprule" in tex
@@ -341,7 +385,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
     assert "<script" not in page
 
 
-def floors(folder: Path, unigram: float, bigram: float) -> list[Path]:
+def ngram_baselines(folder: Path, unigram: float, bigram: float) -> list[Path]:
     found = []
     for sampler in ARMS:
         ids = {k: v for k, v in SPEC["arms"][f"exp/{sampler}"].items() if k != "model"}
@@ -361,19 +405,17 @@ def test_a_dead_model_is_named(tmp_path):
     spec = with_arms(tokenizer="t")
 
     def warnings(unigram: float, bigram: float) -> list[str]:
-        arms = compare.collect(evaluations, subsets, models, spec, floors(tmp_path, unigram, bigram))
-        rows = compare.compare(arms, spec)
+        arms = collect(evaluations, subsets, models, spec, ngram_baselines(tmp_path, unigram, bigram))
+        rows = claims.compare(arms, spec)
         assert len(rows) == 12
-        return [note for note in render.warnings_of(rows) if "DEAD MODEL" in note]
+        return [note for note in sentences.warnings_of(rows) if "DEAD MODEL" in note]
 
     assert warnings(9.0, 0.1) == []  # 1,000 tokens are too few to beat a bigram
     told = warnings(1.0, 0.5)
     assert len(told) == 2
     assert told[0].startswith("exp/random: DEAD MODELS, all 3: no better than a unigram on bpb (2.9")
     for path in models:
-        path.write_text(
-            json.dumps({**json.loads(path.read_text()), "training_tokens": compare.BIGRAM_TOKENS})
-        )
+        path.write_text(json.dumps({**json.loads(path.read_text()), "training_tokens": arms_.BIGRAM_TOKENS}))
     assert len(warnings(9.0, 0.1)) == 2
 
 
@@ -385,13 +427,13 @@ def test_a_model_of_one_answer_is_named(tmp_path):
     table.loc[cloze, "prediction"] = 1
     table.loc[cloze, "value"] = (table.loc[cloze, "label"] == 1).astype(float)
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
-    (told,) = [note for note in render.warnings_of(rows_of(runs)) if "DEAD MODEL" in note]
+    (told,) = [note for note in sentences.warnings_of(rows_of(runs)) if "DEAD MODEL" in note]
     assert (
         told
         == "exp/random: DEAD MODEL (data seed 0, training seed 0): gives one answer to all items of cloze"
     )
     page = render.page_of(rows_of(runs), SPEC)
-    assert "3 (1 dead)" in render.markdown(page)
+    assert "3 (1 dead)" in pages.markdown(page)
 
 
 def test_one_sampler_with_two_sets_of_seeds_is_two_arms(tmp_path):
@@ -401,8 +443,8 @@ def test_one_sampler_with_two_sets_of_seeds_is_two_arms(tmp_path):
     spec = {**SPEC, "arms": arms, "table": {**SPEC["table"], "baseline": "exp/random"}}
     rows = rows_of(runs, spec)
     row = row_of(rows, arm="again/random", benchmark="cloze")
-    assert (row["seeds"], row["runs"], row["verdict"]) == (3, 3, "not distinguishable")
-    assert any("not paired" in note for note in row["notes"])
+    assert (row.seeds, row.runs, row.verdict) == (3, 3, "not distinguishable")
+    assert any("not paired" in note for note in sentences.notes_of(row))
 
 
 def test_a_published_model_stands_beside_the_trained_ones(tmp_path):
@@ -414,14 +456,12 @@ def test_a_published_model_stands_beside_the_trained_ones(tmp_path):
     (folder / "results.json").write_text(json.dumps({"ids": {**ids, "suite": "suite"}, "tasks": {}}))
     spec = {**SPEC, "arms": {**SPEC["arms"], "big": ids}}
     evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
-    rows = compare.compare(
-        compare.collect([*evaluations, folder / "results.json"], subsets, models, spec), spec
-    )
+    rows = claims.compare(collect([*evaluations, folder / "results.json"], subsets, models, spec), spec)
     row = row_of(rows, arm="big", benchmark="cloze")
-    assert (row["verdict"], row["test"]) == ("not distinguishable", "t over seeds and items")
-    assert "a model as it was published, not trained here" in row["notes"]
-    assert "it may have been trained on these documents" in row["notes"]  # they are no stock task
-    assert render.label_of(row, rows) == "big"
+    assert (row.verdict, row.comparison.test) == ("not distinguishable", "t over seeds and items")
+    assert "a pretrained model, not trained here" in sentences.notes_of(row)
+    assert "it may have been trained on these documents" in sentences.notes_of(row)  # they are no stock task
+    assert sentences.label_of(row, rows) == "big"
 
 
 def test_pairs_of_the_study_without_the_baseline_are_compared_too(tmp_path):
@@ -441,23 +481,21 @@ def test_pairs_of_the_study_without_the_baseline_are_compared_too(tmp_path):
         "table": {**SPEC["table"], "baseline": "exp/random", "published": published},
     }
     evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
-    collected = compare.collect(evaluations, subsets, models, spec)
-    found = [row for row in compare.beside(collected, spec) if not row["is_baseline"]]
-    assert {(row["baseline"], row["arm"], row["group"]) for row in found} == {
-        ("again/random", "exp/uniform", None)
-    }
-    assert row_of(found, benchmark="cloze", metric="acc")["verdict"] == "better"
+    collected = collect(evaluations, subsets, models, spec)
+    found = [row for row in claims.beside(collected, spec) if not row.is_baseline]
+    assert {(row.baseline, row.arm, row.group) for row in found} == {("again/random", "exp/uniform", None)}
+    assert row_of(found, benchmark="cloze", metric="acc").verdict == "better"
 
 
-def test_what_the_subsets_hold_of_the_benchmarks_is_told(tmp_path):
+def test_benchmark_items_in_the_training_documents_are_reported(tmp_path):
     evaluations, subsets, models = (list(p) for p in zip(*write_runs(tmp_path), strict=True))
     path = tmp_path / "c.json"
     counts = {"items": 200, "checked": 100, "found": 3, "first": [1]}
     path.write_text(
         json.dumps({"ids": json.loads(subsets[0].read_text())["ids"], "benchmarks": {"cloze": counts}})
     )
-    arms = compare.collect(evaluations, subsets, models, SPEC, contamination=[path])
-    head, body = compare.contamination_table(arms)
+    arms = collect(evaluations, subsets, models, SPEC, contamination=[path])
+    head, body = render.contamination_table(arms)
     assert head == ["arm", "cloze"]
     assert body[0] == ["exp/random", "3.00 % of 100"]
 
@@ -488,13 +526,13 @@ def with_groups(
 def test_a_group_of_any_name_is_a_group_and_the_total_stands_once(tmp_path):
     """A domain named "all" vanished from its table, and the total stood twice, in the family of tests as well."""
     runs = with_groups(tmp_path, [*NAMES, None], items=60 * 9)
-    rows = [row for row in rows_of(runs) if row["benchmark"] == "bpb" and not row["is_baseline"]]
-    assert [row["group"] for row in rows] == [None, *sorted(NAMES)]
-    assert [row["items"] for row in rows] == [540, *[60] * 8]  # items of no group are in the total alone
-    assert [row["scope"] for row in rows] == ["all items", *["group"] * 8]
-    assert [row["family"] for row in rows] == ["headline", *["groups"] * 8]
+    rows = [row for row in rows_of(runs) if row.benchmark == "bpb" and not row.is_baseline]
+    assert [row.group for row in rows] == [None, *sorted(NAMES)]
+    assert [row.items for row in rows] == [540, *[60] * 8]  # items of no group are in the total alone
+    assert [row.scope for row in rows] == ["all items", *["group"] * 8]
+    assert [row.family for row in rows] == ["headline", *["groups"] * 8]
     evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
-    compare.main(evaluations=evaluations, subsets=subsets, models=models, spec=canonical(SPEC), out=tmp_path / "t")  # fmt: skip
+    stage.main(evaluations=evaluations, items=items_of(evaluations), subsets=subsets, models=models, spec=canonical(SPEC), out=tmp_path / "t")  # fmt: skip
     with open(tmp_path / "t.csv", newline="") as file:
         exact = [
             row for row in csv.DictReader(file) if row["benchmark"] == "bpb" and row["arm"] == "exp/uniform"
@@ -516,8 +554,8 @@ def test_whole_numbers_as_groups_are_names(tmp_path):
         table = pq.read_table(path)
         numbers = pa.array([None if g is None else int(g) for g in table["group"].to_pylist()], pa.int32())
         pq.write_table(table.set_column(table.column_names.index("group"), "group", numbers), path)
-    rows = [row for row in rows_of(runs) if row["benchmark"] == "bpb" and row["is_baseline"]]
-    assert [row["group"] for row in rows] == [None, "-1", "0"]
+    rows = [row for row in rows_of(runs) if row.benchmark == "bpb" and row.is_baseline]
+    assert [row.group for row in rows] == [None, "-1", "0"]
 
 
 def test_a_trained_model_without_a_seed_is_refused_and_not_taken_for_seed_0(tmp_path):
@@ -534,7 +572,7 @@ def test_a_trained_model_without_a_seed_is_refused_and_not_taken_for_seed_0(tmp_
 
 def test_a_sampler_called_none_is_no_missing_sampler(tmp_path):
     ids = {"corpus": "corpus", "clustering": None, "sampler": "none", "budget": "small", "model": "tiny"}
-    arms = compare.arms_of({"exp/none": ids})
+    arms = arms_.arms_of({"exp/none": ids})
     assert arms["exp/none"].has({**ids, "data_seed": 0})
     assert not arms["exp/none"].has({**ids, "sampler": None, "data_seed": 0})
 
@@ -544,13 +582,13 @@ def test_a_group_of_few_items_is_described_and_not_tested(tmp_path):
     names = ["big"] * 3 + ["small"]
     rows = rows_of(with_groups(tmp_path, names, items=4 * (fewest - 1), better=2.0))
     small, big = (row_of(rows, benchmark="bpb", group=name) for name in ("small", "big"))
-    assert (small["items"], small["p"], small["family"], small["verdict"]) == (fewest - 1, None, None, "too little data")  # fmt: skip
-    assert small["lacking"] == statistics.FEW_ITEMS
-    assert f"{fewest - 1} of {fewest} items" in small["notes"]
-    assert small["ci_low"] < small["effect"] < small["ci_high"]
-    assert big["p_adjusted"] == big["p"]  # alone in its family
-    assert row_of(rows, benchmark="bpb")["family"] == "headline"
-    text = render.markdown(render.page_of(rows, SPEC))
+    assert (small.items, small.p, small.family, small.verdict) == (fewest - 1, None, None, "too little data")  # fmt: skip
+    assert small.lacking == statistics.FEW_ITEMS
+    assert f"{fewest - 1} of {fewest} items" in sentences.notes_of(small)
+    assert small.ci_low < small.effect < small.ci_high
+    assert big.p_adjusted == big.p  # alone in its family
+    assert row_of(rows, benchmark="bpb").family == "headline"
+    text = pages.markdown(render.page_of(rows, SPEC))
     assert f"Groups of fewer than {fewest} items are described, not tested." in text
     assert f"| bpb | bits_per_byte | small | {fewest - 1} | uniform |" in text
 
@@ -565,18 +603,18 @@ def test_macro_f1_is_not_shown_where_the_group_is_the_label(tmp_path):
             if row["benchmark"] == "cloze":
                 row["group"] = "01"[row["label"] // 2]  # labels 0 and 1 in one group, 2 alone in the other
         pq.write_table(pa.Table.from_pylist(rows), path)
-    rows = [row for row in rows_of(runs) if row["benchmark"] == "cloze" and row["is_baseline"]]
-    assert {(row["metric"], row["group"]) for row in rows} == {
+    rows = [row for row in rows_of(runs) if row.benchmark == "cloze" and row.is_baseline]
+    assert {(row.metric, row.group) for row in rows} == {
         ("acc", None), ("acc", "0"), ("acc", "1"), ("f1", None), ("f1", "0"),
     }  # fmt: skip
-    by = {(row["metric"], row["group"]): row for row in rows}
+    by = {(row.metric, row.group): row for row in rows}
     first = [pq.read_table(run[0].with_name("items.parquet")).to_pandas() for run in runs[:3]]
     expected = []
     for table in first:
         cell = table[(table.benchmark == "cloze") & (table.group == "0")]
         f1 = [2 * ((cell.label == c) & (cell.prediction == c)).sum() / ((cell.label == c).sum() + (cell.prediction == c).sum()) for c in (0, 1)]  # fmt: skip
         expected.append(np.mean(f1))
-    assert by["f1", "0"]["figure"] == pytest.approx(np.mean(expected))
+    assert by["f1", "0"].figure == pytest.approx(np.mean(expected))
 
 
 def test_intervals_and_detectable_effects_of_an_accuracy_stay_inside_its_bounds(tmp_path):
@@ -594,21 +632,20 @@ def test_intervals_and_detectable_effects_of_an_accuracy_stay_inside_its_bounds(
     base = sum(right["random"]) / 300
     differences = [-0.07, 0.14, -0.03]
     half = stats.t.isf(0.025, 2) * np.std(differences, ddof=1) / 3**0.5
-    assert row["effect"] == pytest.approx(np.mean(differences))
-    assert row["effect"] + half > 1 - base  # where the interval would end
-    assert row["ci_high"] == pytest.approx(1 - base)
-    assert row["ci_low"] == pytest.approx(np.mean(differences) - half)
-    assert row["p"] == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)  # the test is left as it is
-    assert row["detectable"] is row["detectable_family"] is True
-    assert row["minimum_detectable_effect"] < row["minimum_detectable_effect_family"] < base
+    assert row.effect == pytest.approx(np.mean(differences))
+    assert row.effect + half > 1 - base  # where the interval would end
+    assert row.ci_high == pytest.approx(1 - base)
+    assert row.ci_low == pytest.approx(np.mean(differences) - half)
+    assert row.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)  # the test is left as it is
+    assert row.detectable.effect < row.detectable_family.effect < base
     strict = with_table(confidence=0.999)
     row = row_of(rows_of(runs, strict), benchmark="cloze")
-    assert (row["ci_low"], row["ci_high"]) == pytest.approx((-base, 1 - base))
-    assert row["detectable"] is row["detectable_family"] is False  # it would be above 1
-    assert row["minimum_detectable_effect"] is row["minimum_detectable_effect_family"] is None
+    assert (row.ci_low, row.ci_high) == pytest.approx((-base, 1 - base))
+    assert row.detectable == row.detectable_family == claims.Detectable(None)  # it would be above 1
+    assert cell_of(row, "detectable") is cell_of(row, "detectable_family") is False
     assert render.detectable(row) == "none possible (none possible)"
-    (line,) = render.answer(rows_of(runs, strict), strict)
-    assert "no possible effect on cloze acc" in line
+    (line,) = sentences.answer(rows_of(runs, strict), strict)
+    assert "could not have detected any possible effect on cloze acc" in line
 
 
 def test_facts_of_dead_models_are_fields(tmp_path):
@@ -619,10 +656,13 @@ def test_facts_of_dead_models_are_fields(tmp_path):
     table.loc[cloze, "prediction"] = 1
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
     row = row_of(rows_of(runs), benchmark="bpb", arm="exp/random")
-    assert row["dead"] == [
-        {"data_seed": 0, "training_seed": 0, "reasons": ["gives one answer to all items of cloze"]}
-    ]
-    assert not any("dead" in note.lower() for note in row["notes"])
+    assert row.dead == {(0, 0): [arms_.ConstantAnswer("cloze")]}
+    assert (
+        ledger.dead_runs(row)
+        == cell_of(row, "dead")
+        == [{"data_seed": 0, "training_seed": 0, "reasons": ["gives one answer to all items of cloze"]}]
+    )
+    assert not any("dead" in note.lower() for note in sentences.notes_of(row))
 
 
 def test_chance_and_items_stand_below_the_figures(tmp_path):
@@ -636,12 +676,12 @@ def test_chance_and_items_stand_below_the_figures(tmp_path):
         pq.write_table(pa.Table.from_pylist(rows), path)
     rows = rows_of(runs)
     row = row_of(rows, benchmark="cloze")
-    assert (row["chance"], row["chance_kind"]) == (0.375, "choices")
-    assert row_of(rows, benchmark="bpb")["chance"] is None
+    assert (row.chance, row.chance_kind) == (0.375, "choices")
+    assert row_of(rows, benchmark="bpb").chance is None
     _, body = render.figures_table(rows)
     assert body[-2] == ["chance level", "", "", "", "", "0.3750", ""]
     assert body[-1] == ["items", "", "", "", "200", "200", "200"]
-    assert "one over the number of choices" in render.markdown(render.page_of(rows, SPEC))
+    assert "one over the number of choices" in pages.markdown(render.page_of(rows, SPEC))
 
 
 def test_the_chance_of_labels_is_the_share_of_the_commonest(better):
@@ -649,17 +689,17 @@ def test_the_chance_of_labels_is_the_share_of_the_commonest(better):
     label = (
         pq.read_table(better[0][0].with_name("items.parquet")).to_pandas().query("benchmark == 'cloze'").label
     )
-    assert row["chance_kind"] == "majority"
-    assert row["chance"] == pytest.approx(label.value_counts().max() / 200)
+    assert row.chance_kind == "majority"
+    assert row.chance == pytest.approx(label.value_counts().max() / 200)
 
 
-def test_arms_that_share_models_are_told(tmp_path):
+def test_arms_that_share_models_are_reported(tmp_path):
     """Two samplers that drew the same documents and trained with the same seeds are one model twice."""
     runs = [write_run(tmp_path, "random", seed, subset=f"s{seed}") for seed in range(3)]
     runs += [write_run(tmp_path, "uniform", seed, subset=f"s{max(seed, 1)}") for seed in range(3)]
     rows = rows_of(runs)
-    assert row_of(rows, benchmark="cloze")["same_models"] == {"exp/random": 2}
-    assert "2 of its 3 models are those of exp/random" in row_of(rows, benchmark="cloze")["notes"]
+    assert row_of(rows, benchmark="cloze").same_models == {"exp/random": 2}
+    assert "2 of its 3 models are those of exp/random" in sentences.notes_of(row_of(rows, benchmark="cloze"))
 
 
 def test_what_selection_and_training_consumed_is_shown_or_called_unknown(tmp_path):
@@ -674,44 +714,44 @@ def test_what_selection_and_training_consumed_is_shown_or_called_unknown(tmp_pat
         subset.write_text(json.dumps(content))
         model.write_text(json.dumps({"ids": json.loads(model.read_text())["ids"], "training_examples": 500}))
     evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
-    arms = compare.collect(evaluations, subsets, models, SPEC)
-    assert compare.consumed_table(arms)[1] == [
+    arms = collect(evaluations, subsets, models, SPEC)
+    assert render.consumed_table(arms)[1] == [
         ["exp/random", "unknown", "0", "0", "0", "50", "50", "", "50"],
         ["exp/uniform", "1,004", "900", "204", "7,000", "50", "50", "", "254"],
     ]
-    assert compare.equal_of(arms) == (
+    assert sentences.equal_training(arms) == (
         "The arms are compared at equal training labels (50). The selection of documents read labels, too: exp/uniform 204; "
         "with them the arms are not at equal labels.",
         True,
     )
-    row = row_of(compare.compare(arms, SPEC), benchmark="cloze")
-    assert (row["train_labels"], row["selection_labels"], row["selection_documents"]) == (50, 204, 900)
+    row = row_of(claims.compare(arms, SPEC), benchmark="cloze")
+    assert (row.train_labels, row.selection["labels"], row.selection["documents"]) == (50, 204, 900)
     content = json.loads(subsets[-1].read_text())
     del content["consumed"]
     subsets[-1].write_text(json.dumps(content))
-    arms = compare.collect(evaluations, subsets, models, SPEC)
-    assert compare.consumed_table(arms)[1][1][2:5] == ["unknown"] * 3
-    assert "What the selection of some arms consumed is unknown." in compare.equal_of(arms)[0]
+    arms = collect(evaluations, subsets, models, SPEC)
+    assert render.consumed_table(arms)[1][1][2:5] == ["unknown"] * 3
+    assert "What the selection of some arms consumed is unknown." in sentences.equal_training(arms)[0]
 
 
 def test_a_table_begins_with_its_answer(tmp_path, better):
-    found = render.answer(rows_of(better), SPEC)
+    found = sentences.answer(rows_of(better), SPEC)
     assert len(found) == 3
     row = row_of(rows_of(better), benchmark="cloze")
     assert any(
-        line.startswith(f"uniform is better than random on cloze acc by {row['effect']:.4f} (95 % CI of the effect +")
+        line.startswith(f"uniform is better than random on cloze acc by {row.effect:.4f} (95 % CI of the effect +")
         for line in found
     )  # fmt: skip
     rows = rows_of(write_runs(tmp_path / "same"))
-    (line,) = render.answer(rows, SPEC)
-    largest = row_of(rows, benchmark="cloze")["minimum_detectable_effect_family"]
+    (line,) = sentences.answer(rows, SPEC)
+    largest = row_of(rows, benchmark="cloze").detectable_family.effect
     assert line.startswith(
-        "No sampler is distinguishable from random; with 80 % power this table would have seen an effect of "
+        "No sampler is distinguishable from random; with 80 % power this table would have detected an effect of "
     )
     assert f"{largest:.4f} or more on cloze acc" in line
-    (line,) = render.answer(rows_of(write_runs(tmp_path / "few", seeds=2)), SPEC)
+    (line,) = sentences.answer(rows_of(write_runs(tmp_path / "few", seeds=2)), SPEC)
     assert line == "Too little data: no comparison with random could be tested (2 of 3 data seeds)."
-    text = render.markdown(render.page_of(rows, SPEC))
+    text = pages.markdown(render.page_of(rows, SPEC))
     assert (
         text.index("No sampler is")
         < text.index("## Figures")
@@ -719,7 +759,7 @@ def test_a_table_begins_with_its_answer(tmp_path, better):
         < text.index("<details>")
     )
     assert "[How to read a table](reading-tables.md)" in text
-    page = render.html_page(render.page_of(rows, SPEC))
+    page = pages.html_page(render.page_of(rows, SPEC))
     assert page.index('class="answer"') < page.index("<h2>Figures")
     assert '<a href="reading-tables.md">' in page
     assert page.count("<details>") == page.count("</details>") == text.count("<details>") == 4
@@ -728,9 +768,9 @@ def test_a_table_begins_with_its_answer(tmp_path, better):
 def test_figures_by_seed_are_those_of_the_runs(better):
     rows = rows_of(better)
     row = row_of(rows, benchmark="cloze")
-    assert len(row["figures_by_run"]) == 4
-    assert np.mean(list(row["_figures"].values())) == pytest.approx(row["figure"])
-    assert np.mean([effect for _, effect in row["_effects_by_seed"]]) == pytest.approx(row["effect"])
+    assert len(cell_of(row, "figures_by_run")) == 4
+    assert np.mean(list(row.figures.values())) == pytest.approx(row.figure)
+    assert np.mean([effect for _, effect in row.effects_by_seed]) == pytest.approx(row.effect)
     head, body = render.runs_table(rows)
     assert head[:3] == ["arm", "data seed", "training seed"]
     assert [line[:3] for line in body] == [[arm, str(seed), "0"] for arm in ARMS for seed in range(4)]
@@ -755,14 +795,12 @@ def test_figures_by_seed_are_those_of_the_runs(better):
     ],
 )
 def test_no_printed_p_crosses_a_threshold_that_p_does_not(value, level, printed):
-    assert render.probability(value, level) == printed
+    assert pages.probability(value, level) == printed
 
 
-def aa_arms(
-    generator: np.random.Generator, benchmarks: int, items: int, groups: int
-) -> dict[str, compare.Arm]:
+def aa_arms(generator: np.random.Generator, benchmarks: int, items: int, groups: int) -> dict[str, arms_.Arm]:
     """Three arms of three seeds each that differ in nothing but their seeds: right or wrong on items of unlike ease."""
-    arms = compare.arms_of({f"exp/{name}": {"sampler": name} for name in ("random", "one", "two")})
+    arms = arms_.arms_of({f"exp/{name}": {"sampler": name} for name in ("random", "one", "two")})
     keys = pa.table({"task": ["t"] * items, "item": np.arange(items)})
     group = np.array([f"g{i * groups // items}" for i in range(items)], dtype=object)
     for benchmark in range(benchmarks):
@@ -772,7 +810,7 @@ def aa_arms(
             for seed in range(3):
                 chance = np.clip(ease + 0.02 * generator.normal(), 0, 1)
                 values = (generator.random(items) < chance).astype(float)
-                own[3 * number + seed, 0] = compare.Items(keys, group, values, np.ones(items), None, None)
+                own[3 * number + seed, 0] = arms_.Items(keys, group, values, np.ones(items), None, None)
             arm.items[f"b{benchmark}", "acc"] = own
             arm.files[f"b{benchmark}", "acc"] = ["items.parquet"]
             arm.runs = set(own)
@@ -786,12 +824,12 @@ def test_arms_that_do_not_differ_are_called_different_in_one_table_of_twenty_in_
     generator = np.random.default_rng(20)
     tables, hits, single = 100, {"headline": 0, "groups": 0}, []
     for _ in range(tables):
-        rows = compare.compare(aa_arms(generator, benchmarks=2, items=240, groups=3), SPEC)
+        rows = claims.compare(aa_arms(generator, benchmarks=2, items=240, groups=3), SPEC)
         for family in hits:
-            own = [row for row in rows if row["family"] == family]
+            own = [row for row in rows if row.family == family]
             assert len(own) == {"headline": 4, "groups": 12}[family]
-            hits[family] += any(row["verdict"] in ("better", "worse") for row in own)
-            single += [row["p"] for row in own]
+            hits[family] += any(row.verdict in ("better", "worse") for row in own)
+            single += [row.p for row in own]
     error = (0.05 * 0.95 / tables) ** 0.5
     assert max(hits.values()) / tables <= 0.05 + 3 * error
     rate = np.mean(np.array(single) < 0.05)

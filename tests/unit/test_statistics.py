@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from winnow import metrics
 from winnow.compare import statistics
 from winnow.compare.statistics import compare_models, compare_samplers, holm, verdict
 
@@ -90,7 +91,7 @@ def test_as_many_disjoint_seeds_are_students_test_unless_their_spread_differs():
             assert found.p == pytest.approx(expected.pvalue)
 
 
-def test_a_given_model_is_a_number_to_the_seeds():
+def test_a_pretrained_model_is_a_constant_to_the_seeds():
     generator = np.random.default_rng(1)
     arm = draw(generator, range(4), 3.0)
     model = np.mean(list(arm.values()), axis=0) + 2  # as the arm item by item, but for a gap
@@ -101,12 +102,13 @@ def test_a_given_model_is_a_number_to_the_seeds():
     turned = compare_samplers({(0, 0): model}, arm, fixed=(True, False))
     assert (turned.effect, turned.p) == (-found.effect, found.p)
     few = {key: arm[key] for key in list(arm)[:2]}
-    assert compare_samplers(few, {(0, 0): model}, fixed=(False, True)).note == "2 of 3 data seeds"
+    lacking = compare_samplers(few, {(0, 0): model}, fixed=(False, True))
+    assert (lacking.lacking, lacking.have, lacking.need) == (statistics.FEW_SEEDS, 2, 3)
     both = compare_samplers({(0, 0): model}, {(0, 0): model + 1}, fixed=(True, True))
-    assert (both.p, both.note) == (None, "both are given models")
+    assert (both.p, both.lacking) == (None, statistics.PRETRAINED)
 
 
-def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
+def test_an_effect_of_the_minimum_detectable_size_is_detected_with_its_power():
     generator = np.random.default_rng(4)
     gap = statistics.minimum_detectable_effect(
         statistics.Comparison(0, 0.1, 0, 0, None, "", "", ((0.01, 4.0),)), level=0.05
@@ -115,7 +117,7 @@ def test_a_real_gap_is_found_and_about_as_often_as_the_smallest_gap_says():
     assert np.mean(np.abs(t) > stats.t.isf(0.025, 4)) == pytest.approx(0.8, abs=0.005)
 
 
-def test_the_smallest_gap_at_three_seeds_and_a_strict_level_is_finite():
+def test_the_minimum_detectable_effect_at_three_seeds_and_a_strict_level_is_finite():
     comparison = statistics.Comparison(0, 1.0, 0, 0, None, "", "", ((1.0, 2.0),))
     loose, strict = (statistics.minimum_detectable_effect(comparison, level) for level in (0.05, 0.0005))
     assert 4 < loose < strict < 200
@@ -144,7 +146,7 @@ def test_equal_answers_are_no_evidence():
     constant = {(seed, 0): np.repeat([0.0, 1.0], 50) for seed in range(3)}
     found = compare_samplers(constant, constant)
     assert (found.effect, found.p, found.low, found.high) == (0.0, None, 0.0, 0.0)
-    assert found.note == "all runs equal"
+    assert found.lacking == statistics.EQUAL
 
 
 def test_seeds_that_tie_up_to_rounding_give_no_certainty():
@@ -152,11 +154,12 @@ def test_seeds_that_tie_up_to_rounding_give_no_certainty():
     right = {(seed, 0): generator.permutation(np.repeat([0.0, 1.0], 15)) for seed in range(3)}
     more = {(seed, 0): generator.permutation(np.repeat([0.0, 1.0], [12, 18])) for seed in range(3)}
     runs = [
-        {key: statistics.parts("acc", v, np.full(30, 0.1)) for key, v in arm.items()} for arm in (more, right)
+        {key: metrics.influence_values("acc", v, np.full(30, 0.1)) for key, v in arm.items()}
+        for arm in (more, right)
     ]
     found = compare_samplers(*runs)
     assert found.p is None
-    assert found.note == "seeds without spread"
+    assert found.lacking == statistics.NO_SPREAD
     assert found.low < found.effect - 0.01
 
 
@@ -289,27 +292,27 @@ def test_noise_of_items_lowers_no_p_of_crossed_seeds_either():
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(2, 60), st.integers(2, 5))
-def test_parts_average_to_the_figure(seed, items, classes):
+def test_influence_values_average_to_the_figure(seed, items, classes):
     from sklearn.metrics import f1_score
 
     generator = np.random.default_rng(seed)
     values, weights = generator.normal(size=items), generator.integers(1, 100, items).astype(float)
-    assert statistics.parts("bits_per_byte", values, weights).mean() == pytest.approx(
-        statistics.figure("bits_per_byte", values, weights)
+    assert metrics.influence_values("bits_per_byte", values, weights).mean() == pytest.approx(
+        metrics.figure("bits_per_byte", values, weights)
     )
     ones = np.ones(items)
-    assert math.exp(statistics.parts("perplexity", values, ones).mean()) == pytest.approx(
-        statistics.figure("perplexity", values, ones)
+    assert math.exp(metrics.influence_values("perplexity", values, ones).mean()) == pytest.approx(
+        metrics.figure("perplexity", values, ones)
     )
     label, said = generator.integers(0, classes, (2, items))
-    f1, parts = statistics.macro_f1(label, said)
+    f1, influence = metrics.macro_f1(label, said)
     assert f1 == pytest.approx(
         f1_score(label, said, labels=np.unique(label), average="macro", zero_division=0)
     )
-    assert parts.mean() == pytest.approx(f1)
+    assert influence.mean() == pytest.approx(f1)
 
 
-def test_parts_of_a_weighted_mean_and_of_f1_spread_as_the_figure_does():
+def test_influence_values_of_a_weighted_mean_and_of_f1_spread_as_the_figure_does():
     generator = np.random.default_rng(10)
     weights = generator.integers(1, 50, 2000).astype(float)
     values = 1 / weights + generator.normal(size=2000)
@@ -317,10 +320,10 @@ def test_parts_of_a_weighted_mean_and_of_f1_spread_as_the_figure_does():
     said = np.where(generator.random(2000) < 0.7, label, 0)
     index = generator.integers(0, 2000, (800, 2000))
     means = (values * weights)[index].sum(1) / weights[index].sum(1)
-    expected = statistics.parts("bits_per_byte", values, weights).std() / 2000**0.5
+    expected = metrics.influence_values("bits_per_byte", values, weights).std() / 2000**0.5
     assert means.std() == pytest.approx(expected, rel=0.1)
-    f1 = [statistics.macro_f1(label[i], said[i])[0] for i in index]
-    assert np.std(f1) == pytest.approx(statistics.macro_f1(label, said)[1].std() / 2000**0.5, rel=0.1)
+    f1 = [metrics.macro_f1(label[i], said[i])[0] for i in index]
+    assert np.std(f1) == pytest.approx(metrics.macro_f1(label, said)[1].std() / 2000**0.5, rel=0.1)
 
 
 def test_verdicts_know_the_direction():
@@ -333,9 +336,9 @@ def test_verdicts_know_the_direction():
 def test_macro_f1_of_a_part_is_over_the_classes_of_its_labels():
     label, said = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 0])
     # Class 0: 2 x 1 / (2 + 2); class 1: 2 x 1 / (2 + 1); class 2 is only predicted.
-    f1, parts = statistics.macro_f1(label, said)
+    f1, influence = metrics.macro_f1(label, said)
     assert f1 == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert parts.mean() == pytest.approx(f1)
+    assert influence.mean() == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +349,7 @@ def test_macro_f1_of_a_part_is_over_the_classes_of_its_labels():
     ],
 )  # fmt: skip
 def test_bounds_of_metrics(metric, expected):
-    assert statistics.bounds(metric) == expected
+    assert metrics.bounds(metric) == expected
 
 
 def test_an_interval_is_cut_at_the_effects_that_the_bounds_leave():
@@ -369,11 +372,11 @@ def test_effects_by_seed_by_hand():
     assert statistics.level_of(runs) == 2.5
 
 
-def test_few_items_have_a_reason_that_is_no_sentence():
+def test_too_few_items_are_counted_not_told():
     generator = np.random.default_rng(0)
     runs = [{(s, s): generator.normal(size=40) for s in range(3)} for _ in range(2)]
     assert compare_samplers(*runs).p is not None
     found = compare_samplers(*runs, fewest_items=50)
-    assert (found.p, found.lacking, found.note) == (None, statistics.FEW_ITEMS, "40 of 50 items")
+    assert (found.p, found.lacking, found.have, found.need) == (None, statistics.FEW_ITEMS, 40, 50)
     found = compare_models(np.ones(40), np.zeros(40), True, fewest_items=50)
     assert (found.p, found.lacking) == (None, statistics.FEW_ITEMS)

@@ -39,7 +39,7 @@ RUN = {
     "targets": ["notes"],
 }  # fmt: skip
 TIMINGS = ("timings", "logs", "tensorboard")  # folders
-TIMED = ("timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".front.svg")
+TIMED = ("timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg")
 
 
 def prepare(folder: Path) -> Path:

@@ -222,7 +222,7 @@ rule inspect_clusters:
         runtime=growing(240),
     params:
         spec=inspection_spec,
-        version=version("cluster.inspection", "sample.candidates", "compare.render"),
+        version=version("cluster.inspection", "sample.candidates", "pages"),
     shell:
         """
         python -m winnow.cluster.inspection \

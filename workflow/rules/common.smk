@@ -423,7 +423,7 @@ PUBLISHED = [
     for path in ("config/published/results.csv", "config/published/comparisons.csv")
 ]
 FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
-COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "front.svg"]
+COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "pareto.svg"]
 
 
 GUIDE = Path(workflow.basedir) / "docs" / "reading-tables.md"

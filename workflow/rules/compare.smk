@@ -5,7 +5,7 @@ rule compare_arms:
     """A table: every arm against the baseline, with tests, a plot, and a ledger of its claims."""
     input:
         evaluations=table_evaluations,
-        samples=table_items,
+        evaluation_items=table_items,
         models=table_models,
         subsets=table_subsets,
         ngrams=table_ngrams,
@@ -57,11 +57,23 @@ rule compare_arms:
         ),
         files=lambda wildcards: state(table_published(wildcards)),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("compare.table", "compare.published", "compare.audit", "compare.render"),
+        version=version(
+            "compare.table",
+            "compare.arms",
+            "compare.claims",
+            "compare.sentences",
+            "compare.render",
+            "compare.plots",
+            "compare.ledger",
+            "compare.published",
+            "compare.audit",
+            "pages",
+        ),
     shell:
         """
         python -m winnow.compare.table \
             --evaluations @<(printf '%s\\n' {input.evaluations:q}) \
+            --items @<(printf '%s\\n' {input.evaluation_items:q}) \
             --models @<(printf '%s\\n' {input.models:q}) \
             --subsets @<(printf '%s\\n' {input.subsets:q}) \
             --ngrams @<(printf '%s\\n' {input.ngrams:q}) \
@@ -76,7 +88,7 @@ rule compare_arms:
 use rule compare_arms as compare_partial_arms with:
     input:
         evaluations=partial_evaluations,
-        samples=partial_items,
+        evaluation_items=partial_items,
         models=partial_files(f"{MODEL}/manifest.json"),
         subsets=partial_files(f"{SUBSET}/manifest.json"),
         ngrams=partial_ngrams,
@@ -99,7 +111,18 @@ use rule compare_arms as compare_partial_arms with:
             missing=partial_runs(wildcards.table)[2],
         ),
         prefix=lambda wildcards: f"{R}/tables/partial/{wildcards.table}",
-        version=version("compare.table", "compare.published", "compare.audit", "compare.render"),
+        version=version(
+            "compare.table",
+            "compare.arms",
+            "compare.claims",
+            "compare.sentences",
+            "compare.render",
+            "compare.plots",
+            "compare.ledger",
+            "compare.published",
+            "compare.audit",
+            "pages",
+        ),
 
 
 rule copy_guide:
@@ -131,7 +154,7 @@ rule chart_costs:
     """What the arms of a table cost, selection and training, their loss curves, and how many seeds a clearer answer needs."""
     input:
         table=f"{R}/tables/{{table}}.csv",
-        models=table_models,
+        models=lambda wildcards: sorted(set(table_models(wildcards))),
         metrics=table_training_metrics,
         timings=table_training_timings,
     output:
@@ -144,7 +167,7 @@ rule chart_costs:
             labels={"table": "{table}"},
         ),
         f"{R}/tables/{{table}}.power.csv",
-        f"{R}/tables/{{table}}.front.svg",
+        f"{R}/tables/{{table}}.pareto.svg",
         f"{R}/tables/{{table}}.losses.svg",
     log:
         f"{R}/logs/chart_costs/{{table}}.log",
@@ -165,12 +188,14 @@ rule chart_costs:
             training=training_timings(wildcards.table),
         ),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
-        version=version("compare.costs", "compare.table", "compare.audit", "compare.render"),
+        version=version("compare.costs", "compare.arms", "compare.power", "compare.plots", "pages"),
     shell:
         """
         python -m winnow.compare.costs \
             --table {input.table:q} \
+            --models @<(printf '%s\\n' {input.models:q}) \
             --metrics @<(printf '%s\\n' {input.metrics:q}) \
+            --timings @<(printf '%s\\n' {input.timings:q}) \
             --spec {params.spec:q} \
             --out {params.prefix:q} \
             &>{log:q}
@@ -178,7 +203,7 @@ rule chart_costs:
 
 
 rule compare_published:
-    """The published figures of a table alone, computed anew."""
+    """The published figures of a table alone, computed again."""
     input:
         results=PUBLISHED[0],
         comparisons=PUBLISHED[1],
@@ -203,10 +228,10 @@ rule compare_published:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         files=lambda wildcards: state(PUBLISHED),
         prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("compare.published", "compare.audit", "compare.table", "compare.render"),
+        version=version("compare.published", "compare.audit", "compare.ledger", "compare.sentences", "pages"),
     shell:
         """
-        python -m winnow.compare.published table \
+        python -m winnow.compare.published \
             --results {input.results:q} \
             --comparisons {input.comparisons:q} \
             --spec {params.spec:q} \
@@ -235,10 +260,10 @@ rule collate_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/paper",
-        version=version("compare.published", "compare.table"),
+        version=version("compare.ledger"),
     shell:
         """
-        python -m winnow.compare.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
+        python -m winnow.compare.ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
         """
 
 
@@ -262,15 +287,15 @@ rule collate_published_claims:
         runtime=growing(10),
     params:
         prefix=lambda wildcards: f"{R}/tables/published/paper",
-        version=version("compare.published", "compare.table"),
+        version=version("compare.ledger"),
     shell:
         """
-        python -m winnow.compare.published ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
+        python -m winnow.compare.ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
         """
 
 
 rule audit_published:
-    """What in the printed comparisons does not follow from its own inputs or from the raw figures."""
+    """Whatever in the printed comparisons does not follow from its own inputs or from the raw figures."""
     input:
         results=PUBLISHED[0],
         comparisons=PUBLISHED[1],

@@ -139,7 +139,7 @@ rule compare_samplers:
     params:
         spec=gate_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
-        version=version("sample.compare_samplers", "sample.candidates", "compare.render"),
+        version=version("sample.compare_samplers", "sample.candidates", "pages"),
     shell:
         """
         python -m winnow.sample.compare_samplers \

@@ -13,7 +13,7 @@ COMMANDS = {
     "list": ("winnow.commands.listing:list_", "list what a run config can name: samplers, models, corpora, ..."),
     "allocate": ("winnow.sample.allocate:command", "how many documents a sampler takes from each cluster of a table"),
     "audit": ("winnow.compare.audit:command", "check published comparisons against published figures"),
-    "power": ("winnow.compare.costs:power", "how many seeds and GPU-hours it takes to see a gap of a given size"),
+    "power": ("winnow.compare.power:power", "how many seeds and GPU-hours it takes to detect an effect of a given size"),
     "timings": ("winnow.commands.timings:command", "seconds and memory by rule of a run"),
     "readme": ("winnow.config.reference:readme", "write the reference of keys in config/README.md"),
 }  # fmt: skip

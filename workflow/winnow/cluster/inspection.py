@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.compare.render import STYLE, group_name
+from winnow.pages import STYLE, group_name
 from winnow.parquet import batches, open_parquet
 from winnow.sample.candidates import Candidates, Rows, Smallest
 from winnow.schema import read_spec

@@ -13,23 +13,25 @@ upper first; the verdict is whether the bounds exclude 0, and for whom.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from winnow.stage import InputError, atomic_path, run, say
+from winnow.csv_files import read_rows, write_rows
+from winnow.stage import InputError, run, say
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 Z = 1.96
 FIELDS = ("row", "section", "benchmark", "field", "printed", "expected", "why")
 INPUTS = ("a_value", "a_stderr", "b_value", "b_stderr")
 NUMBERS = (*INPUTS, "percent_difference", "ci_upper", "ci_lower")
 COMPARISON = ("section", "a", "b", "benchmark", "metric", "direction", *NUMBERS, "bold", "interpretation")
 RESULT = ("model_size", "variant", "benchmark", "metric", "direction", "value", "stderr", "kind", "source")
-SUPERSEDED = "earlier run"
+RAW, SUPERSEDED = "raw", "superseded"
+"""Kinds of raw figures: of the last run of a checkpoint, and of an earlier one that it replaced."""
+RAW_KINDS = (RAW, SUPERSEDED)
 BENCHMARKS = {"lambada_std": "lambada_standard"}
 
 
@@ -95,7 +97,7 @@ def winner(difference: Interval, up: bool) -> str | None:
 
 
 def named_side(text: str, a: str, b: str) -> str | None:
-    """Who a printed verdict calls better: "a", "b", "" for no one, None if it says nothing readable."""
+    """Which side a printed verdict calls better: "a", "b", "" for neither, None if it cannot be read."""
     if text.strip() in ("", "-"):
         return None
     words = set(_words(text))
@@ -124,24 +126,20 @@ def benchmark_id(printed: str) -> str:
 def audit(
     comparisons: list[dict[str, str]], results: list[dict[str, str]]
 ) -> tuple[list[dict[str, str]], list[str]]:
-    """Findings over all rows, and notes on what could not be checked. Rows are as `csv.DictReader` reads."""
-    raw: dict[tuple[str, str, str, str], list[dict[str, str]]] = {}
-    for result in results:
-        if result["kind"] == "raw":
-            key = (result["model_size"], result["variant"].lower(), result["benchmark"], result["metric"])
-            raw.setdefault(key, []).append(result)
+    """Findings over all rows, and notes on what could not be checked. Rows are as `read_rows` returns them."""
+    raw = raw_figures(results)
     findings: list[dict[str, str]] = []
     notes: list[str] = []
     for number, row in enumerate(comparisons, start=1):
-        found = _audit_inputs(row, raw, notes, number)
+        of_inputs = _audit_inputs(row, raw, notes, number)
         text = row["interpretation"]
         if text not in ("", "-") and named_side(text, row["a"], row["b"]) is None:
             notes.append(f"row {number}: the verdict {text!r} names neither side better or worse")
-        read = {**row, **{field: expected for field, expected, _ in found if field == "direction"}}
-        own = _audit_own(read)
-        known = {field for field, *_ in own}
+        read = {**row, **{field: expected for field, expected, _ in of_inputs if field == "direction"}}
+        of_row = _audit_row(read)
+        known = {field for field, *_ in of_row}
         against_raw = [finding for finding in _audit_raw(read, raw) if finding[0] not in known]
-        for field, expected, why in found + own + against_raw:
+        for field, expected, why in of_inputs + of_row + against_raw:
             findings.append(
                 {"row": str(number), "section": row["section"], "benchmark": row["benchmark"], "field": field,
                  "printed": row[field], "expected": expected, "why": why}
@@ -150,35 +148,47 @@ def audit(
 
 
 Finding = tuple[str, str, str]
+"""A field of a printed row, what is expected of it, and why."""
 Raw = dict[tuple[str, str, str, str], list[dict[str, str]]]
+"""Raw figures by size, variant (in lower case), benchmark and metric."""
+
+
+def raw_figures(results: list[dict[str, str]]) -> Raw:
+    """The raw figures among published ones."""
+    raw: Raw = {}
+    for result in results:
+        if result["kind"] in RAW_KINDS:
+            key = (result["model_size"], result["variant"].lower(), result["benchmark"], result["metric"])
+            raw.setdefault(key, []).append(result)
+    return raw
 
 
 def raw_of(row: dict[str, str], side: str, raw: Raw) -> list[dict[str, str]]:
     """Raw figures of a side, superseded runs last."""
     size, _, variant = row[side].partition(" ")
-    found = raw.get((size, variant.lower(), benchmark_id(row["benchmark"]), row["metric"]), [])
-    return sorted(found, key=lambda result: SUPERSEDED in result["source"])
+    figures = raw.get((size, variant.lower(), benchmark_id(row["benchmark"]), row["metric"]), [])
+    return sorted(figures, key=lambda result: result["kind"] == SUPERSEDED)
 
 
 def _same(printed: str, recorded: str) -> bool:
-    """Whether some number prints like both; a tie between two last digits is no such number."""
+    """Whether some number prints like both; the boundary between two last digits does not count."""
     x, y = printed_interval(printed), printed_interval(recorded)
     shared = min(x.high, y.high) - max(x.low, y.low)
     return shared > 1e-6 * min(x.high - x.low, y.high - y.low)
 
 
 def _audit_inputs(row: dict[str, str], raw: Raw, notes: list[str], number: int) -> list[Finding]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for side in "ab":
         recorded = raw_of(row, side, raw)
         if not recorded:
             notes.append(f"row {number}: no raw {row['metric']} of {row[side]} on {row['benchmark']}")
             continue
         if row["direction"] != recorded[0]["direction"]:
-            found.append(
-                ("direction", recorded[0]["direction"], f"{row['metric']} is read the other way round")
+            findings.append(
+                ("direction", recorded[0]["direction"], f"{row['metric']} is read in the wrong direction")
             )
-        last = [result for result in recorded if SUPERSEDED not in result["source"]] or recorded
+        last = [result for result in recorded if result["kind"] != SUPERSEDED] or recorded
         for field in ("value", "stderr"):
             printed = row[f"{side}_{field}"]
             if any(_same(printed, result[field]) for result in last):
@@ -192,8 +202,8 @@ def _audit_inputs(row: dict[str, str], raw: Raw, notes: list[str], number: int) 
                 )
             else:
                 why = f"the input of {row[side]} is not the raw value ({origin})"
-            found.append((f"{side}_{field}", last[0][field], why))
-    return list(dict.fromkeys(found))
+            findings.append((f"{side}_{field}", last[0][field], why))
+    return list(dict.fromkeys(findings))
 
 
 def study_results(
@@ -212,24 +222,24 @@ def exact_results(values: tuple[str, ...]) -> tuple[float | None, float, float]:
 
 
 def excludes_zero(upper: Interval, lower: Interval, up: bool) -> str | None:
-    """ "a" or "b" if the bounds surely exclude 0, "" if they surely hold it, None if rounding hides it."""
+    """ "a" or "b" if the bounds certainly exclude 0, "" if they certainly hold it, None if rounding hides it."""
     if lower.low > 0 or upper.high < 0:
         return "b" if (lower.low > 0) == up else "a"
     return "" if lower.high <= 0 <= upper.low else None
 
 
-def _say(side: str, row: dict[str, str]) -> str:
+def _interpretation(side: str, row: dict[str, str]) -> str:
     return f"{row[side]} better" if side else "Difference not significant"
 
 
-def _audit_own(row: dict[str, str]) -> list[Finding]:
+def _audit_row(row: dict[str, str]) -> list[Finding]:
     """What does not follow from the printed inputs of the row itself."""
     values = tuple(row[field] for field in INPUTS)
     difference, percent, upper, lower = study_results(values)
     exact = exact_results(values)
     up = row["direction"] == "up"
     inputs = f"a {values[0]} ({values[1]}), b {values[2]} ({values[3]})"
-    found: list[Finding] = []
+    findings: list[Finding] = []
     printed_bounds_follow = True
     for field, interval, value in (
         ("percent_difference", percent, exact[0]),
@@ -243,11 +253,11 @@ def _audit_own(row: dict[str, str]) -> list[Finding]:
         )
         why = f"{formula} from the printed {inputs} is between {interval.low:.4f} and {interval.high:.4f}"
         printed_bounds_follow &= field == "percent_difference"
-        found.append((field, "" if value is None else f"{value:.4f}", why))
+        findings.append((field, "" if value is None else f"{value:.4f}", why))
     best = winner(difference, up)
     if best is not None and row["bold"] != best:
         reason = "higher" if up else "lower"
-        found.append(
+        findings.append(
             ("bold", best, f"{inputs}: {row[best] if best else 'neither'} is better ({reason} is better)")
         )
     claimed = named_side(row["interpretation"], row["a"], row["b"])
@@ -257,8 +267,10 @@ def _audit_own(row: dict[str, str]) -> list[Finding]:
         right = excludes_zero(printed_interval(row["ci_upper"]), printed_interval(row["ci_lower"]), up)
         because = f"the printed bounds are {row['ci_upper']} and {row['ci_lower']}"
     if claimed is not None and right is not None and claimed != right:
-        found.append(("interpretation", _say(right, row), f"{because}: they {_exclude(right)} 0"))
-    return found
+        findings.append(
+            ("interpretation", _interpretation(right, row), f"{because}: they {_exclude(right)} 0")
+        )
+    return findings
 
 
 def _exclude(side: str) -> str:
@@ -266,7 +278,7 @@ def _exclude(side: str) -> str:
 
 
 def _audit_raw(row: dict[str, str], raw: Raw) -> list[Finding]:
-    """Bold face and verdict that the raw figures of the last runs turn over."""
+    """Bold face and verdict that the raw figures of the last runs contradict."""
     sides = [raw_of(row, side, raw) for side in "ab"]
     if not all(sides):
         return []
@@ -278,35 +290,15 @@ def _audit_raw(row: dict[str, str], raw: Raw) -> list[Finding]:
     up = row["direction"] == "up"
     exact = exact_results(values)
     raw_inputs = f"raw a {values[0]} ({values[1]}), b {values[2]} ({values[3]})"
-    found: list[Finding] = []
+    findings: list[Finding] = []
     best = winner(difference, up)
     if best is not None and best != row["bold"]:
-        found.append(("bold", best, f"{raw_inputs}: {row[best] if best else 'neither'} is better"))
+        findings.append(("bold", best, f"{raw_inputs}: {row[best] if best else 'neither'} is better"))
     claimed, right = named_side(row["interpretation"], row["a"], row["b"]), excludes_zero(upper, lower, up)
     if claimed is not None and right is not None and claimed != right:
         why = f"{raw_inputs}: the bounds are {exact[1]:.4f} and {exact[2]:.4f}, which {_exclude(right)} 0"
-        found.append(("interpretation", _say(right, row), why))
-    return found
-
-
-def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a CSV file that must have `columns`; raises InputError naming what is missing or cannot be read."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(
-                    f"{path}: no column {missing[0]!r}; columns: {', '.join(reader.fieldnames or ())}"
-                )
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
-    if not rows:
-        raise InputError(f"{path}: no rows")
-    return rows
+        findings.append(("interpretation", _interpretation(right, row), why))
+    return findings
 
 
 def check_numbers(path: Path, rows: list[dict[str, str]], fields: tuple[str, ...], empty: bool) -> None:
@@ -319,13 +311,15 @@ def check_numbers(path: Path, rows: list[dict[str, str]], fields: tuple[str, ...
             except InvalidOperation:
                 finite = False
             if not finite:
-                raise InputError(f"{path}: row {number}: {field} is {row[field]!r}, wanted a number")
+                raise InputError(f"{path}: row {number}: {field} is {row[field]!r}; it must be a number")
 
 
 def check_directions(path: Path, rows: list[dict[str, str]]) -> None:
     for number, row in enumerate(rows, start=1):
         if row["direction"] not in ("up", "down"):
-            raise InputError(f"{path}: row {number}: direction is {row['direction']!r}, wanted up or down")
+            raise InputError(
+                f"{path}: row {number}: direction is {row['direction']!r}; it must be up or down"
+            )
 
 
 def command(comparisons: Path, results: Path, out: Path) -> None:
@@ -341,14 +335,11 @@ def command(comparisons: Path, results: Path, out: Path) -> None:
     figures = read_rows(results, RESULT)
     check_numbers(comparisons, rows, NUMBERS, empty=True)
     check_directions(comparisons, rows)
-    raw = [row for row in figures if row["kind"] == "raw"]
+    raw = [row for row in figures if row["kind"] in RAW_KINDS]
     check_numbers(results, raw, ("value", "stderr"), empty=False)
     check_directions(results, figures)
     findings, notes = audit(rows, raw)
-    with atomic_path(out) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(findings)
+    write_rows(out, findings, FIELDS)
     for note in notes:
         say(f"[audit] {note}")
     wrong = len({finding["row"] for finding in findings})

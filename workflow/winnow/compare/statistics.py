@@ -1,15 +1,14 @@
 """Tests of comparisons: pure functions of numbers, no files.
 
-What comes in: a figure's parts for each item and run. What goes out: effects, intervals, p-values and
-verdicts. What is compared decides the random unit (design.md, "Truth"): two samplers over seeds and
-then items, two models over items.
+In: the influence values of each run, one an item (`winnow.metrics`). Out: effects, intervals, p-values and verdicts. What
+is compared decides the random unit: for two samplers seeds and then items, for two models items.
 
 Two samplers. The reference procedure is a hierarchical bootstrap over seeds, then items. With few seeds
-the level of its percentile interval is whatever the noise makes it: of arms that do not differ, at a
+the level of its percentile interval depends on where the noise comes from: of arms that do not differ, at a
 nominal 5 % it calls 0.8 % different if seeds add nothing to the items' noise, and 29 % if they outweigh
 it (three seeds; five: 0.1 % and 17 %). Seeds are too few to resample, and residual noise is counted
-twice. So the same two-level variance is written down in closed form, without bias, and referred to t
-tables: see `compare_samplers`.
+twice. So the same two-level variance is estimated in closed form, without bias, and referred to t
+quantiles: see `compare_samplers`.
 """
 
 from __future__ import annotations
@@ -24,28 +23,26 @@ from scipy import optimize, special, stats
 
 FEWEST_SEEDS = 3
 FEWEST_ITEMS = 20
-"""Of fewer items no verdict is given: the F test that lets their noise in is blind to it (2 to 8 items: of
+"""With fewer items there is no verdict: the F test that decides whether their noise enters has no power (2 to 8 items: of
 arms that do not differ up to 17 % are called different at a nominal 5 %)."""
 FEWEST_GROUP_ITEMS = 50
-"""A group of fewer items is described, not tested: its tests would cost the other groups their power and could see only
-effects that no sampler has (50 items: the standard error of one model's accuracy is up to .07)."""
+"""A group of fewer items is described, not tested: its tests would cost the other groups power and could detect only
+effects larger than any sampler has (50 items: the standard error of one model's accuracy is up to .07)."""
 VARIANCE_GATE = 0.05
+"""Level of the F test for unequal variances of two independent arms."""
 ROUNDING = 1e-12
 SMALLEST_P = 1e-50
-"""No p-value is stated below this: quantiles of t further out are not to be had (scipy 1.17 returns -inf)."""
+"""No p-value is stated below this: further out scipy (1.17) returns -inf for quantiles of t."""
+POWER = 0.8
+"""Of a minimum detectable effect, and of a plan of seeds."""
 BETTER, WORSE = "better", "worse"
 SAME, LITTLE = "not distinguishable", "too little data"
 
-FEW_SEEDS, FEW_ITEMS, GIVEN, EQUAL, NO_SPREAD = (
-    "few seeds",
-    "few items",
-    "given models",
-    "equal runs",
-    "no spread",
-)
-"""Why there is no test: `Comparison.lacking`, and what a reader is told stands in `Comparison.note`."""
-PROPORTIONS = ("acc", "f1", "exact_match", "precision", "recall")
-"""Beginnings of the names of metrics that lie in [0, 1]."""
+FEW_SEEDS, FEW_ITEMS, PRETRAINED = "few seeds", "few items", "pretrained models"
+EQUAL, NO_SPREAD, NO_VARIANCE = "equal runs", "no spread", "no variance"
+"""Why there is no test: `Comparison.lacking`."""
+SEEDS_AND_ITEMS, ITEMS = "seeds and items", "items"
+"""What an interval is over: `Comparison.unit`."""
 
 Run = tuple[int, int]
 """A run's data seed and training seed."""
@@ -53,11 +50,11 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against its baseline, on the scale of the parts (arm - baseline).
+    """An arm against its baseline, on the scale of the influence values (arm - baseline).
 
-    `unit` says what was resampled in thought: "seeds and items", or "items". `p` is None where no test
-    is sound, and `lacking` says why. `components` are the (variance, degrees of freedom) whose sum is
-    `standard_error` squared.
+    `unit` is what the interval is over: SEEDS_AND_ITEMS or ITEMS. `p` is None where no test is sound, and `lacking` is the
+    reason, with the number of seeds or items that there are (`have`) and that a test needs (`need`) where it is one of
+    FEW_SEEDS and FEW_ITEMS. `components` are the (variance, degrees of freedom) whose sum is `standard_error` squared.
     """
 
     effect: float
@@ -68,71 +65,14 @@ class Comparison:
     unit: str
     test: str
     components: tuple[tuple[float, float], ...]
-    note: str = ""
     lacking: str = ""
-
-
-# -- figures ------------------------------------------------------------------------------------------
-
-
-def figure(metric: str, values: np.ndarray, weights: np.ndarray) -> float:
-    """The figure of one run: exp(-mean log-likelihood) for perplexity, else the weighted mean."""
-    if "perplexity" in metric:
-        return float(np.exp(-np.average(values, weights=weights)))
-    return float(np.average(values, weights=weights))
-
-
-def parts(metric: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """One number per item whose mean is the figure (for perplexity: its logarithm), float64 [items].
-
-    A weighted mean f = sum(w v) / sum(w) has parts f + w (v - f) / mean(w): the figure plus each item's
-    influence on it, so that the variance of the parts over the items is the ratio estimator's (delta
-    method; Särndal, Swensson and Wretman 1992, section 5.5).
-    """
-    share = weights / weights.mean()
-    if "perplexity" in metric:
-        values = -values
-    mean = np.mean(share * values)
-    if not np.isfinite(mean):
-        return np.full(len(values), mean)
-    return mean + share * (values - mean)
-
-
-def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, np.ndarray]:
-    """Macro-averaged F1 over the classes of the labels, and its parts per item (see `parts`).
-
-    F1 of a class is 2 TP / (actual + predicted), 0 where never right. A class that only a prediction names does not
-    count: in a test file or a group without it, it would be one that is never right, and a single stray prediction would
-    cost its whole share. The parts are F1 plus n times the derivative of it by each item's share; the derivatives sum to
-    zero.
-    """
-    classes, codes = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
-    actual, predicted = codes[: len(labels)], codes[len(labels) :]
-    k, n = len(classes), len(labels)
-    right = np.bincount(actual[actual == predicted], minlength=k)
-    true = np.bincount(actual, minlength=k)
-    total = true + np.bincount(predicted, minlength=k)
-    f1 = 2 * right / total
-    counted = true > 0
-    share = np.where(counted, f1 / total, 0.0)
-    influence = 2 * (actual == predicted) / total[actual] - share[actual] - share[predicted]
-    mean = float(f1[counted].mean())
-    return mean, mean + n / int(counted.sum()) * influence
-
-
-def bounds(metric: str) -> tuple[float, float]:
-    """Lowest and highest value of a metric, perplexities by their logarithm (as their parts are)."""
-    name = metric.lower()
-    if "perplexity" in name or "bits_per_byte" in name:
-        return 0.0, math.inf
-    if name.startswith(PROPORTIONS):
-        return 0.0, 1.0
-    return (-1.0, 1.0) if name.startswith("mcc") else (-math.inf, math.inf)
+    have: int = 0
+    need: int = 0
 
 
 def within(comparison: Comparison, baseline: float, limits: tuple[float, float]) -> Comparison:
-    """The comparison with its interval cut to the effects that the metric's `limits` leave an arm beside a `baseline` of
-    this figure. Its test is left as it is; 0 stays inside or outside as it was."""
+    """The comparison with its interval cut to the effects that are possible within the metric's `limits` for a `baseline` of
+    this figure. Its test is unchanged, and so is whether the interval holds 0."""
     low, high = limits[0] - baseline, limits[1] - baseline
     return replace(comparison, low=max(comparison.low, low), high=min(comparison.high, high))
 
@@ -150,30 +90,30 @@ def compare_samplers(
 ) -> Comparison:
     """Two samplers, each trained with several seeds, over the same items.
 
-    `arm` and `baseline` map (data seed, training seed) to float64 [items] parts. Where both hold the same
+    `arm` and `baseline` map (data seed, training seed) to influence values, float64 [items]. Where both hold the same
     runs these are paired (their draws share keys, their trainings share seeds); else they are taken as
     independent, which is conservative for arms that share some. Training seeds of one data seed are
-    averaged first: the data seed is the unit. `fixed` says which of the two is one given model (published,
-    say): it has no seeds to be random, and the other's are tested against its very figure.
+    averaged first: the data seed is the unit. `fixed`: which of the two is one pretrained model: it has no random
+    seeds, and the other's are tested against its figure as a constant.
 
-    Of independent arms with as many seeds each, the variances are pooled (Student's 2 (S - 1) degrees of
-    freedom) unless an F test at VARIANCE_GATE sees them differ; else Welch's. Welch's alone calls arms
-    that do not differ different in .036 of cases at three seeds each for a nominal .05, pooled alone up to
-    .108 if one arm has no spread; this way .049, and .056 there (400,000 simulated pairs).
+    Of independent arms with equally many seeds the variances are pooled (Student's 2 (S - 1) degrees of
+    freedom) unless an F test at VARIANCE_GATE rejects that they are equal; else Welch's. At three seeds each and a
+    nominal .05, Welch's alone calls arms that do not differ different in .036 of cases, pooled alone up to
+    .108 if one arm has no spread; this rule in .049, and .056 there (400,000 simulated pairs).
 
     Model: y[seed, item] = effect + seed + item + residual, all random. The variance of the mean over S
-    seeds and I items is s2(seed means) / S, which holds the seed and residual parts, plus the item part
+    seeds and I items is s2(seed means) / S, which holds the seed and residual components, plus the item component
     (MS_item - MS_residual) / (S I) (two-way crossed random effects: Searle, Casella and McCulloch 1992,
     chapter 4), plus, if crossed, the same for training seeds. Its components have very different degrees
     of freedom; the critical value is their mean weighted by variance (Cochran and Cox 1957, section
     4.14), which keeps the level in the tails that Holm needs, where Satterthwaite's is up to four times
-    too liberal at three seeds. The item part enters only if an F test at `item_gate` sees it: noise in
-    it must not borrow the items' degrees of freedom, and so an A/A comparison is the exact t-test. The
-    training part, of one or two degrees of freedom, enters whole (residual noise and all): left out where
-    its estimate is small it would take those degrees with it, and the level with them.
+    too liberal at three seeds. The item component enters only if an F test at `item_gate` rejects that it is 0: its
+    noise must not borrow the items' degrees of freedom, and so an A/A comparison is the exact t-test. The
+    training component, of one or two degrees of freedom, always enters, with its residual noise: left out where its
+    estimate is small, it would take those degrees of freedom with it, and the level would not hold.
 
-    With fewer than FEWEST_SEEDS data seeds in an arm or `fewest_items` items, or seeds that agree to the last
-    bit, there is no test: the interval is over items only.
+    With fewer than FEWEST_SEEDS data seeds in an arm or `fewest_items` items, or where all seeds of both arms agree up to
+    rounding, there is no test: the interval is over items only.
     """
     seeds = [
         len({data for data, _ in runs}) for runs, one in zip((arm, baseline), fixed, strict=True) if not one
@@ -186,21 +126,21 @@ def compare_samplers(
     between = float(np.var(left.mean(0) - right.mean(0), ddof=1) / items) if items > 1 else 0.0
     scale = max(np.abs(left).max(), np.abs(right).max())
     paired = set(arm) == set(baseline) or any(fixed)
-    lacking = why = ""
+    lacking, have, need = "", 0, 0
     if not seeds:
-        lacking, why = GIVEN, "both are given models"
+        lacking = PRETRAINED
     elif min(seeds) < FEWEST_SEEDS:
-        lacking, why = FEW_SEEDS, f"{min(seeds)} of {FEWEST_SEEDS} data seeds"
+        lacking, have, need = FEW_SEEDS, min(seeds), FEWEST_SEEDS
     elif items < fewest_items:
-        lacking, why = FEW_ITEMS, f"{items} of {fewest_items} items"
+        lacking, have, need = FEW_ITEMS, items, fewest_items
     else:
         pairs = [left - right] if paired else [left, right]
         if max(float(np.ptp(block.mean(1))) for block in pairs) <= ROUNDING * scale:
             same = effect == 0 and between <= (ROUNDING * scale) ** 2
-            lacking, why = (EQUAL, "all runs equal") if same else (NO_SPREAD, "seeds without spread")
+            lacking = EQUAL if same else NO_SPREAD
     if lacking:
-        parts_ = [(between, items - 1)]
-        return replace(_conclude(effect, parts_, confidence, "items", "none", why, False), lacking=lacking)
+        untested = _conclude(effect, [(between, items - 1)], confidence, ITEMS, "none", False)
+        return replace(untested, lacking=lacking, have=have, need=need)
     if paired:
         left, right = left - right, np.zeros((1, items))
     arms = [left] if paired else [left, right]
@@ -214,11 +154,12 @@ def compare_samplers(
     for variance, degrees in _training_components(arm, baseline, set(arm) == set(baseline)):
         components.append((variance, degrees))
     test = f"t over {'paired ' if paired and not any(fixed) else ''}seeds and items"
-    return _conclude(effect, components, confidence, "seeds and items", test, "", True)
+    return _conclude(effect, components, confidence, SEEDS_AND_ITEMS, test, True)
 
 
 def level_of(runs: Mapping[Run, np.ndarray]) -> float:
-    """The figure of an arm on the scale of its parts: mean over data seeds, each the mean over its training seeds."""
+    """The figure of an arm on the scale of its influence values: mean over data seeds, each the mean over its training
+    seeds."""
     return float(_by_data_seed(runs).mean())
 
 
@@ -237,7 +178,7 @@ def effects_by_seed(
 
 
 def _by_data_seed(runs: Mapping[Run, np.ndarray]) -> np.ndarray:
-    """Parts averaged over the training seeds of each data seed, float64 [data seeds, items]."""
+    """Influence values averaged over the training seeds of each data seed, float64 [data seeds, items]."""
     seeds = sorted({data for data, _ in runs})
     return np.stack(
         [np.mean([runs[key] for key in sorted(runs) if key[0] == seed], axis=0) for seed in seeds]
@@ -262,7 +203,7 @@ def _welch(variances: Sequence[float], degrees: Sequence[float]) -> float:
 
 
 def _residual(arms: list[np.ndarray]) -> tuple[float, int]:
-    """What residual noise adds to the variance of the mean, and its degrees of freedom."""
+    """Contribution of residual noise to the variance of the mean, and its degrees of freedom."""
     total, freedom = 0.0, 0
     for block in arms:
         seeds, items = block.shape
@@ -280,17 +221,17 @@ def _training_components(
     figures = [{key: float(value.mean()) for key, value in runs.items()} for runs in (arm, baseline)]
     if paired:
         figures = [{key: value - figures[1][key] for key, value in figures[0].items()}]
-    found = []
+    components = []
     for runs in figures:
         table = _crossed(runs)
         if table is not None:
             shared = table.shape[1]
-            found.append((float(np.var(table.mean(0), ddof=1)) / shared, float(shared - 1)))
-    return found
+            components.append((float(np.var(table.mean(0), ddof=1)) / shared, float(shared - 1)))
+    return components
 
 
 def _crossed(figures: Mapping[Run, float]) -> np.ndarray | None:
-    """Figures as float64 [data seeds, training seeds], if each of at least two of both is there."""
+    """Figures as float64 [data seeds, training seeds]; None unless each pair of at least two of both has one."""
     data, training = sorted({d for d, _ in figures}), sorted({t for _, t in figures})
     if len(data) < 2 or len(training) < 2 or len(figures) != len(data) * len(training):
         return None
@@ -300,9 +241,9 @@ def _crossed(figures: Mapping[Run, float]) -> np.ndarray | None:
 def difference_variances(
     arm: Mapping[Run, np.ndarray], baseline: Mapping[Run, np.ndarray]
 ) -> dict[str, float] | None:
-    """Variances of what an arm's figure on one item with one seed differs from its baseline's by: of the seed, of the
-    item, and the rest. Two-way random effects by the method of moments, not cut at 0, so that their means over arms are
-    without bias; arms that do not share their runs add up theirs. None for one seed or one item.
+    """Variance components of the difference between an arm's influence value and its baseline's, of one item and seed: of the
+    seed, of the item, and the residual. Two-way random effects by the method of moments, not cut at 0, so that their means
+    over arms are unbiased; of arms that do not share their runs the components add up. None for one seed or one item.
     """
     left, right = _by_data_seed(arm), _by_data_seed(baseline)
     if (
@@ -313,14 +254,15 @@ def difference_variances(
         return None
     blocks = [left - right] if set(arm) == set(baseline) else [left, right]
     items = left.shape[1]
-    rests = [_residual([block])[0] * block.size for block in blocks]
+    residuals = [_residual([block])[0] * block.size for block in blocks]
     spread = [float(np.var(block.mean(1), ddof=1)) for block in blocks]
-    # Items are the same in both arms: what their difficulty adds is that of the difference.
-    gap = float(np.var(left.mean(0) - right.mean(0), ddof=1))
+    # The items are those of both arms: only what they add to the difference counts.
+    of_items = float(np.var(left.mean(0) - right.mean(0), ddof=1))
     return {
-        "var_seed": sum(spread) - sum(rests) / items,
-        "var_item": gap - sum(rest / len(block) for rest, block in zip(rests, blocks, strict=True)),
-        "var_residual": sum(rests),
+        "var_seed": sum(spread) - sum(residuals) / items,
+        "var_item": of_items
+        - sum(value / len(block) for value, block in zip(residuals, blocks, strict=True)),
+        "var_residual": sum(residuals),
     }
 
 
@@ -355,14 +297,14 @@ def compare_models(
     seed: int = 0,
     fewest_items: int = 2,
 ) -> Comparison:
-    """Two given models over the same items: float64 [items] parts of each; of fewer than `fewest_items` no test.
+    """Two models over the same items: influence values of each, float64 [items]; no test of fewer than `fewest_items`.
 
-    `binary`: parts are right (1) or wrong (0), and the test is McNemar's exact one (McNemar 1947): the
+    `binary`: the values are right (1) or wrong (0), and the test is McNemar's exact one (McNemar 1947): the
     discordant items are a fair coin. Else signs of the paired differences are flipped at random
-    (Fisher 1935), p = (1 + as extreme) / (1 + resamples) (Phipson and Smyth 2010); where no flip is as
-    extreme p may be far below that, and Student's t over the items says how far (no further than all flips
-    could, 2^(1 - items)): else Holm's adjustment
-    over a large table would hide what is certain. The interval is Student's over items.
+    (Fisher 1935), p = (1 + as extreme) / (1 + resamples) (Phipson and Smyth 2010). Where no flip is as
+    extreme, p is that of Student's t over the items, at least 2^(1 - items), the smallest of all flips: else Holm's
+    adjustment over a large table would hide certain differences. The interval is Student's over items in either case,
+    so that near the threshold p and the interval may disagree: the verdict is that of p.
     """
     difference = arm - baseline
     items = len(difference)
@@ -370,9 +312,8 @@ def compare_models(
     components = [(variance, items - 1)]
     effect = float(difference.mean())
     if items < fewest_items:
-        why = f"{items} of {fewest_items} items"
-        found = _conclude(effect, components, confidence, "items", "none", why, False)
-        return replace(found, lacking=FEW_ITEMS)
+        untested = _conclude(effect, components, confidence, ITEMS, "none", False)
+        return replace(untested, lacking=FEW_ITEMS, have=items, need=fewest_items)
     if binary:
         wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
         p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
@@ -380,10 +321,10 @@ def compare_models(
     else:
         p = _sign_flip(difference, resamples, seed)
         test = "sign flips over items"
-    found = _conclude(effect, components, confidence, "items", test, "", True)
-    if not binary and p == 1 / (1 + resamples) and found.p is not None:
-        return replace(found, p=min(p, max(found.p, 2.0 ** (1 - items))), test=f"{test}, then t")
-    return replace(found, p=p)
+    student = _conclude(effect, components, confidence, ITEMS, test, True)
+    if not binary and p == 1 / (1 + resamples) and student.p is not None:
+        return replace(student, p=min(p, max(student.p, 2.0 ** (1 - items))), test=f"{test}, then t")
+    return replace(student, p=p, lacking="")
 
 
 def _sign_flip(difference: np.ndarray, resamples: int, seed: int) -> float:
@@ -398,7 +339,7 @@ def _sign_flip(difference: np.ndarray, resamples: int, seed: int) -> float:
     return (1 + extreme) / (1 + resamples)
 
 
-# -- what is concluded --------------------------------------------------------------------------------
+# -- conclusions --------------------------------------------------------------------------------------
 
 
 def _conclude(
@@ -407,31 +348,31 @@ def _conclude(
     confidence: float,
     unit: str,
     test: str,
-    note: str,
     tested: bool,
 ) -> Comparison:
     error = math.sqrt(sum(variance for variance, _ in components))
     p: float | None = None
+    lacking = ""
     if error == 0:
         low = high = effect
         if tested and effect == 0:
-            p, note = 1.0, "all items equal"
+            p = 1.0
         elif tested:
-            note = "no variance to test against"
+            lacking = NO_VARIANCE
     elif min(degrees for _, degrees in components) <= 0:
-        low, high, note = -math.inf, math.inf, note or "too few items"
+        low, high = -math.inf, math.inf
     else:
         half = error * critical_value(1 - confidence, components)
         low, high = effect - half, effect + half
         if tested:
             p = p_value(abs(effect) / error, components)
-    return Comparison(effect, error, low, high, p, unit, test, tuple(components), note)
+    return Comparison(effect, error, low, high, p, unit, test, tuple(components), lacking)
 
 
 def critical_value(level: float, components: Sequence[tuple[float, float]]) -> float:
     """Two-sided critical value at `level`, in standard errors: t quantiles of the components weighted by their variances
-    (Cochran and Cox), but no less than the components of the largest quantiles ask for without the others: in the far tail
-    the mean falls below that of the seeds, and noise of items would lower p.
+    (Cochran and Cox), but at least as large as with the components of the largest quantiles alone: in the far tail the
+    weighted mean falls below the quantile of the seeds, and noise of items would lower p.
     """
     variance, freedom = np.array(components).T
     quantile = -special.stdtrit(freedom, level / 2)
@@ -455,7 +396,7 @@ def p_value(t: float, components: Sequence[tuple[float, float]]) -> float:
 
 
 def holm(p: list[float]) -> list[float]:
-    """p-values adjusted over their family: step-down (Holm 1979), in the order they came."""
+    """p-values adjusted over their family: step-down (Holm 1979), in the order of `p`."""
     order = np.argsort(p, kind="stable")
     scaled = np.asarray(p)[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
@@ -463,11 +404,11 @@ def holm(p: list[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def minimum_detectable_effect(comparison: Comparison, level: float, power: float = 0.8) -> float | None:
-    """The true effect that such a test, two-sided at `level`, finds with probability `power`.
+def minimum_detectable_effect(comparison: Comparison, level: float, power: float = POWER) -> float | None:
+    """The true effect that such a test, two-sided at `level`, detects with probability `power`.
 
     From the noncentral t with the degrees of freedom of the same critical value (Cohen 1988, section
-    2.5); None without a standard error. It knows no bounds of the metric: see `possible`.
+    2.5); None without a standard error. It does not regard the bounds of the metric: see `possible`.
     """
     components = comparison.components
     if comparison.standard_error == 0 or min(degrees for _, degrees in components) <= 0:
@@ -480,8 +421,8 @@ def minimum_detectable_effect(comparison: Comparison, level: float, power: float
     def lacking(shift: float) -> float:
         return float(stats.nct.sf(threshold, freedom, shift)) - power
 
-    # Where t is so heavy-tailed that the noncentral t is out of reach, its scale mixture is not:
-    # P(|Z + shift| > threshold * sqrt(chi2 / df)), Z's part of the far tail neglected.
+    # Where t is so heavy-tailed that scipy cannot compute the noncentral t, its scale mixture does:
+    # P(|Z + shift| > threshold * sqrt(chi2 / df)), the opposite tail neglected.
     if not math.isfinite(lacking(2 * threshold + 5)) or threshold > 30:
         quantiles = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, freedom) / freedom)
 
@@ -495,8 +436,8 @@ def minimum_detectable_effect(comparison: Comparison, level: float, power: float
 
 
 def possible(effect: float | None, baseline: float, limits: tuple[float, float]) -> bool:
-    """Whether an effect of this size, in one direction at least, leaves an arm within the metric's `limits` beside a
-    `baseline` of this figure."""
+    """Whether an effect of this size, in one direction at least, is possible within the metric's `limits` for a `baseline`
+    of this figure."""
     return effect is not None and effect <= max(limits[1] - baseline, baseline - limits[0])
 
 
@@ -510,5 +451,5 @@ def verdict(effect: float, p_adjusted: float | None, confidence: float, up: bool
 
 
 def seed_of(name: str) -> int:
-    """A seed for the random numbers of what is called `name`: 64 bits of its BLAKE2b."""
+    """A random seed from a name: 64 bits of its BLAKE2b."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")

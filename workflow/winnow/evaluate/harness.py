@@ -444,7 +444,7 @@ def evaluate_classifier(
     model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """(rows of items.parquet, results, timings) of a classifier on benchmarks of labels: accuracy and macro-F1."""
-    from winnow.compare.statistics import macro_f1
+    from winnow.metrics import macro_f1
     from winnow.tokenizer import classifier_tokenizer
 
     started = time.monotonic()

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.compare.render import html_page, markdown
+from winnow.pages import html_page, markdown
 from winnow.parquet import Lookup, batches, open_parquet
 from winnow.sample.candidates import Rows, Smallest
 from winnow.sample.overlap import (

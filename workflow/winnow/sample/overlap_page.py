@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from winnow.compare.render import Page, Section
+from winnow.pages import Page, Section
 from winnow.sample.overlap import DIFFER, HARDLY, NEARLY, UNSEEN
 
 REFERENCE, PAIR = "reference", "pair"  # kinds of rows
