@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import winnow.cluster.kmeans
 import winnow.embed.encode
-import winnow.score.score
 import winnow.train.loop
 from hypothesis import given
 from hypothesis import strategies as st
