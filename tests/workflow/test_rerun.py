@@ -433,10 +433,11 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
 # Jobs that a new STAGE_VERSION reruns, all that follows included.
 DRAWN = NOTES_DRAWS + FILMS_DRAWS
 EVALUATE = Counter(evaluate_model=11, compare_arms=3)
+EMBEDDINGS = NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4)
 STAGES: dict[str, Counter[str]] = {
     "documents.shards": NOTES_ALL + FILMS_ALL + TALES_ALL,
     "documents.heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
-    "embed.encode": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
+    "embed.encode": EMBEDDINGS,
     "cluster.kmeans": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
     "cluster.hdbscan": TALES_CLUSTERS,
     "cluster.exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
@@ -481,8 +482,8 @@ STAGES: dict[str, Counter[str]] = {
     "cluster.inspection": NOTHING,
     "documents.generate": NOTHING,
     "download": NOTHING,
-    "batching": NOTHING,
-    "tokenizer": NOTHING,
+    "batching": EMBEDDINGS,
+    "tokenizer": EMBEDDINGS + Counter(tokenize_subset=1, count_ngrams=1, train_model=1, evaluate_model=1),
 }
 
 
