@@ -15,7 +15,7 @@ import yaml
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from winnow import tokenizer as tokenizer_module
 from winnow import weights
-from winnow.embed.encode import Encoder
+from winnow.embed.encoder import Encoder
 from winnow.evaluate import benchmarks, ngrams
 from winnow.evaluate import harness as evaluate
 from winnow.score.entropy import Classifier

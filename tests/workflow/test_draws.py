@@ -282,7 +282,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Ite
     folder = copy_workflow(tmp_path_factory.mktemp("posts"))
     before = Path.cwd()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("winnow.embed.encode.pick_device", lambda: "cpu")  # without torch
+        patch.setattr("winnow.device.pick_device", lambda: "cpu")  # without torch
         os.chdir(folder)
         try:
             yield Posts(folder, snakemake)
