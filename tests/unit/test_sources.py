@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from winnow.documents import readers
+from winnow.documents import streams
 from winnow.documents.columns import fits, infer, widen
 from winnow.documents.shards import index, index_files, write_shard
-from winnow.documents.survey import read_table
+from winnow.documents.tables import read_table
 from winnow.evaluate import benchmarks
 from winnow.paths import expand
 from winnow.stage import InputError, canonical, read_json
@@ -56,7 +56,7 @@ def refused(folder: Path, paths, message: str, **more) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(readers, "CHUNK", 200)
+    monkeypatch.setattr(streams, "CHUNK", 200)
 
 
 def many(column: str, *values) -> list[dict]:
@@ -519,7 +519,7 @@ def test_objects_that_do_not_stand_one_a_line_are_refused_whatever_the_chunk(tmp
     good = jsonl([{"text": f"t{i}"} for i in range(60)])
     (tmp_path / "a.jsonl").write_bytes(good + b'{"text":\n"q"}{"text":"p"}\n')
     for chunk in (8 << 20, 100, 1):
-        monkeypatch.setattr(readers, "CHUNK", chunk)
+        monkeypatch.setattr(streams, "CHUNK", chunk)
         refused(tmp_path, [tmp_path / "a.jsonl"], "row 61: not JSON")
 
 
