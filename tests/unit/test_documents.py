@@ -321,7 +321,7 @@ def test_a_parquet_file_with_a_broken_text_is_named(tmp_path):
 def test_what_the_config_names_must_be_there(tmp_path, monkeypatch):
     path = lines(tmp_path / "a.jsonl", [{"text": "a", "doc": 1, "x": {"y": 1}, "z": [1]}])
     fails(tmp_path, r"no column 'x\.q'; columns: text, doc, x\.y, z", corpus(path, meta=["x.q"]))
-    fails(tmp_path, r"'doc' is a column of Winnow's own", corpus(path, meta=["doc"]))
+    fails(tmp_path, r"'doc' is a name that Winnow itself uses", corpus(path, meta=["doc"]))
     fails(tmp_path, r"label column 'z' is a list", corpus(path, label="z"))
     fails(tmp_path, r"none\*\.jsonl: no file there", corpus(tmp_path / "none*.jsonl"))
     monkeypatch.delenv("WINNOW_NOT_SET", raising=False)
