@@ -24,7 +24,7 @@ from winnow.evaluate.benchmarks import (
     split_words,
 )
 from winnow.evaluate.contamination import WORDS, held, index, matches
-from winnow.score.score import ngrams
+from winnow.score.dsir import ngrams
 from winnow.scripts import CHARACTERS_A_WORD, count_words, part, without_blanks
 from winnow.stage import InputError, canonical
 

@@ -15,10 +15,11 @@ import yaml
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from winnow import tokenizer as tokenizer_module
 from winnow import weights
-from winnow.embed.encode import Encoder
+from winnow.embed.encoder import Encoder
 from winnow.evaluate import benchmarks, ngrams
 from winnow.evaluate import harness as evaluate
-from winnow.score.score import Entropy, Proxy
+from winnow.score.entropy import Classifier
+from winnow.score.language_model import LanguageModel
 from winnow.stage import InputError, canonical
 from winnow.train import loop as train
 from winnow.train import tokens
@@ -108,7 +109,7 @@ def test_documents_one_by_one_are_whole(corpus: Corpus) -> None:
 
 def test_scoring_counting_and_evaluation_see_the_same_tokens(corpus: Corpus) -> None:
     lengths = np.diff(np.flatnonzero(corpus.stream == 0), prepend=-1) - 1
-    assert Proxy(corpus.model).sums(TEXTS)[1].tolist() == lengths.tolist()
+    assert LanguageModel(corpus.model).sums(TEXTS)[1].tolist() == lengths.tolist()
     loaded, _ = evaluate.load(corpus.model, "CausalLM")
     lm = evaluate.language_model(loaded, evaluate.text_tokenizer(corpus.model), 0)
     for text, ids in zip(
@@ -128,7 +129,7 @@ def test_bits_per_byte_of_scoring_and_of_evaluation_agree(corpus: Corpus, tmp_pa
     evaluate.evaluate(model=corpus.model, benchmarks=[tmp_path / "bpb"], spec=spec, out_dir=tmp_path / "out")
     items = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
     found = [row["value"] for row in items if row["metric"] == "bits_per_byte"]
-    log, count = Proxy(corpus.model).sums(TEXTS[:40])
+    log, count = LanguageModel(corpus.model).sums(TEXTS[:40])
     short = count <= 24  # longer ones are cut into windows in two ways
     assert short.sum() > 5
     bits = -log / np.log(2) / [len(text.encode()) for text in TEXTS[:40]]
@@ -275,8 +276,8 @@ def test_a_classifier_is_evaluated_and_scored_on_what_it_was_trained_on(
         offsets = tokenizer.encode(text).offsets
         first.append(text[: offsets[30][1]])
     assert all(len(tokenizer.encode(text).ids) == 32 for text in first)
-    entropy, label = Entropy(classifier).entropies(texts)
-    cut_entropy, cut_label = Entropy(classifier).entropies(first)
+    entropy, label = Classifier(classifier).entropies(texts)
+    cut_entropy, cut_label = Classifier(classifier).entropies(first)
     assert label.tolist() == cut_label.tolist()
     assert entropy == pytest.approx(cut_entropy, rel=1e-5)
     rows = {"item": list(range(48)), "group": [None] * 48, "label": [i % 2 for i in range(48)]}
@@ -338,6 +339,6 @@ def test_a_language_model_that_goes_on_is_scored_at_its_own_length(corpus: Corpu
 
     start = {"folder": str(corpus.model), "sha256": sha256(corpus.model / "model.safetensors")}
     corpus.train(tmp_path / "short", start=start, sequence=16)
-    assert Proxy(tmp_path / "short").limit == 16
+    assert LanguageModel(tmp_path / "short").limit == 16
     loaded, _ = evaluate.load(tmp_path / "short", "CausalLM")
     assert evaluate.language_model(loaded, evaluate.text_tokenizer(tmp_path / "short"), 0).max_length == 16

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import Snakemake, copy_workflow
+from winnow.score import kinds
 
 Config = dict[str, Any]
 TOY: Config = {
@@ -432,16 +433,22 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
 # Jobs that a new STAGE_VERSION reruns, all that follows included.
 DRAWN = NOTES_DRAWS + FILMS_DRAWS
 EVALUATE = Counter(evaluate_model=11, compare_arms=3)
+EMBEDDINGS = NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4)
 STAGES: dict[str, Counter[str]] = {
     "documents.shards": NOTES_ALL + FILMS_ALL + TALES_ALL,
     "documents.heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
-    "embed.encode": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
+    "embed.encode": EMBEDDINGS,
     "cluster.kmeans": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
     "cluster.hdbscan": TALES_CLUSTERS,
     "cluster.exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
-    "score.score": arms(4)
-    + BY_PROXIES
-    + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),
+    "score.documents": arms(4) + BY_PROXIES + Counter(score_documents=1, score_vectors=1),
+    "score.probes": arms(1) + Counter(choose_probe=1, score_probe=1, mean_losses=1),
+    "score.language_model": arms(2) + BY_PROXIES,
+    "score.proxy_loss": arms(1) + Counter(score_probe=1, mean_losses=1),
+    "score.likelihood_difference": arms(1) + Counter(score_documents=1),
+    "score.dsir": arms(1) + Counter(fit_ratios=1, score_documents=1),
+    "score.lsh": arms(1) + Counter(score_vectors=1),
+    "score.entropy": NOTHING,
     "score.semdedup": arms(1) + Counter(find_near_duplicates=1),
     "sample.draw": DRAWN + TALES_DRAWS,
     "sample.allocate": DRAWN + TALES_DRAWS,
@@ -476,8 +483,8 @@ STAGES: dict[str, Counter[str]] = {
     "cluster.inspection": NOTHING,
     "documents.generate": NOTHING,
     "download": NOTHING,
-    "batching": NOTHING,
-    "tokenizer": NOTHING,
+    "batching": EMBEDDINGS,
+    "tokenizer": EMBEDDINGS + Counter(tokenize_subset=1, count_ngrams=1, train_model=1, evaluate_model=1),
 }
 
 
@@ -588,9 +595,10 @@ def test_every_stage_has_its_case() -> None:
     used = {
         stage
         for file in (root / "workflow" / "rules").glob("*.smk")
-        for call in re.findall(r"version\(([^)]*)\)", file.read_text())
+        for call in re.findall(r'version\(\s*((?:"[\w.]+",?\s*)+)\)', file.read_text())
         for stage in re.findall(r'"([\w.]+)"', call)
     }
+    used |= {stage for kind in kinds.names() for stage in kinds.stages_of({"kind": kind})}
     versioned = {
         ".".join(file.relative_to(root / "workflow" / "winnow").with_suffix("").parts)
         for file in (root / "workflow" / "winnow").rglob("*.py")

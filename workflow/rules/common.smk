@@ -17,6 +17,7 @@ from winnow.commands.preflight import look_at_sources
 from winnow.config import checks
 from winnow.config import files as config_files
 from winnow.paths import folder_state, state
+from winnow.score.kinds import kind_of, stages_of
 from winnow.stage import InputError, canonical
 from winnow.versions import stage_version
 
@@ -667,8 +668,15 @@ CLUSTER_SCORES = f"{CLUSTERS}/scores/{{scorer}}"
 LOSSES = f"{CLUSTERS}/losses/{{scorer}}"
 
 
-def scorer_kind(*kinds):
-    return "|".join(re.escape(n) for n, s in CONFIG["scorers"].items() if s["kind"] in kinds) or "$^"
+def scorers_where(test):
+    """Pattern of the names of the scorers whose kind passes a test of its facts."""
+    scorers = CONFIG["scorers"].items()
+    return "|".join(re.escape(name) for name, scorer in scorers if test(kind_of(scorer))) or "$^"
+
+
+def scorer_version(*stages):
+    """`version` of stages and of the kind of the scorer that they run."""
+    return lambda wildcards: version(*stages, *stages_of(CONFIG["scorers"][wildcards.scorer]))
 
 
 def scorer_spec(wildcards):
@@ -718,14 +726,14 @@ def scorer_draws(wildcards):
 
 
 def score_ratios(wildcards):
-    dsir = CONFIG["scorers"][wildcards.scorer]["kind"] == "dsir"
-    return [f"{SCORES}.ratios.npy".format(**wildcards)] if dsir else []
+    fits = kind_of(CONFIG["scorers"][wildcards.scorer]).fits
+    return [f"{SCORES}.ratios.npy".format(**wildcards)] if fits else []
 
 
 def score_gpu(wildcards):
-    """Scores by a model want a GPU where the corpus is large."""
-    model = CONFIG["scorers"][wildcards.scorer]["kind"] != "dsir"
-    return 1 if model and heavy(wildcards.corpus) else 0
+    """Scores by a model need a GPU where the corpus is large."""
+    gpu = kind_of(CONFIG["scorers"][wildcards.scorer]).gpu
+    return 1 if gpu and heavy(wildcards.corpus) else 0
 
 
 def target_corpus(wildcards):
@@ -765,13 +773,13 @@ def scoring_pool(ids):
 
 
 def score_files(wildcards, scorer):
-    """The scores of a scorer: of the pool, or, where they go by clusters, of the clustering."""
-    kind = CONFIG["scorers"][scorer]["kind"]
+    """The scores of a scorer: of the pool, or, where it reads vectors or clusters, of the clustering."""
+    reads = kind_of(CONFIG["scorers"][scorer]).reads
     ids = dict(corpus=wildcards.corpus, clustering=wildcards.clustering, scorer=scorer)
-    if kind == "semdedup":
+    if reads == "clustering":
         return [f"{CLUSTER_SCORES}/all.parquet".format(**ids)]
     folder = CLUSTER_SCORES
-    if kind != "lsh":
+    if reads == "texts":
         folder, ids = SCORES, dict(ids, clustering=scoring_pool(subset_ids(wildcards)))
     return expand(f"{folder}/{{shard}}.parquet", **ids, shard=shards(wildcards.corpus))
 
@@ -841,7 +849,8 @@ def selection(ids):
     for name, pool in sorted(pools.items()):
         scorer = CONFIG["scorers"][name]
         for role, proxy in winnow_experiments.proxies_of(scorer).items():
-            entry = dict(scorer=name, role=role, hub=proxy.get("hub"), labels=role == "classifier")
+            labels = kind_of(scorer).proxies[role] == "classifier"
+            entry = dict(scorer=name, role=role, hub=proxy.get("hub"), labels=labels)
             if not entry["hub"]:
                 model = proxy_ids(proxy, ids["corpus"], pool)
                 if model in trained:
@@ -850,7 +859,7 @@ def selection(ids):
                 where = CONFIG["samplers"][model["sampler"]]["filters"].get("where")
                 entry["labels"] = entry["labels"] or by_label(model["corpus"], where)
             found["proxies"].append(entry)
-        if scorer["kind"] == "dsir":
+        if kind_of(scorer).fits:
             target = scorer["target"]
             found["targets"].append(
                 dict(scorer=name, labels=by_label(target["corpus"] or ids["corpus"], target.get("where")))
@@ -1077,9 +1086,9 @@ def arm_timings(ids):
 
 
 def scorer_timings(ids, use, scorer):
-    kind, timings = CONFIG["scorers"][scorer]["kind"], f"{R}/timings"
+    kind, timings = kind_of(CONFIG["scorers"][scorer]), f"{R}/timings"
     where = dict(corpus=ids["corpus"], clustering=ids["clustering"], scorer=scorer)
-    by_clusters = use == "losses" or kind in ("lsh", "semdedup")
+    by_clusters = use == "losses" or kind.reads != "texts"
     pool = (
         winnow_experiments.pool_of(CONFIG, ids["corpus"], ids["clustering"])
         if by_clusters
@@ -1087,9 +1096,11 @@ def scorer_timings(ids, use, scorer):
     )
     if not by_clusters:
         where["clustering"] = pool
-    each = {"lsh": "score_vectors/{corpus}/{clustering}", "semdedup": None}.get(
-        kind, "score_documents/{corpus}/{clustering}"
-    )
+    each = {
+        "texts": "score_documents/{corpus}/{clustering}",
+        "vectors": "score_vectors/{corpus}/{clustering}",
+        "clustering": None,
+    }[kind.reads]
     if use == "losses":
         each = "score_probe/{corpus}/{clustering}"
     found = (
@@ -1102,7 +1113,7 @@ def scorer_timings(ids, use, scorer):
             f"{timings}/{rule}/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where)
             for rule in ("choose_probe", "mean_losses")
         }
-    if kind == "dsir":
+    if kind.fits:
         found.add(f"{timings}/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.tsv".format(**where))
     for shard in shards(ids["corpus"]) if each else []:
         found.add(f"{timings}/{each}/{{scorer}}/{shard}.tsv".format(**where))

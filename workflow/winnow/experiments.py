@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.sample.sampler import needs as sample_needs
+from winnow.score.kinds import kind_of
 
 NO_CLUSTERS = "none"
 
@@ -18,12 +19,9 @@ NO_CLUSTERS = "none"
 FEWEST_SEEDS = 3  # data seeds an arm for a verdict on samplers, as in winnow.compare.statistics
 
 
-PROXIES = ("proxy", "in_domain", "general", "classifier")
-
-
 def proxies_of(scorer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The proxies of a scorer by their key, in the order in which its stage takes their models."""
-    return {key: scorer[key] for key in PROXIES if key in scorer}
+    """The proxies of a scorer by their key, in the order in which its stage takes their models; none of an empty one."""
+    return {key: scorer[key] for key in kind_of(scorer).proxies} if scorer else {}
 
 
 def filters_differ(config: Mapping[str, Any], one: str, other: str) -> bool:

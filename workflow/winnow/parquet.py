@@ -1,8 +1,9 @@
-"""Parquet files of the stages: opened with one-line errors, read in batches, looked up by document."""
+"""Parquet files of the stages, and the vectors beside them: opened with one-line errors, read in batches, looked up by
+document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,37 @@ def _array(column: pa.Array, name: str, path: Path) -> np.ndarray:
     if column.null_count:
         raise InputError(f"{path}: column {name!r} has no value in {column.null_count} rows")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InputError(f"{path}: column {name!r} holds {column.type} where numbers are wanted")
+        raise InputError(f"{path}: column {name!r} holds {column.type} where numbers are required")
     return column.to_numpy(zero_copy_only=False)
+
+
+def doc_column(path: Path) -> np.ndarray:
+    """Documents of a file in the order of its rows, int64 [rows]. Raises InputError as `batches` does."""
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(doc for (doc,) in batches(path, ["doc"]))])
+
+
+def listed_docs(paths: Iterable[Path]) -> np.ndarray:
+    """Documents that files with a column `doc` list (held-out documents, draws): int64 [n], ascending, each once.
+
+    Raises InputError as `batches` does.
+    """
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *map(doc_column, paths)]))
+
+
+def is_listed(values: np.ndarray, listed: np.ndarray) -> np.ndarray:
+    """Which of `values` are in `listed` (ascending), bool [n]; faster than np.isin where `listed` is short."""
+    if not len(listed):
+        return np.zeros(len(values), dtype=bool)
+    return listed[np.minimum(np.searchsorted(listed, values), len(listed) - 1)] == values
+
+
+def open_vectors(embeddings: Path, documents: int, of: Path) -> np.ndarray:
+    """Vectors of a shard, float16 [documents, d], memory-mapped. Raises InputError if they are not one for each of the
+    `documents` of the file `of`."""
+    vectors = np.load(embeddings, mmap_mode="r")
+    if len(vectors) != documents:
+        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {documents} documents of {of}")
+    return vectors
 
 
 def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
@@ -141,5 +171,4 @@ class Where(Lookup):
         self.values = values
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        doc = np.concatenate([b[0] for b in batches(path, ["doc"])])
-        return doc, matches(path, self.column, self.values).astype(np.float64)
+        return doc_column(path), matches(path, self.column, self.values).astype(np.float64)

@@ -19,8 +19,8 @@ import numpy as np
 
 from winnow.cluster.kmeans import fingerprint, nearest_centroids, open_shard, sample_rows, write_assignments
 from winnow.device import pick_device
-from winnow.parquet import batches
-from winnow.products import exact_product
+from winnow.parquet import listed_docs
+from winnow.products import different_rows, exact_product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
 
@@ -83,23 +83,11 @@ def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.sqrt(((points.astype(np.float64) - others) ** 2).sum(1))
 
 
-def different(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The different rows of `points` [n, d] by their first rows, int64 [m], ascending; the place of each row among
-    them, int64 [n]; how often each is there, int64 [m]."""
-    rows = np.ascontiguousarray(points + points.dtype.type(0))  # of the two zeros one
-    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    _, first, place, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[place], count[order]
-
-
 def settle(points: np.ndarray) -> np.ndarray:
     """Points float32 [n, d] of which each within ROUNDING of an earlier one takes the place of the first such."""
     import torch
 
-    first, place, _ = different(points)
+    first, place, _ = different_rows(points)
     rows = points[first]
     known = torch.from_numpy(rows).to(pick_device(), torch.float64)
     square = (known * known).sum(1)
@@ -131,7 +119,7 @@ def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
         copy=True,
     )
     found = method.fit_predict(points)
-    place = different(points)[1]
+    place = different_rows(points)[1]
     (rows, labels), votes = np.unique((place, found), axis=1, return_counts=True)
     order = np.lexsort((labels, labels < 0, -votes, rows))
     found = labels[order][np.unique(rows[order], return_index=True)[1]][place]
@@ -161,7 +149,7 @@ def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarra
         mine = np.flatnonzero(label == c)
         if len(mine) < 2:
             continue
-        first, place, count = different(points[mine])
+        first, place, count = different_rows(points[mine])
         distance = np.zeros(len(first), dtype=np.float32)
         if len(first) > 1:
             own = points[mine][first]
@@ -204,8 +192,7 @@ def fit(
     """
     clustering = read_spec(spec, "clustering")["clustering"]
     settings, seed = clustering["hdbscan"], clustering["seed"]
-    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    rows = sample_rows(documents, removed, settings["sample"], seed, "hdbscan-sample")
+    rows = sample_rows(documents, listed_docs([heldout]), settings["sample"], seed, "hdbscan-sample")
     count = sum(map(len, rows))
     if count < settings["min_cluster_size"]:
         raise InputError(
@@ -262,7 +249,7 @@ def assign(
     doc, vectors = open_shard(documents, embeddings)
     with np.load(model) as file:
         points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
-    first = different(points)[0]
+    first = different_rows(points)[0]
     points, label = points[first], label[first]
     exact = np.load(centroids)
     k = len(limit)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.pages import STYLE, group_name
-from winnow.parquet import batches, open_parquet
+from winnow.parquet import batches, is_listed, listed_docs, open_parquet
 from winnow.sample.candidates import Candidates, Rows, Smallest
 from winnow.schema import read_spec
 from winnow.scripts import part
@@ -135,8 +135,8 @@ def choose(assignments: Sequence[Path], k: int, removed: np.ndarray, sample: int
     keep = [Smallest(caps * n, 0, purpose="inspect") for n in (sample, EXAMPLES, EXAMPLES)]
     for path in assignments:
         for doc, cluster, distance in batches(path, ["doc", "cluster", "distance"]):
-            mine = ~np.isin(doc, removed)
-            doc, cluster, value = doc[mine], cluster[mine].astype(np.int32), distance[mine].astype(np.float64)
+            pool = ~is_listed(doc, removed)
+            doc, cluster, value = doc[pool], cluster[pool].astype(np.int32), distance[pool].astype(np.float64)
             for smallest, sign in zip(keep, (0.0, 1.0, -1.0), strict=True):
                 smallest.add(Rows(cluster, doc, value * sign if sign else None))
     return [smallest.finish() for smallest in keep]
@@ -153,7 +153,7 @@ def read_texts(
         columns = ["doc", "text", *([group] if group else [])]
         with open_parquet(path, columns) as file:
             for batch in file.iter_batches(4096, columns=columns):
-                mine = pa.array(np.flatnonzero(np.isin(batch.column("doc").to_numpy(), wanted)))
+                mine = pa.array(np.flatnonzero(is_listed(batch.column("doc").to_numpy(), wanted)))
                 part = batch.take(mine)
                 doc = part.column("doc").to_pylist()
                 start = pc.utf8_slice_codeunits(part.column("text"), 0, CHARACTERS).to_pylist()
@@ -238,8 +238,9 @@ def main(
     """
     settings = read_spec(spec, "name", "proposals", "group")
     identity = read_json(fingerprint)
-    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    chosen = choose(assignments, identity["clusters"], removed, settings["proposals"]["documents"])
+    chosen = choose(
+        assignments, identity["clusters"], listed_docs([heldout]), settings["proposals"]["documents"]
+    )
     wanted = np.unique(np.concatenate([c.doc for c in chosen]))
     text, domain = read_texts(documents, wanted, settings["group"])
     filled = np.flatnonzero(chosen[0].pool > 0).tolist()

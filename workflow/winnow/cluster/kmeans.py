@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
+from winnow.parquet import doc_column, is_listed, listed_docs, open_vectors
 from winnow.products import exact_product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
@@ -188,16 +189,13 @@ def _working_type(device: str) -> Any:
     return torch.bfloat16 if native_bfloat16(device) else torch.float32
 
 
-def open_shard(documents: Path, embeddings: Path) -> tuple[pa.ChunkedArray, np.ndarray]:
-    """(doc, vectors float16 [n, d], memory-mapped) of a shard. Raises InputError if they are not of one length."""
-    doc = pq.read_table(documents, columns=["doc"])["doc"]
-    vectors = np.load(embeddings, mmap_mode="r")
-    if len(doc) != len(vectors):
-        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
-    return doc, vectors
+def open_shard(documents: Path, embeddings: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(doc int64 [n], vectors float16 [n, d], memory-mapped) of a shard. Raises InputError as `open_vectors` does."""
+    doc = doc_column(documents)
+    return doc, open_vectors(embeddings, len(doc), documents)
 
 
-def write_assignments(out: Path, doc: pa.ChunkedArray, cluster: np.ndarray, distance: np.ndarray) -> None:
+def write_assignments(out: Path, doc: np.ndarray, cluster: np.ndarray, distance: np.ndarray) -> None:
     """Writes the assignments of a shard: doc, cluster int32 [n], distance float32 [n], at least 0."""
     table = pa.table({"doc": doc, "cluster": cluster, "distance": np.maximum(distance, 0)})
     with atomic_path(out) as partial:
@@ -211,10 +209,10 @@ def sample_rows(
 
     `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows a shard.
     """
-    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    docs = [doc_column(path) for path in documents]
     order_keys = [keys(purpose, seed, doc) for doc in docs]
     for doc, key in zip(docs, order_keys, strict=True):
-        key[np.isin(doc, removed, assume_unique=True)] = np.uint64(2**64 - 1)
+        key[is_listed(doc, removed)] = np.uint64(2**64 - 1)
     everything = np.concatenate(order_keys)
     pool = len(everything) - len(removed)
     size = min(size, pool)
@@ -251,8 +249,9 @@ def fit(
     if threads:
         torch.set_num_threads(threads)
     k = clustering["k"]
-    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
-    rows = sample_rows(documents, removed, k * clustering["points_per_centroid"], clustering["seed"])
+    rows = sample_rows(
+        documents, listed_docs([heldout]), k * clustering["points_per_centroid"], clustering["seed"]
+    )
     count = sum(map(len, rows))
     if count < k:
         raise InputError(f"clustering {name}: k = {k} is more than the {count} documents of the pool")
@@ -314,12 +313,12 @@ def summarise(
     """
     table = np.load(centroids).astype(np.float64)
     k = len(table)
-    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    removed = listed_docs([heldout])
     documents = np.zeros(k, dtype=np.int64)
     total = np.zeros(k, dtype=np.float64)
     for path in assignments:
         shard = pq.read_table(path)
-        pool = ~np.isin(shard["doc"].to_numpy(), removed, assume_unique=True)
+        pool = ~is_listed(shard["doc"].to_numpy(), removed)
         cluster = shard["cluster"].to_numpy()[pool]
         documents += np.bincount(cluster, minlength=k)
         total += np.bincount(

@@ -249,8 +249,8 @@ def _without_late(corpus: dict[str, Any], samples: list[str]) -> dict[str, Any] 
     """The corpus without the label and meta columns of which no row of JSON samples has a value: they may come later. None
     if no row has a text."""
     from winnow.documents.columns import infer, known, storable
-    from winnow.documents.readers import json_rows
-    from winnow.documents.survey import find_way
+    from winnow.documents.json_lines import json_rows
+    from winnow.documents.survey import find_fields
 
     names = [corpus["text"], *([corpus["label"]] if corpus.get("label") else []), *corpus.get("meta", [])]
     there = set()
@@ -259,9 +259,9 @@ def _without_late(corpus: dict[str, Any], samples: list[str]) -> dict[str, Any] 
             return corpus
         for row in json_rows(path, Path(path).read_bytes(), 0):
             for name in names:
-                if name not in there and (way := find_way(row, name)):
+                if name not in there and (fields := find_fields(row, name)):
                     value: Any = row
-                    for key in way:
+                    for key in fields:
                         value = value[key]
                     if value is not None and storable(known(infer(value))) is None:
                         there.add(name)

@@ -26,10 +26,10 @@ from winnow.experiments import (
 )
 from winnow.formats import file_format
 from winnow.paths import existing_path, expand, results_folder
-from winnow.sample.rankings import RANKINGS
 from winnow.sample.sampler import check_sampler
 from winnow.sample.sampler import needs as sampler_needs
 from winnow.schema import ConfigError, dotted, fill
+from winnow.score.kinds import Kind, kind_of, kinds_for
 from winnow.stage import InputError, canonical, say
 
 DEFINITIONS = {
@@ -193,12 +193,12 @@ def check_recipe(recipe: Mapping[str, Any], kind: str) -> str | None:
 def _check_scorer(config: dict[str, Any], name: str, scorer: dict[str, Any]) -> None:
     path = ("scorers", name)
     for key, proxy in proxies_of(scorer).items():
+        wanted = kind_of(scorer).proxies[key]
         if "hub" in proxy:
-            if key == "classifier":
+            if wanted == "classifier":
                 raise ConfigError((*path, key), "a classifier is trained here: model and budget are wanted")
             continue
         model = _known(config, "models", proxy["model"], (*path, key, "model"))
-        wanted = "classifier" if key == "classifier" else "language-model"
         if model["kind"] != wanted:
             raise ConfigError(
                 (*path, key, "model"), f"{proxy['model']!r} is a {model['kind']}, not a {wanted}"
@@ -214,23 +214,19 @@ def _check_scorer(config: dict[str, Any], name: str, scorer: dict[str, Any]) -> 
         _known(config, "corpora", scorer["target"]["corpus"], (*path, "target", "corpus"))
 
 
-# By what a ranking reads (winnow.sample.rankings).
-SCORER_KINDS = {"score": ("proxy-loss", "likelihood-difference", "dsir", "entropy"), "bucket": ("lsh",)}
-
-
 def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
     """The scorers of a sampler must be there, of the right kind, and fit the corpus."""
     sampler, path = config["samplers"][name], ("samplers", name)
     ranking, filters = sampler["ranking"], sampler["filters"]
     wanted: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = []
     if losses := sampler_needs(sampler).losses:
-        wanted.append((("allocation", "loss"), losses, ("proxy-loss",)))
+        wanted.append((("allocation", "loss"), losses, kinds_for("loss")))
     if "scorer" in ranking:
-        wanted.append(
-            (("ranking", "scorer"), ranking["scorer"], SCORER_KINDS[RANKINGS[ranking["by"]].reads or ""])
-        )
+        wanted.append((("ranking", "scorer"), ranking["scorer"], kinds_for(ranking["by"])))
     if "semdedup" in filters:
-        wanted.append((("filters", "semdedup", "scorer"), filters["semdedup"]["scorer"], ("semdedup",)))
+        wanted.append(
+            (("filters", "semdedup", "scorer"), filters["semdedup"]["scorer"], kinds_for("semdedup"))
+        )
     where = [("filters.where", filters["where"]["column"])] if "where" in filters else []
     for key, scorer_name, kinds in wanted:
         scorer = _known(config, "scorers", scorer_name, (*path, *key))
@@ -238,6 +234,9 @@ def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
             raise ConfigError(
                 (*path, *key), f"{scorer_name!r} is of kind {scorer['kind']}; wanted: {', '.join(kinds)}"
             )
+        facts = kind_of(scorer)
+        if key[0] == "ranking":
+            _check_column(ranking, scorer_name, facts, path)
         target = scorer.get("target", {})
         if "where" in target and target.get("corpus") in (None, corpus):
             where.append((f"scorers.{scorer_name}", target["where"]["column"]))
@@ -246,7 +245,7 @@ def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
                 own = config["samplers"][proxy["sampler"]]["filters"]
                 if "where" in own:
                     where.append((f"samplers.{proxy['sampler']}", own["where"]["column"]))
-        if scorer["kind"] == "entropy" and not config["corpora"][corpus]["label"]:
+        if "classifier" in facts.proxies.values() and not config["corpora"][corpus]["label"]:
             raise ConfigError(
                 (*path, *key), f"{scorer_name!r} wants labels, but corpora.{corpus}.label is not set"
             )
@@ -261,6 +260,21 @@ def _check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
         _known(config, "samplers", earlier["sampler"], (*path, "filters", "used", index, "sampler"))
         _known(config, "budgets", earlier["budget"], (*path, "filters", "used", index, "budget"))
     _check_circles(config, name)
+
+
+def _check_column(ranking: Mapping[str, Any], scorer: str, kind: Kind, path: tuple[str, ...]) -> None:
+    """The column of a ranking must be one of its scorer's, and a linear weight not negative."""
+    if ranking["column"] not in kind.columns:
+        raise ConfigError(
+            (*path, "ranking", "column"),
+            f"{ranking['column']!r} is not a column of {scorer!r}; columns: {', '.join(kind.columns)}",
+        )
+    linear = ranking["by"] == "weighted" and ranking["scale"] == "linear" and ranking["column"] == "score"
+    if linear and (kind.minimum is None or kind.minimum < 0):
+        raise ConfigError(
+            (*path, "ranking", "scale"),
+            f"linear needs scores of at least 0, which {scorer!r} does not have; use log",
+        )
 
 
 def _check_circles(config: dict[str, Any], name: str, way: tuple[str, ...] = ()) -> None:

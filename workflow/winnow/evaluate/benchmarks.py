@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.documents.survey import read_table
+from winnow.documents.tables import read_table
 from winnow.keys import keys
 from winnow.paths import expand, plain_links
 from winnow.schema import read_spec
