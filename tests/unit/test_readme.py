@@ -10,19 +10,21 @@ RUN_BY = {
     "make test": ".ci/run",
     ".venv/bin/snakemake --profile profiles/local": "Makefile",
     ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
-    ".venv/bin/snakemake --profile profiles/local published_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile profiles/local published_tables --configfile config/minipile.yaml": ".ci/run",
     ".venv/bin/winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
-    ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
-    ".venv/bin/snakemake --profile slurm -n paper_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile slurm --configfile config/minipile.yaml -n": "tests/workflow/test_dry_run.py",
     ".venv/bin/winnow check my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
+    ".venv/bin/snakemake --profile slurm --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
 }
+PAGES = ("README.md", "CONTRIBUTING.md", "config/README.md", "config/SAMPLERS.md", "results/README.md", "profiles/README.md")
 
 
 def commands(text: str) -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line]
 
 
 def test_every_command_is_run_somewhere(root: Path):
@@ -33,7 +35,7 @@ def test_every_command_is_run_somewhere(root: Path):
 
 
 def test_pages_that_the_readme_links_are_there(root: Path):
-    for page in ("README.md", "config/README.md", "config/SAMPLERS.md", "results/README.md"):
+    for page in PAGES:
         text = (root / page).read_text()
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
