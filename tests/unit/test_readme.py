@@ -18,7 +18,14 @@ RUN_BY = {
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile slurm --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
 }
-PAGES = ("README.md", "CONTRIBUTING.md", "config/README.md", "config/SAMPLERS.md", "results/README.md", "profiles/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "config/README.md",
+    "config/SAMPLERS.md",
+    "results/README.md",
+    "profiles/README.md",
+)
 
 
 def commands(text: str) -> list[str]:
@@ -39,6 +46,13 @@ def test_pages_that_the_readme_links_are_there(root: Path):
         text = (root / page).read_text()
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_files_that_contributors_are_sent_to_are_there(root: Path):
+    text = (root / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:config|envs|profiles|tests|workflow)/[\w/.-]+)`", text)
+    assert len(named) > 10
+    assert [name for name in named if not (root / name).exists()] == []
 
 
 def test_the_demo_trains_for_as_long_as_the_readme_says(root: Path):
