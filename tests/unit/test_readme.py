@@ -55,6 +55,18 @@ def test_files_that_contributors_are_sent_to_are_there(root: Path):
     assert [name for name in named if not (root / name).exists()] == []
 
 
+def test_examples_for_a_cluster_are_of_the_shipped_profile(root: Path):
+    shipped = yaml.safe_load((root / "profiles/slurm/profile.v9+.yaml").read_text())
+    blocks = re.findall(r"```yaml\n(.*?)```", (root / "profiles/README.md").read_text(), flags=re.DOTALL)
+    examples = [example for example in map(yaml.safe_load, blocks) if "partitions" not in example]
+    assert len(examples) == 2
+    for example in examples:
+        assert set(example) <= set(shipped)
+        assert set(example["set-resources"]) <= set(shipped["set-resources"])
+        names = {line.split("=")[0] for line in example["default-resources"]} - {"slurm_account"}
+        assert names == {line.split("=")[0] for line in shipped["default-resources"]}
+
+
 def test_the_demo_trains_for_as_long_as_the_readme_says(root: Path):
     found = yaml.safe_load((root / "config" / "models.yaml").read_text())
     recipe, model = found["recipes"]["nano"], found["models"]["neox-nano"]
