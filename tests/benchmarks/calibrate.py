@@ -59,7 +59,9 @@ def estimated(folders: list[Path]) -> dict[tuple[str, str], tuple[float, float, 
     runs = [read_items(Path(folder, "items.parquet"), False) for folder in folders]
     found = {}
     for pair in sorted(set.intersection(*(set(run) for run in runs))):
-        block = np.stack([run[pair].influence_values(pair[1], np.arange(len(run[pair].values))) for run in runs])
+        block = np.stack(
+            [run[pair].influence_values(pair[1], np.arange(len(run[pair].values))) for run in runs]
+        )
         if np.isfinite(block).all() and block.std() > 0:
             found[pair] = (*components(block), block.shape[1])
     return found
