@@ -58,7 +58,7 @@ def usage_of(path: Path) -> Usage:
     """Usage of a job from Snakemake's benchmark file. Snakemake samples the processors' time (each second, later each half
     minute): that of a job that ended before the first sample ("NA") is taken to be its wall time.
 
-    Raises InputError for a file that is not there, or is no benchmark file: what is not known is not free of charge.
+    Raises InputError for a file that is not there, or is no benchmark file: an unknown cost is never 0.
     """
     total = NO_USAGE
     try:
@@ -239,7 +239,7 @@ COLUMNS = tuple(one.name for one in fields(Cost))
 
 
 def quality_of(rows: Sequence[TableRow]) -> dict[str, TableRow]:
-    """The rows by arm that stand for quality: of the first held-out bits per byte of the table, else of its first figure."""
+    """The rows by arm that measure quality: of the first held-out bits per byte of the table, else of its first figure."""
     whole = [row for row in rows if row.scope == ALL_ITEMS]
     chosen = next((row for row in whole if row.metric == "bits_per_byte"), whole[0])
     return {r.arm: r for r in whole if (r.benchmark, r.metric) == (chosen.benchmark, chosen.metric)}
@@ -376,7 +376,7 @@ def answer(rows: Sequence[Cost]) -> list[str]:
         return []
     named = ", ".join(f"{row.arm} ({_hours(row.total)} {row.unit}, {number(row.figure)})" for row in front)
     return [
-        f"On the Pareto front of cost and {front[0].benchmark} {front[0].metric}, whatever the tests say of the differences: "
+        f"On the Pareto front of cost and {front[0].benchmark} {front[0].metric}, whether or not a test tells them apart: "
         f"{named}."
     ]
 
