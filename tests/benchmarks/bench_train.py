@@ -21,8 +21,10 @@ import numpy as np
 import torch
 from common import options, peer, processor
 from winnow.device import flops_a_token, keep_memory, native_bfloat16, peak
-from winnow.train.loop import LanguageModel, State, make_network, train
-from winnow.train.process_group import Ranks
+from winnow.train.checkpoint import Checkpoint
+from winnow.train.loop import train
+from winnow.train.process_group import ProcessGroup
+from winnow.train.tasks import LanguageModel, make_network
 
 SIDES = ("winnow", "trainer")
 
@@ -96,7 +98,7 @@ def winnow(
     task.loss(np.arange(recipe["batch"]))[0].backward()
     task.model.zero_grad()
     began = time.perf_counter()
-    train(task, recipe, 0, State(Path(folder, "state"), ""), "bench", 1e9, Ranks(device))
+    train(task, recipe, 0, Checkpoint(Path(folder, "state"), ""), "bench", 1e9, ProcessGroup(device))
     return recipe["steps"] * recipe["batch"] * model["sequence"] / (time.perf_counter() - began)
 
 

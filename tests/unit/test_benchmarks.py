@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.evaluate import benchmarks
+from winnow.evaluate import benchmarks, stock
+from winnow.evaluate.forms import bits_per_byte, cloze
+from winnow.evaluate.items import HeldOut
 from winnow.stage import InputError, canonical, read_json, write_json
 
 WORDS = "red green blue old new cat dog bird runs sleeps eats near far under over house tree".split()  # noqa: SIM905
@@ -83,12 +85,12 @@ def test_long_texts_are_cut(corpus, tmp_path):
     held = tmp_path / "h.parquet"
     pq.write_table(pa.table({"doc": [0], "role": ["heldout"]}), held)
     rows, _ = make(([shard], held), tmp_path / "b", "bits-per-byte", group=None)
-    assert len(rows[0]["text"]) == benchmarks.TEXT_CHARACTERS
+    assert len(rows[0]["text"]) == bits_per_byte.TEXT_CHARACTERS
 
 
 def test_cloze_has_one_true_continuation_and_false_ones_of_the_same_group(corpus, tmp_path):
     rows, _ = make(corpus, tmp_path / "b", "cloze")
-    continuations = {d: benchmarks.split_words(text_of(d)) for d in range(0, 120, 3) if d != 3}
+    continuations = {d: cloze.split_words(text_of(d)) for d in range(0, 120, 3) if d != 3}
     owner = {pair[1]: d for d, pair in continuations.items()}
     assert [r["item"] for r in rows] == sorted(continuations)  # document 3 is too short
     for row in rows:
@@ -100,22 +102,22 @@ def test_cloze_has_one_true_continuation_and_false_ones_of_the_same_group(corpus
 
 def test_cloze_places_are_balanced():
     n = 4000
-    held = benchmarks.HeldOut(np.arange(n), [text_of(d, 30) for d in range(n)], [None] * n, [None] * n)
-    labels = np.array(benchmarks.cloze_items(held, 1000, seed=0)["label"])
+    held = HeldOut(np.arange(n), [text_of(d, 30) for d in range(n)], [None] * n, [None] * n)
+    labels = np.array(cloze.make(held, 1000, seed=0)["label"])
     assert np.bincount(labels, minlength=4).min() > 190
 
 
 def test_a_small_group_borrows_false_continuations():
     n = 8
-    held = benchmarks.HeldOut(np.arange(n), [text_of(d) for d in range(n)], ["x"] + ["y"] * 7, [None] * n)
-    rows = benchmarks.cloze_items(held, n, seed=0)
+    held = HeldOut(np.arange(n), [text_of(d) for d in range(n)], ["x"] + ["y"] * 7, [None] * n)
+    rows = cloze.make(held, n, seed=0)
     assert len(set(rows["choices"][0])) == 4
 
 
 def test_too_few_documents_for_a_cloze_is_one_line(tmp_path):
-    held = benchmarks.HeldOut(np.arange(3), [text_of(d) for d in range(3)], [None] * 3, [None] * 3)
+    held = HeldOut(np.arange(3), [text_of(d) for d in range(3)], [None] * 3, [None] * 3)
     with pytest.raises(InputError, match="hold out more"):
-        benchmarks.cloze_items(held, 3, seed=0)
+        cloze.make(held, 3, seed=0)
 
 
 def test_labels_keep_text_and_label(corpus, tmp_path):
@@ -211,7 +213,7 @@ def test_a_mirror_opens_with_load_dataset_in_the_shape_it_came(tmp_path):
 
 
 def test_a_group_gets_one_config_a_member(tmp_path):
-    leaves = benchmarks.stock_tasks("blimp", benchmarks.find_folder("blimp"))
+    leaves = stock.stock_tasks("blimp", stock.find_folder("blimp"))
     rows = [
         {"sentence_good": "a b", "sentence_bad": "b a", "UID": leaf.dataset_name}
         for leaf in leaves
@@ -224,8 +226,8 @@ def test_a_group_gets_one_config_a_member(tmp_path):
 
 
 def test_mmlu_is_the_default_form_of_57_subjects():
-    assert benchmarks.find_folder("mmlu") == "mmlu/default"
-    leaves = benchmarks.stock_tasks("mmlu", "mmlu/default")
+    assert stock.find_folder("mmlu") == "mmlu/default"
+    leaves = stock.stock_tasks("mmlu", "mmlu/default")
     assert len({leaf.dataset_name for leaf in leaves}) == 57
     assert {leaf.dataset_path for leaf in leaves} == {"cais/mmlu"}
     assert leaves[0].used == ("test",)

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_tokens import TEXTS, make, packed
+from test_tokens import TEXTS, config_of, make, packed
 from winnow.stage import InputError, canonical
-from winnow.train.loop import LanguageModel, main, make_optimiser, rate_at, rows_of_step, steps_of
+from winnow.train.checkpoint import make_optimiser
+from winnow.train.loop import main
+from winnow.train.schedule import rate_at, rows_of_step, steps_of
+from winnow.train.tasks import LanguageModel
 
 RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
           "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
@@ -70,7 +73,8 @@ class Run:
         }
         return {"subset": self.folder / "manifest.json", "spec": canonical(spec),
                 "out": self.folder / out / "manifest.json", "tokens": [self.folder / "t.npy"],
-                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer], "threads": 1,
+                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer],
+                "tokenizer_config": [config_of(self.tokenizer)], "threads": 1,
                 "checkpoint_minutes": 1e-9}  # fmt: skip
 
     def start(self, out: str, **recipe: float) -> subprocess.Popen:
@@ -85,10 +89,10 @@ class Run:
         """Trains until the checkpoint after `step` is written, and is killed there."""
         arguments = repr(self.arguments(out)).replace("PosixPath", "pathlib.Path")
         script = (
-            "import os, pathlib, winnow.train.loop as stage\nsave = stage.State.save\n"
+            "import os, pathlib, winnow.train.loop as stage\nsave = stage.Checkpoint.save\n"
             "def die(self, step, *rest):\n"
             f"    save(self, step, *rest)\n    if step == {step}: os.kill(os.getpid(), 9)\n"
-            f"stage.State.save = die\nstage.main(**{arguments})"
+            f"stage.Checkpoint.save = die\nstage.main(**{arguments})"
         )
         line = [sys.executable, "-c", script]
         killed = subprocess.run(
@@ -135,7 +139,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
 ) -> None:
     undisturbed.die("killed", step=23)
     main(**undisturbed.arguments("killed"))
-    assert "going on from step 23" in capsys.readouterr().err
+    assert "continuing from step 23" in capsys.readouterr().err
     assert weights(undisturbed, "killed") == weights(undisturbed, "whole")
     one, other = ((undisturbed.folder / n / "manifest.json").read_bytes() for n in ("killed", "whole"))
     assert one == other
@@ -188,7 +192,8 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4},
             "training_seed": 0, "names": {"model": "m"}, "base": base}  # fmt: skip
-    main(subset=tmp_path / "manifest.json", spec=canonical(spec), out=tmp_path / "out" / "manifest.json")
+    main(subset=tmp_path / "manifest.json", split=[tmp_path / "train.parquet"], spec=canonical(spec),
+         out=tmp_path / "out" / "manifest.json")  # fmt: skip
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     assert model.config.id2label == {0: "bad", 1: "good"}
     history = json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]
