@@ -128,6 +128,18 @@ def test_large_vocabularies_get_wider_ids(tmp_path: Path) -> None:
     assert ids.tolist() == [70_000, 6, 0]
 
 
+def test_control_tokens_are_those_of_the_config_that_is_given(tmp_path: Path) -> None:
+    """The file beside the tokenizer was read, whatever the rule declared."""
+    path = make(tmp_path)
+    (tmp_path / "other").mkdir()
+    moved = config_of(path).rename(tmp_path / "other" / "config.json")
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "s.parquet")
+    out = {"out": tmp_path / "t.npy", "meta": tmp_path / "t.json"}
+    pack(split=tmp_path / "s.parquet", tokenizer=path, tokenizer_config=moved, **out)
+    with pytest.raises(InputError, match=r"tokenizer_config\.json: no such file"):
+        pack(split=tmp_path / "s.parquet", tokenizer=path, tokenizer_config=config_of(path), **out)
+
+
 def test_a_tokenizer_without_an_end_is_an_error(tmp_path: Path) -> None:
     path = make(tmp_path)
     path.write_text(path.read_text().replace(END, "<|other|>"))

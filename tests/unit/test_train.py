@@ -185,14 +185,18 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
     base = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]["minilm"]
     rows = [f"a {'good fine' if i % 2 else 'bad awful'} film {i}" for i in range(64)]
     table = pa.table({"text": rows, "label": pa.array([i % 2 for i in range(64)], pa.int32())})
-    pq.write_table(table, tmp_path / "train.parquet")
+    (tmp_path / "elsewhere").mkdir()
+    split = (
+        tmp_path / "elsewhere" / "labelled.parquet"
+    )  # what is read is an argument, not a name beside another
+    pq.write_table(table, split)
     (tmp_path / "manifest.json").write_text(
         json.dumps({"ids": {"corpus": "toy"}, "classes": ["bad", "good"]})
     )
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4},
             "training_seed": 0, "names": {"model": "m"}, "base": base}  # fmt: skip
-    main(subset=tmp_path / "manifest.json", split=[tmp_path / "train.parquet"], spec=canonical(spec),
+    main(subset=tmp_path / "manifest.json", split=[split], spec=canonical(spec),
          out=tmp_path / "out" / "manifest.json")  # fmt: skip
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     assert model.config.id2label == {0: "bad", 1: "good"}
@@ -212,6 +216,16 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
         inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=16)
         share = torch.softmax(model(**inputs).logits[0].double(), 0).detach().numpy()
         assert found == pytest.approx(-(share * np.log(share)).sum(), abs=1e-4)
+
+
+def test_inputs_that_a_kind_of_model_lacks_are_one_line(undisturbed: Run) -> None:
+    arguments = undisturbed.arguments("none")
+    with pytest.raises(InputError, match="needs --tokens, --tokens-meta, --tokenizer and --tokenizer-config"):
+        main(**{**arguments, "tokenizer_config": []})
+    spec = json.loads(arguments["spec"])
+    spec["model"] = {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"}
+    with pytest.raises(InputError, match="a classifier needs --split"):
+        main(**{**arguments, "spec": canonical(spec)})
 
 
 def history(run: Run, out: str) -> np.ndarray:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
+from winnow.metrics import macro_f1
+from winnow.parquet import open_parquet
 from winnow.stage import InputError, Progress
 
 
@@ -44,7 +45,6 @@ def evaluate_classifier(
     model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """(rows of items.parquet, results, timings) of a classifier on benchmarks of labels."""
-    from winnow.compare.statistics import macro_f1
     from winnow.tokenizer import classifier_tokenizer
 
     started = time.monotonic()
@@ -55,7 +55,7 @@ def evaluate_classifier(
     tasks = {}
     classes = [loaded.config.id2label[i] for i in range(loaded.config.num_labels)]
     for name, (folder, manifest) in benchmarks.items():
-        data = pq.read_table(folder / "data.parquet")
+        data = open_parquet(folder / "data.parquet", ["item", "group", "text", "label"]).read()
         labels = data["label"].to_numpy()
         if manifest["classes"] != classes:
             raise InputError(

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.parquet import open_parquet
 from winnow.paths import plain_links
 from winnow.scripts import CHARACTER, CHARACTERS_A_WORD, part
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
@@ -105,12 +106,12 @@ def rows_of(folder: Path) -> tuple[str, list[dict[str, Any]]]:
     """Name and item rows of a benchmark folder: of a mirror, the rows of the splits that its tasks evaluate."""
     manifest = read_json(folder / "manifest.json")
     if manifest["kind"] != "stock":
-        return manifest["name"], pq.read_table(folder / "data.parquet").to_pylist()
+        return manifest["name"], open_parquet(folder / "data.parquet", []).read().to_pylist()
     rows: list[dict[str, Any]] = []
     source = (folder / manifest["dataset"]).resolve()
     for config, split in manifest["evaluated"]:
         path = source / config / f"{split}.parquet"
-        rows += pq.read_table(path).to_pylist() if path.exists() else _open(source, config, split)
+        rows += open_parquet(path, []).read().to_pylist() if path.exists() else _open(source, config, split)
     return manifest["name"], rows
 
 

@@ -11,8 +11,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from winnow.parquet import open_parquet
 from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_json
 from winnow.tokenizer import load
@@ -79,7 +79,7 @@ def main(
     if len(stream) < 2:
         raise InputError(f"{tokens}: {len(stream)} tokens are too few to count; at least 2 are needed")
     model = Bigram(stream, encoder.get_vocab_size())
-    texts = pq.read_table(benchmark / "data.parquet", columns=["text"])["text"].to_pylist()
+    texts = open_parquet(benchmark / "data.parquet", ["text"]).read(["text"])["text"].to_pylist()
     unigram = bigram = 0.0
     size = 0
     for text, encoded in zip(texts, encoder.encode_batch_fast(texts, add_special_tokens=False), strict=True):

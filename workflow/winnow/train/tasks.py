@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from winnow.batching import padded
 from winnow.device import encoder_flops, flops_a_token
+from winnow.parquet import open_parquet
 from winnow.stage import InputError, read_json
 
 
@@ -228,7 +228,7 @@ class Classifier:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         folder = weights_folder(encoder["source"])
-        table = pq.read_table(split)
+        table = open_parquet(split, ["text"]).read()
         if "label" not in table.column_names:
             raise InputError(f"{split}: has no label column; a classifier needs a labelled corpus")
         self.device, self.autocast, self.folder, self.sequence = device, autocast, folder, 1

@@ -1,0 +1,78 @@
+"""Metrics: the figure of one run from its items, and the influence of each item on it. In: arrays [items]; out: numbers.
+
+Whatever a metric is, its influence values are one number an item whose mean is the figure (of a perplexity: its logarithm),
+so that tests and intervals know means only.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+PROPORTIONS = ("acc", "f1", "exact_match", "precision", "recall")
+"""Prefixes of the names of metrics that lie in [0, 1]."""
+
+
+def is_perplexity(metric: str) -> bool:
+    """Perplexities are averaged and compared by their logarithm."""
+    return "perplexity" in metric
+
+
+def more_is_better(metric: str) -> bool:
+    """Where the harness does not say: bits per byte, perplexities and losses are better when lower."""
+    return not any(word in metric for word in ("perplexity", "bits_per_byte", "loss"))
+
+
+def figure(metric: str, values: np.ndarray, weights: np.ndarray) -> float:
+    """The figure of one run: exp(-mean log-likelihood) for perplexity, else the weighted mean."""
+    if is_perplexity(metric):
+        return float(np.exp(-np.average(values, weights=weights)))
+    return float(np.average(values, weights=weights))
+
+
+def influence_values(metric: str, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """One number per item whose mean is the figure (for perplexity: its logarithm), float64 [items].
+
+    Of a weighted mean f = sum(w v) / sum(w) they are f + w (v - f) / mean(w): the figure plus each item's
+    influence on it, so that their variance over the items is the ratio estimator's (delta
+    method; Särndal, Swensson and Wretman 1992, section 5.5).
+    """
+    share = weights / weights.mean()
+    if is_perplexity(metric):
+        values = -values
+    mean = np.mean(share * values)
+    if not np.isfinite(mean):
+        return np.full(len(values), mean)
+    return mean + share * (values - mean)
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, np.ndarray]:
+    """Macro-averaged F1 over the classes of the labels, and its influence values (see `influence_values`).
+
+    F1 of a class is 2 TP / (actual + predicted), 0 where never right. A class that occurs only as a prediction does not
+    count: in a test file or a group without it, its F1 would be 0, and a single stray prediction would cost its whole
+    share. The influence values are F1 plus n times the derivative of it by each item's share; the derivatives sum to zero.
+    """
+    classes, codes = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
+    actual, predicted = codes[: len(labels)], codes[len(labels) :]
+    k, n = len(classes), len(labels)
+    right = np.bincount(actual[actual == predicted], minlength=k)
+    true = np.bincount(actual, minlength=k)
+    total = true + np.bincount(predicted, minlength=k)
+    f1 = 2 * right / total
+    counted = true > 0
+    share = np.where(counted, f1 / total, 0.0)
+    influence = 2 * (actual == predicted) / total[actual] - share[actual] - share[predicted]
+    mean = float(f1[counted].mean())
+    return mean, mean + n / int(counted.sum()) * influence
+
+
+def bounds(metric: str) -> tuple[float, float]:
+    """Lowest and highest value of a metric, perplexities by their logarithm (as their influence values are)."""
+    name = metric.lower()
+    if "perplexity" in name or "bits_per_byte" in name:
+        return 0.0, math.inf
+    if name.startswith(PROPORTIONS):
+        return 0.0, 1.0
+    return (-1.0, 1.0) if name.startswith("mcc") else (-math.inf, math.inf)
