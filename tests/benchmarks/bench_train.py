@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/bench_train.py --steps 8
 
-Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the floor: the model's
+Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the bound: the model's
 FLOPs at the machine's peak. Pythia 160M on a GPU:
 
     .venv/bin/python tests/benchmarks/bench_train.py --steps 40 --threads 8 --precision bfloat16 --shape 12 768 12 2048 50304 --batch 16
@@ -84,7 +84,7 @@ def main() -> None:
             f"Trainer {found[1]:,.0f} tokens/s, ratio {ratios[-1]:.2f}",
             flush=True,
         )
-    print(f"median ratio {np.median(ratios):.2f}; floor: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
+    print(f"median ratio {np.median(ratios):.2f}; bound: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
 
 
 def winnow(
