@@ -240,7 +240,7 @@ def test_a_published_model_is_evaluated_from_its_source(evaluated, neox, folders
             spec=canonical({**spec, "weights": {**weights, "sha256": "0" * 64}}),
             out_dir=tmp_path,
         )
-    with pytest.raises(InputError, match="wanted: --model, or the key 'weights'"):
+    with pytest.raises(InputError, match="either --model or the key 'weights'"):
         evaluate.evaluate(model=neox, benchmarks=sources, spec=canonical(spec), out_dir=tmp_path)
 
 

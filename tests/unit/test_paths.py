@@ -327,8 +327,9 @@ def test_thousands_of_files_need_no_long_command_line(here: Path) -> None:
 def test_a_data_set_in_a_folder_with_brackets_opens(here: Path) -> None:
     """`datasets` reads brackets in a path as a glob: evaluations and contamination found no file there."""
     import pyarrow as pa
-    from winnow.evaluate.benchmarks import StockTask, open_dataset, write_dataset
     from winnow.evaluate.contamination import _open
+    from winnow.evaluate.mirror import open_dataset, write_dataset
+    from winnow.evaluate.stock import StockTask
 
     folder = here / "res [x] ü 'q" / "owner" / "name"
     table = pa.table({"id": [1, 2], "question": ["a", "b"]})

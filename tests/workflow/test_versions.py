@@ -125,7 +125,7 @@ def test_a_kind_of_scorer_names_the_versions_of_all_code_that_makes_its_scores(k
 
 def test_names_are_followed_through_the_package() -> None:
     assert ("score.semdedup", "similarities") in reached("sample.draw", "main")
-    assert ("sample.allocate", "webster") in reached("sample.draw", "main")
+    assert ("sample.apportion", "webster") in reached("sample.draw", "main")
     assert ("batching", "blocks") in reached("score.documents", "texts")
     assert not {m for m, _ in reached("score.dsir", "fit")} & {"batching", "train.loop"}
     assert not [place for place in reached("train.loop", "main") if place[0] == "batching"]

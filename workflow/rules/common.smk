@@ -328,16 +328,20 @@ def train_inputs(wildcards):
     subset = SUBSET.format(**wildcards)
     inputs = {
         "subset": f"{subset}/manifest.json",
+        "split": [],
         "tokens": [],
         "tokens_meta": [],
         "tokenizer": [],
+        "tokenizer_config": [],
         "start": [],
     }
     model = CONFIG["models"][wildcards.model]
     if language_model(wildcards.model):
         inputs["tokens"] = f"{subset}/tokens/{model['tokenizer']}.npy"
         inputs["tokens_meta"] = f"{subset}/tokens/{model['tokenizer']}.json"
-        inputs["tokenizer"] = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}/tokenizer.json"
+        tokenizer = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}"
+        inputs["tokenizer"] = f"{tokenizer}/tokenizer.json"
+        inputs["tokenizer_config"] = f"{tokenizer}/tokenizer_config.json"
         inputs["start"] = model_downloads(model.get("start", {}))
     else:
         inputs["split"] = f"{subset}/train.parquet"

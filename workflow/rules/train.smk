@@ -40,6 +40,7 @@ rule count_tokens:
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
         tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        tokenizer_config=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer_config.json",
     output:
         f"{R}/{{corpus}}/lengths/{{tokenizer}}/{{shard}}.parquet",
     log:
@@ -59,6 +60,7 @@ rule count_tokens:
         RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens count \
             --documents {input.documents:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --name {wildcards.corpus:q}/{wildcards.shard:q} \
             --out {output:q} \
             &>{log:q}
@@ -70,6 +72,7 @@ rule tokenize_subset:
     input:
         split=f"{SUBSET}/train.parquet",
         tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        tokenizer_config=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer_config.json",
     output:
         tokens=f"{SUBSET}/tokens/{{tokenizer}}.npy",
         meta=f"{SUBSET}/tokens/{{tokenizer}}.json",
@@ -90,6 +93,7 @@ rule tokenize_subset:
         RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens pack \
             --split {input.split:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
             --out {output.tokens:q} \
             --meta {output.meta:q} \
@@ -128,9 +132,11 @@ rule train_model:
         """
         python -m winnow.train.loop \
             --subset {input.subset:q} \
+            --split {input.split:q} \
             --tokens {input.tokens:q} \
             --tokens-meta {input.tokens_meta:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q}/{wildcards.model:q} \
             --threads {threads} \

@@ -27,7 +27,7 @@ class Encoder:
         from transformers.utils import logging
 
         from winnow.embed.kernels import onednn_available, pack_weights, register_attention
-        from winnow.tokenizer import open_tokenizer
+        from winnow.tokenizer import open_model_tokenizer
         from winnow.weights import weights_folder
 
         logging.disable_progress_bar()
@@ -55,7 +55,7 @@ class Encoder:
             raise InputError(
                 f"encoder: max_tokens {spec['max_tokens']} is beyond the {limit} positions of the model"
             )
-        self.tokenizer = open_tokenizer(folder / "tokenizer.json", spec["max_tokens"])
+        self.tokenizer = open_model_tokenizer(folder, spec["max_tokens"])
 
     def encode(self, texts: list[str], progress: Progress | None = None) -> np.ndarray:
         """Unit vectors of one block: float16 [len(texts), d]; texts of equal tokens have equal vectors. At most the

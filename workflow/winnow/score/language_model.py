@@ -25,7 +25,7 @@ class LanguageModel:
         from transformers.utils import logging
 
         from winnow.device import pick_device
-        from winnow.tokenizer import open_tokenizer
+        from winnow.tokenizer import open_model_tokenizer
 
         logging.disable_progress_bar()
         self.device = pick_device()
@@ -37,7 +37,7 @@ class LanguageModel:
         if self.start is None:
             raise InputError(f"{folder}: the model names neither a first nor a last token")
         self.budget = max(self.limit, min(BATCH_TOKENS[self.device], LOGITS // config.vocab_size))
-        self.tokenizer = open_tokenizer(folder / "tokenizer.json")
+        self.tokenizer = open_model_tokenizer(folder)
 
     def sums(
         self, texts: list[str], progress: Progress | None = None, documents: float = 0
