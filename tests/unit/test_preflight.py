@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from winnow.commands import preflight
-from winnow.commands.preflight import look_at_sources
+from winnow.commands.preflight import check_sources
 from winnow.config.checks import resolve
 from winnow.config.files import definition_files, merge, read_files
 from winnow.stage import InputError
@@ -88,7 +88,7 @@ def check(shipped: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
         merged = copy.deepcopy(shipped)
         merge(merged, whole)
         try:
-            resolve(merged, [run_file], look=look_at_sources)
+            resolve(merged, [run_file], sources=check_sources)
         except InputError as error:
             said = str(error)
             assert "\n" not in said
@@ -376,10 +376,10 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
     path = tmp_path / "config" / "exclusions" / "pile-mini.minilm-k22.tsv"
     path.write_text("# clustering abc\n3\tmenus\n3 and 4\n")
     with pytest.raises(InputError, match=r"pile-mini\.minilm-k22\.tsv, line 3: wanted 'cluster<TAB>reason'"):
-        resolve(copy.deepcopy(shipped), look=look_at_sources)
+        resolve(copy.deepcopy(shipped), sources=check_sources)
     path.write_text("# clustering abc\n3\tmenus\n22\tmails\n")
     with pytest.raises(InputError, match="line 3: cluster '22' is not in 0 to 21"):
-        resolve(copy.deepcopy(shipped), look=look_at_sources)
+        resolve(copy.deepcopy(shipped), sources=check_sources)
 
 
 # ---------------------------------------------------------------- lightness
@@ -388,7 +388,7 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
 def test_a_config_without_local_sources_loads_no_reader() -> None:
     code = (
         "import sys; from winnow.commands import forecast, preflight; from winnow.config import checks, files; "
-        f"checks.resolve(files.read_files(files.definition_files({str(ROOT)!r})), look=preflight.look_at_sources); print(*sorted(sys.modules))"
+        f"checks.resolve(files.read_files(files.definition_files({str(ROOT)!r})), sources=preflight.check_sources); print(*sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "workflow", check=True

@@ -1,4 +1,51 @@
 # Vectors -> clusters -> exclusions.
+from winnow.experiments import exclusions_path
+
+
+def clustering_method(method):
+    return names_of("clusterings", lambda clustering: clustering["method"] == method)
+
+
+def exclusions_file(wildcards):
+    """The exclusions a person wrote for this clustering; else those of its noise, if it can have any."""
+    path = exclusions_path(wildcards.corpus, wildcards.clustering)
+    if path.exists():
+        return [str(path)]
+    if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
+        return [f"{CLUSTERS}/proposals.tsv".format(**wildcards)]
+    return noise_exclusions(wildcards)
+
+
+@or_stop
+def exclusions_state(wildcards):
+    """What a replaced file of a person's exclusions changes; others are made by rules."""
+    path = exclusions_path(wildcards.corpus, wildcards.clustering)
+    return state([str(path)] if path.exists() else [])
+
+
+def noise_exclusions(wildcards):
+    """The noise of a clustering that can have any."""
+    noise = CONFIG["clusterings"][wildcards.clustering]["method"] == "hdbscan"
+    return [f"{CLUSTERS}/hdbscan-exclusions.tsv".format(**wildcards)] if noise else []
+
+
+def inspection_spec(wildcards):
+    corpus = CONFIG["corpora"][wildcards.corpus]
+    return spec(
+        name=f"{wildcards.corpus}/{wildcards.clustering}",
+        proposals=CONFIG["proposals"],
+        group=corpus["group"] or ("label" if corpus["label"] else None),
+    )
+
+
+def inspections():
+    """Pages that show the clusters of the run, and the files in which a person excludes some."""
+    pairs = {(e["corpus"], e["clustering"]) for e in CONFIG["experiments"] if e["clustering"]}
+    return [
+        f"{CLUSTERS}/{name}".format(corpus=corpus, clustering=clustering)
+        for corpus, clustering in sorted(pairs)
+        for name in ("inspection.html", "exclusions-template.tsv")
+    ]
 
 
 rule fit_clusters:
@@ -17,7 +64,7 @@ rule fit_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(240),
@@ -43,7 +90,7 @@ rule assign_clusters:
     """Cluster and distance of each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         centroids=f"{CLUSTERS}/centroids.npy",
     output:
         f"{CLUSTERS}/assignments/{{shard}}.parquet",
@@ -55,7 +102,7 @@ rule assign_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -94,7 +141,7 @@ rule fit_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(16000),
         runtime=lambda wildcards, attempt: 480 * attempt,
@@ -122,7 +169,7 @@ rule assign_hdbscan:
     """Cluster, or noise, and distance of each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         centroids=f"{CLUSTERS}/centroids.npy",
         model=f"{CLUSTERS}/hdbscan.npz",
     output:
@@ -135,7 +182,7 @@ rule assign_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -158,12 +205,7 @@ rule assign_hdbscan:
 rule summarise_clusters:
     """Sizes, distances and diversity of the clusters, and the clustering's fingerprint."""
     input:
-        assignments=lambda wildcards: expand(
-            f"{CLUSTERS}/assignments/{{shard}}.parquet",
-            corpus=wildcards.corpus,
-            clustering=wildcards.clustering,
-            shard=shards(wildcards.corpus),
-        ),
+        assignments=assignment_shards,
         centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
@@ -197,7 +239,7 @@ rule inspect_clusters:
     """A page that shows the clusters, and which of them criteria propose to exclude."""
     input:
         documents=document_shards,
-        assignments=all_assignments,
+        assignments=assignment_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         fingerprint=f"{CLUSTERS}/fingerprint.json",
         always=noise_exclusions,

@@ -1,4 +1,25 @@
 # Source -> documents -> held-out documents.
+def source_kind(kind):
+    return names_of("corpora", lambda corpus: kind in corpus["source"])
+
+
+def generated_source(wildcards):
+    """The generated file that a corpus is read from."""
+    generated = "generator" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/source.parquet"] if generated else []
+
+
+def source_download(wildcards):
+    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
+
+
+def source_state(wildcards):
+    """What a replaced file of a source that is read from local files changes."""
+    source = CONFIG["corpora"][wildcards.corpus]["source"]
+    if "generator" in source or "hub" in source:
+        return "pinned"
+    return files_state(f"corpora.{wildcards.corpus}.source.files", *source["files"])
 
 
 rule generate_corpus:
@@ -73,7 +94,7 @@ rule index_source:
         f"{R}/timings/index_source/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
@@ -106,7 +127,7 @@ rule write_documents:
         f"{R}/timings/write_documents/{{corpus}}/{{shard}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),

@@ -1,4 +1,49 @@
 # Held-out documents, grammars and stock tasks -> benchmarks -> evaluations.
+EVALUATION = f"{MODEL}/evaluation/{{suite}}"
+PRETRAINED = f"{R}/{{corpus}}/pretrained/{{pretrained}}/evaluation/{{suite}}"
+
+
+def benchmark_kind(kind):
+    return names_of("benchmarks", lambda benchmark: kind in benchmark)
+
+
+def benchmark_folder(corpus, benchmark):
+    """Benchmarks of held-out documents or of a corpus's classes belong to it, the others to all corpora."""
+    definition = CONFIG["benchmarks"][benchmark]
+    owner = f"{R}/{corpus}" if "heldout" in definition or "labelled" in definition else R
+    return f"{owner}/benchmarks/{benchmark}"
+
+
+def benchmark_state(wildcards):
+    """What a replaced file of a benchmark that is read from local files changes."""
+    benchmark = CONFIG["benchmarks"][wildcards.benchmark]
+    key = "labelled" if "labelled" in benchmark else "data"
+    if "hub" in benchmark[key]:
+        return "pinned"
+    files = benchmark[key]["files"]
+    patterns = files.values() if isinstance(files, dict) else files
+    return files_state(f"benchmarks.{wildcards.benchmark}.{key}.files", *patterns)
+
+
+def benchmark_download(wildcards):
+    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
+    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
+
+
+def suite_folders(wildcards):
+    return [benchmark_folder(wildcards.corpus, b) for b in CONFIG["suites"][wildcards.suite]]
+
+
+def suite_manifests(wildcards):
+    return [f"{folder}/manifest.json" for folder in suite_folders(wildcards)]
+
+
+def suite_benchmarks(suite):
+    """What an evaluation depends on of each benchmark of a suite: not the metrics that tables show of it."""
+    return {
+        name: {k: v for k, v in CONFIG["benchmarks"][name].items() if k != "metrics"}
+        for name in CONFIG["suites"][suite]
+    }
 
 
 rule build_heldout_benchmark:
@@ -194,11 +239,11 @@ rule evaluate_model:
         f"{R}/timings/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    threads: lambda wildcards: 8 if large_model(wildcards) else 1
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (480 if big(wildcards.model) else 60) * attempt,
-        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (480 if large_model(wildcards) else 60) * attempt,
+        gpu=gpus_of("evaluate_model"),
     params:
         spec=lambda wildcards: spec(
             ids=dict(
@@ -207,7 +252,7 @@ rule evaluate_model:
                 training_seed=int(wildcards.training_seed),
             ),
             suite=wildcards.suite,
-            benchmarks=benchmarks_spec(wildcards.suite),
+            benchmarks=suite_benchmarks(wildcards.suite),
         ),
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
@@ -243,12 +288,12 @@ rule evaluate_pretrained:
     resources:
         mem_mb=growing(32000),
         runtime=growing(480),
-        gpu=1,
+        gpu=gpus_of("evaluate_pretrained"),
     params:
         spec=lambda wildcards: spec(
             ids=dict(corpus=wildcards.corpus, pretrained=wildcards.pretrained),
             suite=wildcards.suite,
-            benchmarks=benchmarks_spec(wildcards.suite),
+            benchmarks=suite_benchmarks(wildcards.suite),
             weights=CONFIG["models"][wildcards.pretrained]["weights"],
         ),
         files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),

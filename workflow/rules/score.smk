@@ -1,4 +1,71 @@
 # Documents and vectors -> scores; probes of clusters -> their mean losses.
+from winnow.experiments import proxies_of
+from winnow.selection import proxy_draws, score_clustering, trained_proxies
+
+# What goes by texts alone is filed by the clustering whose exclusions shape its pool.
+SCORES = f"{R}/{{corpus}}/scores/{{clustering}}/{{scorer}}"
+CLUSTER_SCORES = f"{CLUSTERS}/scores/{{scorer}}"
+LOSSES = f"{CLUSTERS}/losses/{{scorer}}"
+
+
+def scorer_kind(*kinds):
+    return names_of("scorers", lambda scorer: scorer["kind"] in kinds)
+
+
+def scorer_spec(wildcards):
+    return spec(scorer=CONFIG["scorers"][wildcards.scorer])
+
+
+def proxy_models(wildcards):
+    proxies = trained_proxies(CONFIG, wildcards.corpus, wildcards.clustering, wildcards.scorer)
+    return [f"{MODEL}/manifest.json".format(**ids) for ids in proxies]
+
+
+def proxy_downloads(wildcards):
+    proxies = proxies_of(CONFIG["scorers"][wildcards.scorer]).values()
+    return [path for proxy in proxies for path in model_downloads(proxy)]
+
+
+def scorer_draws(wildcards):
+    """Draws that the proxies of a scorer learn from, whose documents get no score."""
+    draws = proxy_draws(CONFIG, wildcards.corpus, wildcards.clustering, wildcards.scorer)
+    return each(f"{SUBSET}/draw.parquet", draws)
+
+
+def score_ratios(wildcards):
+    dsir = CONFIG["scorers"][wildcards.scorer]["kind"] == "dsir"
+    return [f"{SCORES}.ratios.npy".format(**wildcards)] if dsir else []
+
+
+def target_corpus(wildcards):
+    """The corpus of a target, if it is another one than that which is scored."""
+    name = CONFIG["scorers"][wildcards.scorer]["target"]["corpus"]
+    return name if name != wildcards.corpus else None
+
+
+def target_shards(wildcards):
+    name = target_corpus(wildcards)
+    return expand(f"{R}/{name}/documents/{{shard}}.parquet", shard=shards(name)) if name else []
+
+
+def target_heldout(wildcards):
+    name = target_corpus(wildcards)
+    return [f"{R}/{name}/heldout.parquet"] if name else []
+
+
+def probe_scores(wildcards):
+    return expand(f"{LOSSES}/{{shard}}.parquet", **wildcards, shard=shards(wildcards.corpus))
+
+
+def score_files(wildcards, scorer):
+    """The scores that a draw takes of a scorer: of its pool, or, where they go by clusters, of the clustering."""
+    kind = CONFIG["scorers"][scorer]["kind"]
+    clustering = score_clustering(CONFIG, subset_ids(wildcards), scorer)
+    ids = dict(corpus=wildcards.corpus, clustering=clustering, scorer=scorer)
+    if kind == "semdedup":
+        return [f"{CLUSTER_SCORES}/all.parquet".format(**ids)]
+    folder = (CLUSTER_SCORES if kind == "lsh" else SCORES).format(**ids)
+    return expand(f"{folder}/{{shard}}.parquet", shard=shards(wildcards.corpus))
 
 
 rule score_documents:
@@ -24,7 +91,7 @@ rule score_documents:
     resources:
         mem_mb=growing(8000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=score_gpu,
+        gpu=gpus_of("score_documents"),
     params:
         spec=scorer_spec,
         version=version("score.score", "batching", "tokenizer"),
@@ -49,8 +116,8 @@ rule fit_ratios:
     input:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
-        assignments=draw_assignments,
-        clusters=draw_clusters,
+        assignments=assignment_shards,
+        clusters=cluster_table,
         target=target_shards,
         target_heldout=target_heldout,
     output:
@@ -90,7 +157,7 @@ rule fit_ratios:
 rule score_vectors:
     """Bucket of each document of a shard inside its cluster."""
     input:
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         assignments=f"{CLUSTERS}/assignments/{{shard}}.parquet",
         centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
@@ -127,7 +194,7 @@ rule score_vectors:
 rule find_near_duplicates:
     """Largest similarity of each document to one before it in its cluster."""
     input:
-        assignments=all_assignments,
+        assignments=assignment_shards,
         embeddings=embedding_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
@@ -144,7 +211,7 @@ rule find_near_duplicates:
     resources:
         mem_mb=growing(16000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
+        gpu=gpus_of("find_near_duplicates"),
     params:
         spec=scorer_spec,
         version=version("score.semdedup"),
@@ -192,7 +259,7 @@ rule sweep_near_duplicates:
 rule choose_probe:
     """The documents of each cluster whose loss stands for it."""
     input:
-        assignments=all_assignments,
+        assignments=assignment_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         trained=scorer_draws,
     output:
@@ -247,7 +314,7 @@ rule score_probe:
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
-        gpu=score_gpu,
+        gpu=gpus_of("score_probe"),
     params:
         spec=scorer_spec,
         version=version("score.score", "batching", "tokenizer"),

@@ -1,4 +1,47 @@
 # Subsets -> tokens -> models.
+def model_manifests():
+    return each(f"{MODEL}/manifest.json", every_run(CONFIG))
+
+
+def train_inputs(wildcards):
+    """What a model trains on: a packed stream for a language model, labelled documents for a classifier."""
+    subset = SUBSET.format(**wildcards)
+    inputs = {
+        "subset": f"{subset}/manifest.json",
+        "tokens": [],
+        "tokens_meta": [],
+        "tokenizer": [],
+        "start": [],
+    }
+    model = CONFIG["models"][wildcards.model]
+    if language_model(wildcards.model):
+        inputs["tokens"] = f"{subset}/tokens/{model['tokenizer']}.npy"
+        inputs["tokens_meta"] = f"{subset}/tokens/{model['tokenizer']}.json"
+        inputs["tokenizer"] = f"{R}/{wildcards.corpus}/tokenizers/{model['tokenizer']}/tokenizer.json"
+        inputs["start"] = model_downloads(model.get("start", {}))
+    else:
+        inputs["split"] = f"{subset}/train.parquet"
+        inputs["encoder"] = model_downloads(CONFIG["encoders"][model["encoder"]]["source"])
+    return inputs
+
+
+def train_spec(wildcards):
+    model = CONFIG["models"][wildcards.model]
+    return spec(
+        names={"model": wildcards.model},
+        model=model,
+        recipe=CONFIG["recipes"][model["recipe"]],
+        training_seed=int(wildcards.training_seed),
+        base=None if language_model(wildcards.model) else CONFIG["encoders"][model["encoder"]],
+    )
+
+
+def train_state(wildcards):
+    """What a replaced file of the local folder that a model starts from changes."""
+    model = CONFIG["models"][wildcards.model]
+    if language_model(wildcards.model):
+        return weights_state(**model.get("start", {}))
+    return weights_state(**CONFIG["encoders"][model["encoder"]]["source"])
 
 
 rule train_tokenizer:
@@ -16,7 +59,7 @@ rule train_tokenizer:
         f"{R}/timings/train_tokenizer/{{corpus}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
@@ -48,7 +91,7 @@ rule count_tokens:
         f"{R}/timings/count_tokens/{{corpus}}/{{tokenizer}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -79,7 +122,7 @@ rule tokenize_subset:
         f"{R}/timings/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -113,11 +156,11 @@ rule train_model:
         f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    threads: lambda wildcards: 8 if large_model(wildcards) else 1
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (1440 if big(wildcards.model) else 60) * attempt,
-        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (1440 if large_model(wildcards) else 60) * attempt,
+        gpu=gpus_of("train_model"),
         nodes=1,
         checkpoint_minutes=10,
     params:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 from cyclopts import Parameter
 
-from winnow.config.checks import check_sampler
+from winnow.config.samplers import check_sampler
 from winnow.schema import check_definition
 from winnow.stage import InputError, write_text
 

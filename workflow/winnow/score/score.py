@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.config.checks import proxies_of
+from winnow.experiments import proxies_of
 from winnow.keys import keys
 from winnow.parquet import batches as columns_of
 from winnow.schema import read_spec
