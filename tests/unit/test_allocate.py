@@ -36,8 +36,8 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("WINNOW_DATA", ROOT.parent / "shared" / "data")).parent / "reference"
 K220 = REFERENCE / "pile_clusters_k220.csv"
 needs_k220 = pytest.mark.skipif(not K220.exists(), reason=f"no {K220}; set WINNOW_DATA")
-SOUND = ["uniform", "proportionate", "lossi", "density-0", "density-25", "density", "density-50", "low-density",
-         "density-75", "inter", "inter-high"]  # fmt: skip
+SOUND = ["uniform", "proportionate", "lossi", "density-25", "density", "low-density",
+         "inter", "inter-high"]  # fmt: skip
 PUBLISHED = [f"{name}-published" for name in ("uniform", "proportionate", "lossi", "density", "low-density",
                                               "inter", "inter-high")]  # fmt: skip
 

@@ -90,8 +90,8 @@ def charted(tmp_path: Path) -> Path:
         "title": "T",
         "arms": ARMS,
         "selection": {
-            "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")]},
-            "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": []},
+            "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")], "models": False},
+            "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": [], "models": True},
         },
         "training": {},
     }

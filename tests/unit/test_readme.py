@@ -10,10 +10,10 @@ RUN_BY = {
     "make test": ".ci/run",
     ".venv/bin/snakemake --profile profiles/local": "Makefile",
     ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
-    ".venv/bin/snakemake --profile profiles/local published_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake published_tables --profile profiles/local --configfile config/minipile.yaml": ".ci/run",
     ".venv/bin/winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
     ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
-    ".venv/bin/snakemake --profile slurm -n paper_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile slurm --configfile config/minipile.yaml -n": "tests/workflow/test_dry_run.py",
     ".venv/bin/winnow check my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
@@ -22,7 +22,12 @@ RUN_BY = {
 
 def commands(text: str) -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    return [
+        line.split("#")[0].strip()
+        for block in blocks
+        for line in block.splitlines()
+        if line.split("#")[0].strip()
+    ]
 
 
 def test_every_command_is_run_somewhere(root: Path):

@@ -1,13 +1,5 @@
 # Published figures -> tables of them alone, ledgers of claims, the audit.
-
-
-def published_tables(formats):
-    """The run's tables that have published figures, of these alone."""
-    return expand(
-        f"{R}/tables/published/{{table}}.{{format}}",
-        table=[name for name in CONFIG["targets"] if has_published_figures(CONFIG, name)],
-        format=formats,
-    )
+include: "helpers/published.smk"
 
 
 rule compare_published:

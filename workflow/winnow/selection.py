@@ -137,13 +137,19 @@ def gpus(config: Config, rule: str, ids: Config) -> int:
         case "embed_documents" | "find_near_duplicates":
             return int(is_large_corpus(config, ids["corpus"]))
         case "score_documents" | "score_probe":
-            model = config["scorers"][ids["scorer"]]["kind"] != "dsir"
-            return int(model and is_large_corpus(config, ids["corpus"]))
+            return int(runs_model(config, rule, ids) and is_large_corpus(config, ids["corpus"]))
         case "train_model" | "evaluate_model":
             return int(is_large_model(config, ids["model"]))
         case "evaluate_pretrained":
             return 1
     return 0
+
+
+def runs_model(config: Config, rule: str, ids: Config) -> bool:
+    """Whether a job trains or evaluates a model, whose FLOPs no file of a selection states."""
+    if rule == "score_documents":
+        return config["scorers"][ids["scorer"]]["kind"] != "dsir"
+    return rule in ("embed_documents", "score_probe", "train_model")
 
 
 # ---------------------------------------------------------------- what an arm is charged for

@@ -249,7 +249,7 @@ def costs(
     """Rows of COST_COLUMNS. Quality is the first held-out bits per byte of the table, else its first figure.
 
     `selection_hours` and `training_hours` are what is charged, in `unit`: beside a training on GPUs, GPU-hours (a job of the
-    selection that runs a model has one GPU); hours of processors stand apart. `models`: whether a model runs in the arm's
+    selection that asks for a GPU has one); hours of processors stand apart. `models`: whether a model runs in the arm's
     selection: if none does, it takes no model FLOPs; else they are unknown, for no file says them.
     """
     whole = [row for row in rows if row["scope"] == ALL_ITEMS]
@@ -475,7 +475,8 @@ def chart(*, table: Path, metrics: list[Path] = [], spec: str, out: Path) -> Non
         table: the table's .csv.
         metrics: metrics.json of its trainings, each beside its timings.json and its manifest.json.
         spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare.table), and Snakemake's benchmark files: `selection`
-            (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that run a model and the others) and
+            (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that ask for a GPU and the others; `models`:
+            whether one of them runs a model) and
             `training` (arm -> "data seed/training seed" -> the training's).
         out: prefix of the files to write.
     """
@@ -484,7 +485,7 @@ def chart(*, table: Path, metrics: list[Path] = [], spec: str, out: Path) -> Non
     trained = collect(arms, metrics, settings["training"])
     jobs = settings["selection"]
     selection = {arm: (usage(map(Path, mine["gpu"])), usage(map(Path, mine["cpu"]))) for arm, mine in jobs.items()}  # fmt: skip
-    found = costs(arms, trained, selection, rows, {arm: bool(mine["gpu"]) for arm, mine in jobs.items()})
+    found = costs(arms, trained, selection, rows, {arm: mine["models"] for arm, mine in jobs.items()})
     for row in found:
         if total(row) is None:
             lost = "selection" if row["selection_hours"] is None else "training"
