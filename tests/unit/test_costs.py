@@ -61,8 +61,8 @@ def charted(tmp_path: Path) -> Path:
         "title": "T",
         "arms": ARMS,
         "selection": {
-            "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")]},
-            "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": []},
+            "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")], "models": False},
+            "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": [], "models": True},
         },
         "training": {arm: {f"{n}/{n}": str(tmp_path / "train.tsv") for n in (0, 1)} for arm in ARMS},
     }

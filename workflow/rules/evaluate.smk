@@ -1,4 +1,5 @@
 # Held-out documents, grammars and stock tasks -> benchmarks -> evaluations.
+include: "helpers/evaluate.smk"
 
 
 rule build_heldout_benchmark:
@@ -194,11 +195,11 @@ rule evaluate_model:
         f"{R}/timings/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    threads: lambda wildcards: 8 if large_model(wildcards) else 1
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (480 if big(wildcards.model) else 60) * attempt,
-        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (480 if large_model(wildcards) else 60) * attempt,
+        gpu=gpus_of("evaluate_model"),
     params:
         spec=lambda wildcards: spec(
             ids=dict(
@@ -207,7 +208,7 @@ rule evaluate_model:
                 training_seed=int(wildcards.training_seed),
             ),
             suite=wildcards.suite,
-            benchmarks=benchmarks_spec(wildcards.suite),
+            benchmarks=suite_benchmarks(wildcards.suite),
         ),
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
@@ -243,12 +244,12 @@ rule evaluate_pretrained:
     resources:
         mem_mb=growing(32000),
         runtime=growing(480),
-        gpu=1,
+        gpu=gpus_of("evaluate_pretrained"),
     params:
         spec=lambda wildcards: spec(
             ids=dict(corpus=wildcards.corpus, pretrained=wildcards.pretrained),
             suite=wildcards.suite,
-            benchmarks=benchmarks_spec(wildcards.suite),
+            benchmarks=suite_benchmarks(wildcards.suite),
             weights=CONFIG["models"][wildcards.pretrained]["weights"],
         ),
         files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),

@@ -1,4 +1,5 @@
 # Documents and vectors -> scores; probes of clusters -> mean losses.
+include: "helpers/score.smk"
 
 
 rule score_documents:
@@ -24,7 +25,7 @@ rule score_documents:
     resources:
         mem_mb=growing(8000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=score_gpu,
+        gpu=gpus_of("score_documents"),
     params:
         spec=scorer_spec,
         version=scorer_version("score.documents", "batching"),
@@ -49,8 +50,8 @@ rule fit_ratios:
     input:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
-        assignments=draw_assignments,
-        clusters=draw_clusters,
+        assignments=assignment_shards,
+        clusters=cluster_table,
         target=target_shards,
         target_heldout=target_heldout,
     output:
@@ -90,7 +91,7 @@ rule fit_ratios:
 rule score_vectors:
     """Bucket of each document of a shard inside its cluster."""
     input:
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         assignments=f"{CLUSTERS}/assignments/{{shard}}.parquet",
         centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
@@ -127,7 +128,7 @@ rule score_vectors:
 rule find_near_duplicates:
     """Largest similarity of each document to one before it in its cluster (kinds that read a whole clustering)."""
     input:
-        assignments=all_assignments,
+        assignments=assignment_shards,
         embeddings=embedding_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
@@ -144,7 +145,7 @@ rule find_near_duplicates:
     resources:
         mem_mb=growing(16000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
+        gpu=gpus_of("find_near_duplicates"),
     params:
         spec=scorer_spec,
         version=version("score.semdedup"),
@@ -192,7 +193,7 @@ rule sweep_near_duplicates:
 rule choose_probe:
     """A few documents of each cluster, to estimate its mean loss."""
     input:
-        assignments=all_assignments,
+        assignments=assignment_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         trained=scorer_draws,
     output:
@@ -247,7 +248,7 @@ rule score_probe:
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
-        gpu=score_gpu,
+        gpu=gpus_of("score_probe"),
     params:
         spec=scorer_spec,
         version=scorer_version("score.documents", "batching"),

@@ -1,4 +1,5 @@
 # Subsets -> tokens -> models.
+include: "helpers/train.smk"
 
 
 rule train_tokenizer:
@@ -16,7 +17,7 @@ rule train_tokenizer:
         f"{R}/timings/train_tokenizer/{{corpus}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
@@ -49,7 +50,7 @@ rule count_tokens:
         f"{R}/timings/count_tokens/{{corpus}}/{{tokenizer}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -82,7 +83,7 @@ rule tokenize_subset:
         f"{R}/timings/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -117,11 +118,11 @@ rule train_model:
         f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    threads: lambda wildcards: 8 if large_model(wildcards) else 1
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (1440 if big(wildcards.model) else 60) * attempt,
-        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (1440 if large_model(wildcards) else 60) * attempt,
+        gpu=gpus_of("train_model"),
         nodes=1,
         checkpoint_minutes=10,
     params:

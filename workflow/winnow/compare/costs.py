@@ -419,7 +419,8 @@ def chart(
         metrics: metrics.json of each, in the same order.
         timings: timings.json of each, in the same order.
         spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare.table), and Snakemake's benchmark files: `selection`
-            (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that run a model and the others) and
+            (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that ask for a GPU and the others; `models`:
+            whether one of them runs a model) and
             `training` (arm -> "data seed/training seed" -> the training's).
         out: prefix of the files to write.
     """
@@ -428,7 +429,7 @@ def chart(
     rows = planning.read_table(table)
     trainings = collect(arms_of(settings["arms"]), models, metrics, timings, settings["training"])
     selection = {
-        arm: Selection(usage(jobs["gpu"]), usage(jobs["cpu"]), bool(jobs["gpu"]))
+        arm: Selection(usage(jobs["gpu"]), usage(jobs["cpu"]), jobs["models"])
         for arm, jobs in settings["selection"].items()
     }
     quality = quality_of(rows)
