@@ -378,9 +378,9 @@ def test_results_may_lie_anywhere(
     ("results", "line"),
     [
         ("${NOWHERE}/res", "${NOWHERE}/res: NOWHERE is not set; set it, or write ${NOWHERE:-default}"),
-        ("a{b}", "'a{b}' holds '{', '}', which Snakemake cannot have in a path"),
-        ("Snakefile/res", "'Snakefile/res': Snakefile is a file, no folder"),
-        (".", "'.': wanted: a folder of its own, such as ./results"),
+        ("a{b}", "'a{b}' holds '{', '}', which Snakemake does not allow in a path"),
+        ("Snakefile/res", "'Snakefile/res': Snakefile is a file, not a folder"),
+        (".", "'.': name a folder for results alone, such as ./results"),
     ],
 )
 def test_results_that_cannot_be_end_the_command_with_one_line(

@@ -1,9 +1,9 @@
-"""Opening a tokenizer, for which text is text.
+"""Opens a tokenizer so that text never becomes a control token.
 
 A document that spells out `<|endoftext|>`, `[SEP]` or `</s>` holds these characters, not a control token. Every stage
-opens its tokenizer with `open_tokenizer`, and what is saved says `split_special_tokens`, so that transformers'
-AutoTokenizer reads texts in the same way (but for the rare tokenizers whose vocabulary itself holds the name of a
-control token as a piece of text: see `as_text`).
+opens its tokenizer with `open_tokenizer`, and saved ones set `split_special_tokens`, so that transformers' AutoTokenizer
+reads texts in the same way (but for the rare tokenizers whose vocabulary holds the name of a control token as a piece
+of text: see `as_text`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ END = "<|endoftext|>"
 def as_text(tokenizer: Any, names: Iterable[str] = (), what: str = "the tokenizer") -> Any:
     """Makes a `tokenizers.Tokenizer` read the name of a control token inside a text as its characters; returns it.
 
-    Control tokens are those that it calls special, those that it puts around a text, END, and `names`. They still come
-    around a text where they are asked for. Added tokens that are not special (runs of blanks) are text and stay. Where
-    the vocabulary of the model holds such a name as a piece (`</s>` of a Unigram model), words are also split inside it.
-    Raises InputError, calling it `what`, if a name still becomes its token.
+    Control tokens are those that it marks as special, those that it puts around a text, END, and `names`; it still puts
+    them around a text. Added tokens that are not special (runs of spaces) are text. Where the vocabulary of the model holds
+    such a name as a piece (`</s>` of a Unigram model), words are also split inside it. Raises InputError, naming the
+    tokenizer `what`, if a name still becomes its token.
     """
     from tokenizers import AddedToken, Regex, pre_tokenizers
 
@@ -38,24 +38,24 @@ def as_text(tokenizer: Any, names: Iterable[str] = (), what: str = "the tokenize
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in unflagged])
     tokenizer.encode_special_tokens = True
 
-    def found() -> list[str]:
+    def still_tokens() -> list[str]:
         unknown = set(tokenizer.encode("𓀀𐎠", add_special_tokens=False).ids)
         return [n for n, token in ids.items() if _becomes(tokenizer, n, token, token in unknown)]
 
-    if whole := [name for name in found() if len(name) > 1]:
+    if whole := [name for name in still_tokens() if len(name) > 1]:
         inside = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in whole)
         before = [] if tokenizer.pre_tokenizer is None else [tokenizer.pre_tokenizer]
         split = pre_tokenizers.Split(Regex(inside), "isolated")
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*before, split])
-    if left := found():
+    if failed := still_tokens():
         raise InputError(
-            f"{what}: {left[0]!r} inside a text becomes the control token of this name; take another tokenizer"
+            f"{what}: {failed[0]!r} inside a text becomes the control token of this name; take another tokenizer"
         )
     return tokenizer
 
 
 def _becomes(tokenizer: Any, name: str, token: int, unknown: bool) -> bool:
-    """Whether `name` inside a text becomes `token`; of the token of unknown text: as a whole, since its parts may."""
+    """Whether `name` inside a text becomes `token`; if that is the token of unknown text: the whole name, not a part."""
     for text in (name, f"a {name} b", f"a{name}b"):
         encoded = tokenizer.encode(text, add_special_tokens=False)
         for one, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
@@ -65,10 +65,10 @@ def _becomes(tokenizer: Any, name: str, token: int, unknown: bool) -> bool:
 
 
 def open_tokenizer(path: Path, max_tokens: int = 0) -> Any:
-    """The `tokenizers.Tokenizer` of a tokenizer.json, for which text is text (`as_text`); it does not pad.
+    """The `tokenizers.Tokenizer` of a tokenizer.json, for which control tokens in a text are text (`as_text`), without padding.
 
-    `max_tokens`: of a text, special ones included, the rest is cut; 0: texts are not cut. Control tokens that only the
-    tokenizer_config.json beside it names count, too. Raises InputError if the file is not there.
+    `max_tokens` of a text are kept, special ones included; 0: all. Control tokens that only the tokenizer_config.json
+    beside it names count, too. Raises InputError if the file is not there.
     """
     from tokenizers import Tokenizer
 
@@ -95,8 +95,8 @@ def open_tokenizer(path: Path, max_tokens: int = 0) -> Any:
 def classifier_tokenizer(folder: Path) -> Any:
     """The tokenizer of a saved classifier, cut at as many tokens as it was trained on.
 
-    That length travels with the model, as `model_max_length` of its tokenizer_config.json; a model from elsewhere may
-    name none, and is read up to its last position. Without tokenizer.json transformers makes the tokenizer.
+    That length is saved with the model, as `model_max_length` of its tokenizer_config.json; without it, texts are cut at
+    the model's last position. Without tokenizer.json transformers makes the tokenizer.
     Raises InputError if there is no fast one.
     """
     file = folder / "tokenizer_config.json"
@@ -106,13 +106,13 @@ def classifier_tokenizer(folder: Path) -> Any:
         return open_tokenizer(folder / "tokenizer.json", limit)
     from transformers import AutoTokenizer
 
-    found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    if not found.is_fast:
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if not tokenizer.is_fast:
         raise InputError(f"{folder}: no tokenizer.json; a fast tokenizer is needed")
-    tokenizer = as_text(found.backend_tokenizer, found.all_special_tokens, str(folder))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(limit)
-    return tokenizer
+    backend = as_text(tokenizer.backend_tokenizer, tokenizer.all_special_tokens, str(folder))
+    backend.no_padding()
+    backend.enable_truncation(limit)
+    return backend
 
 
 def load(tokenizer: Path) -> tuple[Any, int]:
