@@ -33,7 +33,7 @@ def test_files_of_any_editor_are_read(tmp_path: Path, end: str, mark: str) -> No
         ("cluster\treason\n", "line 1: must be"),
         (
             "# clustering fedcba\n",
-            "line 1: was written for clustering fedcba, this clustering is 0123456789abcdef",
+            "line 1: was written for clustering fedcba, but this clustering is 0123456789abcdef",
         ),
         (FIRST + "1 spam\n", "line 2: must be 'cluster<TAB>reason'"),
         (FIRST + "1\t \n", "line 2: must be 'cluster<TAB>reason'"),
