@@ -178,7 +178,7 @@ BAD = [
         "11: samplers.own: waits for its own draw: own -> own",
     ),
     ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; expected: text: owner/name'),
-    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: format not known by its name; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt (all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"),
+    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: unknown file format; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt (all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"),
     ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),
     ("two sources", "corpora: {pile-mini: {source: {files: [a.txt]}}}", "1: corpora.pile-mini.source: unknown key 'files'; known: documents, generator, seed"),
 ]  # fmt: skip

@@ -292,7 +292,7 @@ FILES = {
     "noise.parquet": (b"not parquet", r"noise\.parquet: not a whole parquet file"),
     "a.docx": (
         b"x",
-        r"format not known by its name; known: \.parquet, \.arrow, \.jsonl, \.csv, \.tsv, \.txt",
+        r"unknown file format; known: \.parquet, \.arrow, \.jsonl, \.csv, \.tsv, \.txt",
     ),
     "bad.txt": (b"ab\xffc", r"bad\.txt: row 1: invalid UTF-8 at byte 3"),
     "bad.csv": (b"text,n\nfine,1\nb\xffd,2\n", r"bad\.csv: row 2: column 'text' is not valid UTF-8"),

@@ -144,7 +144,7 @@ def test_padding_changes_no_vector_beyond_rounding(encoder: Encoder) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": {**SPEC["source"], "sha256": "0" * 64}}, "the config wants 0000"),
+        ({"source": {**SPEC["source"], "sha256": "0" * 64}}, "but 0000"),
         (
             {"source": {"package": "no-such-weights", "sha256": "0" * 64}},
             "'no-such-weights' is not installed",

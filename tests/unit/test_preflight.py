@@ -375,7 +375,7 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
     (tmp_path / "config" / "exclusions").mkdir(parents=True)
     path = tmp_path / "config" / "exclusions" / "pile-mini.minilm-k22.tsv"
     path.write_text("# clustering abc\n3\tmenus\n3 and 4\n")
-    with pytest.raises(InputError, match=r"pile-mini\.minilm-k22\.tsv, line 3: wanted 'cluster<TAB>reason'"):
+    with pytest.raises(InputError, match=r"pile-mini\.minilm-k22\.tsv, line 3: must be 'cluster<TAB>reason'"):
         resolve(copy.deepcopy(shipped), sources=check_sources)
     path.write_text("# clustering abc\n3\tmenus\n22\tmails\n")
     with pytest.raises(InputError, match="line 3: cluster '22' is not in 0 to 21"):

@@ -156,10 +156,10 @@ def test_facts_that_are_no_literals_are_an_error_of_one_line(
 ) -> None:
     module = text_length / "kinds" / "text_length.py"
     module.write_text(MODULE.replace("minimum=0", "minimum=np.inf"))
-    with pytest.raises(InputError, match=r"text_length.py, KIND: .*; wanted: Kind\(key=literal, ...\)"):
+    with pytest.raises(InputError, match=r"text_length.py, KIND: .*; must be Kind\(key=literal, ...\)"):
         kinds.facts("text-length")
     module.write_text(MODULE.replace("KIND = ", "_ = "))
-    with pytest.raises(InputError, match=r"text_length.py: no KIND; wanted: KIND = Kind\(...\)"):
+    with pytest.raises(InputError, match=r"text_length.py: no KIND; it must have KIND = Kind\(...\)"):
         kinds.facts("text-length")
     module.unlink()
     with pytest.raises(InputError, match=r"winnow/score/text_length.py: no such file"):

@@ -297,7 +297,7 @@ def infer(value: Any) -> pa.DataType:
     if isinstance(value, Deep):
         raise Mixed(TOO_DEEP)
     if isinstance(value, Repeated):
-        raise Mixed(f"names {min(value.names)!r} twice; name it once")
+        raise Mixed(f"has the key {min(value.names)!r} twice; keep one of them")
     if not all(name.isascii() or _is_unicode(name) for name in value):
         raise Mixed("has a key that is no valid text; store it as UTF-8")
     return pa.struct(sorted((name, infer(item)) for name, item in value.items()))

@@ -67,7 +67,7 @@ def _columns(documents: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def hold_out(
     documents: list[Path], seed: int, n: int, deduplicate: bool, part: int = PART
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is kept from the pool.
+    """The documents outside the pool, and why.
 
     Parameters: `documents`, the shards in any order; `seed`, data seed of the draw; `n`, documents to hold
     out; `deduplicate`, take all but the first of equal texts out of the pool; `part`, documents whose
@@ -87,9 +87,9 @@ def hold_out(
             if not deduplicate:
                 drawn = draw(np.concatenate((drawn, doc)), seed, n)
                 continue
-            mine = digest % np.uint64(parts) == p
-            docs.append(doc[mine])
-            digests.append(digest[mine])
+            in_part = digest % np.uint64(parts) == p
+            docs.append(doc[in_part])
+            digests.append(digest[in_part])
         if deduplicate and docs:
             doc, digest = np.concatenate(docs), np.concatenate(digests)
             again = later_duplicates(doc, digest)
@@ -97,7 +97,7 @@ def hold_out(
             drawn = draw(np.concatenate((drawn, doc[~is_listed(doc, again)])), seed, n)
     if len(drawn) < n or (n and n >= total - len(duplicates)):
         raise InputError(
-            f"heldout.documents: {n} asked, but the corpus has {total - len(duplicates)} "
+            f"heldout.documents: {n}, but the corpus has {total - len(duplicates)} "
             f"{'distinct ' if deduplicate else ''}documents; some must stay for the pool"
         )
     duplicates.sort()
@@ -117,8 +117,8 @@ def _twins(documents: list[Path], drawn: np.ndarray) -> np.ndarray:
     known = np.unique(np.concatenate(of_drawn))
     if sum(map(len, of_drawn)) != len(drawn):
         raise InputError(f"{documents[0]} and others: a document is in two shards; give each shard once")
-    found = [doc[is_listed(digest, known) & ~is_listed(doc, drawn)] for doc, digest in _columns(documents)]
-    return np.sort(np.concatenate(found))
+    twins = [doc[is_listed(digest, known) & ~is_listed(doc, drawn)] for doc, digest in _columns(documents)]
+    return np.sort(np.concatenate(twins))
 
 
 def _check(spec: dict[str, Any]) -> tuple[dict[str, Any], bool]:

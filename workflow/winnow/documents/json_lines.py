@@ -111,7 +111,7 @@ def json_value(path: str, row: dict[str, Any], number: int, fields: tuple[str, .
                 "make it an object in every row, or remove the column from the config"
             )
         if isinstance(value, Repeated) and name in value.names:
-            raise InputError(f"{path}: row {number}: column {name!r} is named twice; name it once")
+            raise InputError(f"{path}: row {number}: duplicate key {name!r}; keep one of them")
         value = value.get(name)
     return value
 

@@ -97,11 +97,11 @@ def find_fields(row: dict[str, Any], name: str) -> tuple[str, ...] | None:
 
 
 def _survey_rows(
-    path: str, rows: list[dict[str, Any]], first: int, wanted: list[str], label: str | None
+    path: str, rows: list[dict[str, Any]], first: int, undeclared: list[str], label: str | None
 ) -> dict[str, Seen]:
     """What rows of JSON show of columns, value by value. Raises InputError at the first row that does not fit."""
     seen: dict[str, Seen] = {}
-    for name in wanted:
+    for name in undeclared:
         for number, row in enumerate(rows, first + 1):
             earlier = seen.get(name)
             fields = find_fields(row, name) or (earlier.path if earlier else None)
@@ -126,12 +126,12 @@ def _has_struct(kind: pa.DataType) -> bool:
 
 
 def _survey_chunk(
-    path: str, chunk: bytes, first: int, wanted: list[str], label: str | None, hints: dict[str, Seen]
+    path: str, chunk: bytes, first: int, undeclared: list[str], label: str | None, hints: dict[str, Seen]
 ) -> dict[str, Seen]:
     """What a chunk shows of columns: by pyarrow, if all have the types of the `hints` from earlier chunks; by the
     standard parser otherwise. The hints change no result."""
-    if all(name in hints for name in wanted):
-        columns = tuple(Column(name, hints[name].path, known(hints[name].type)) for name in wanted)
+    if all(name in hints for name in undeclared):
+        columns = tuple(Column(name, hints[name].path, known(hints[name].type)) for name in undeclared)
         unexpected = "infer" if any(_has_struct(column.type) for column in columns) else "ignore"
         arrays = read_json(chunk, columns, unexpected)
         exact = arrays is not None and all(
@@ -146,7 +146,7 @@ def _survey_chunk(
                 row = first + 1 + pc.index(valid, True).as_py() if some else 0
                 seen[column.name] = Seen(column.path, kind, row)
             return seen
-    return _survey_rows(path, list(json_rows(path, chunk, first)), first, wanted, label)
+    return _survey_rows(path, list(json_rows(path, chunk, first)), first, undeclared, label)
 
 
 def _shrink(array: pa.Array) -> pa.DataType:
@@ -164,9 +164,9 @@ def _shrink(array: pa.Array) -> pa.DataType:
 
 
 def _survey_json(path: str, compression: str | None, corpus: dict[str, Any]) -> Survey:
-    """Survey of a jsonl file: of its first rows, and of every row if a wanted column can widen."""
+    """Survey of a jsonl file: of its first rows, and of every row if the type of an undeclared column can widen."""
     declared, label = corpus.get("types") or {}, corpus.get("label")
-    wanted = [name for name in wanted_columns(corpus) if name not in declared]
+    undeclared = [name for name in wanted_columns(corpus) if name not in declared]
     seen: dict[str, Seen] = {}
     rows, columns, whole_file = 0, "", True
     final = (pa.string(), pa.bool_())  # types that nothing else widens
@@ -175,8 +175,8 @@ def _survey_json(path: str, compression: str | None, corpus: dict[str, Any]) -> 
             if not rows:
                 start = list(json_rows(path, b"\n".join(chunk.split(b"\n", FIRST_ROWS)[:FIRST_ROWS]), 0))
                 columns = ", ".join(_row_names(start))
-                seen = _survey_rows(path, start, 0, wanted, label)
-                whole_file = any(name not in seen or seen[name].type not in final for name in wanted)
+                seen = _survey_rows(path, start, 0, undeclared, label)
+                whole_file = any(name not in seen or seen[name].type not in final for name in undeclared)
                 paths = {name: _fields_in(start, name) for name in declared}
                 if not whole_file and all(paths.values()):
                     seen |= {
@@ -184,7 +184,7 @@ def _survey_json(path: str, compression: str | None, corpus: dict[str, Any]) -> 
                     }
                     return Survey(path, count_lines(path, compression), seen, columns)
             if whole_file:
-                for name, new in _survey_chunk(path, chunk, rows, wanted, label, seen).items():
+                for name, new in _survey_chunk(path, chunk, rows, undeclared, label, seen).items():
                     seen[name] = _merge(path, name, name == label, seen.get(name), new)
             if missing := [name for name in declared if name not in seen]:
                 for number, row in enumerate(json_rows(path, chunk, rows), rows + 1):
@@ -237,9 +237,9 @@ def survey(path: str, kind: str, compression: str | None, corpus: dict[str, Any]
     else:
         schema = open_parquet(path).schema_arrow
     flat = pa.schema([(field.name, plain(field.type)) for field in schema])
-    twice = {name for name in flat.names if flat.names.count(name) > 1} & {n.split(".")[0] for n in every}
-    if twice:
-        raise InputError(f"{path}: the file names column {min(twice)!r} twice; rename one")
+    repeated = {name for name in flat.names if flat.names.count(name) > 1} & {n.split(".")[0] for n in every}
+    if repeated:
+        raise InputError(f"{path}: the file names column {min(repeated)!r} twice; rename one of them")
     rows = count_rows(path, kind)
     seen = {}
     for name in every:

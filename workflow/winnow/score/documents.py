@@ -33,15 +33,15 @@ from winnow.stage import InputError, Progress, atomic_path, run, say
 STAGE_VERSION = 2
 
 
-def wanted_blocks(path: Path, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """Documents and texts of a shard's rows in `wanted` (bool [rows]), a block of source rows at a time."""
+def chosen_blocks(path: Path, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Documents and texts of a shard's rows in `chosen` (bool [rows]), a block of source rows at a time."""
     doc = doc_column(path)
     slices = blocks(doc)
     with open_parquet(path, ["text"]) as file:
         for rows, texts in zip(slices, block_texts(file, slices), strict=True):
-            chosen = np.flatnonzero(wanted[rows])
-            if len(chosen):
-                yield doc[rows][chosen], [texts[i] for i in chosen]
+            block = np.flatnonzero(chosen[rows])
+            if len(block):
+                yield doc[rows][block], [texts[i] for i in block]
 
 
 def proxy_folders(scorer: dict[str, Any], models: Sequence[Path]) -> list[Path]:
@@ -109,16 +109,16 @@ def texts(
 
         torch.set_num_threads(threads)
     doc = doc_column(documents)
-    wanted = ~is_listed(doc, listed_docs([heldout, *trained]))
+    chosen = ~is_listed(doc, listed_docs([heldout, *trained]))
     if only:
-        wanted &= is_listed(doc, listed_docs(only))
+        chosen &= is_listed(doc, listed_docs(only))
     if kind.fits and not ratios:
         raise InputError(f"--ratios: missing; the kind {scorer['kind']} needs what its `fit` writes")
-    say(f"[score {name}] {int(wanted.sum()):,} documents, {scorer['kind']}")
+    say(f"[score {name}] {int(chosen.sum()):,} documents, {scorer['kind']}")
     score = load(scorer).open_scorer(scorer, proxy_folders(scorer, models), ratios[0] if ratios else None)
-    progress = Progress(f"score {name}", total=int(wanted.sum()), unit="documents")
+    progress = Progress(f"score {name}", total=int(chosen.sum()), unit="documents")
     parts: list[dict[str, np.ndarray]] = []
-    for block, whole in wanted_blocks(documents, wanted):
+    for block, whole in chosen_blocks(documents, chosen):
         cut = [text[: scorer.get("characters")] for text in whole]
         parts.append({"doc": block, **score(cut, progress)})
     progress.line()

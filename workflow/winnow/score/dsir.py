@@ -79,8 +79,8 @@ def open_scorer(
 def _sampled_texts(
     documents: Sequence[Path], removed: np.ndarray, where: dict[str, Any] | None, count: int, seed: int, characters: int
 ) -> Iterator[str]:  # fmt: skip
-    """Texts of the `count` documents with the smallest keys among those not in `removed` and, if asked, with one of the
-    values of a meta column."""
+    """Texts of the `count` documents with the smallest keys among those not in `removed` and, if `where` is given, with one
+    of its values of a meta column."""
     docs, masks = [], []
     for path in documents:
         doc = doc_column(path)
@@ -94,9 +94,9 @@ def _sampled_texts(
         raise InputError(f"scorer: no document of the pool has {where}; look at the values of that column")
     chosen = np.sort(pool[np.argsort(keys("probe", seed, pool))[:count]])
     for path, doc in zip(documents, docs, strict=True):
-        wanted, start = is_listed(doc, chosen), 0
+        mask, start = is_listed(doc, chosen), 0
         for batch in pq.ParquetFile(path).iter_batches(4096, columns=["text"]):
-            rows = batch.column(0).filter(pa.array(wanted[start : start + len(batch)]))
+            rows = batch.column(0).filter(pa.array(mask[start : start + len(batch)]))
             start += len(batch)
             yield from pc.utf8_slice_codeunits(rows, 0, characters).to_pylist()
 

@@ -78,10 +78,10 @@ def _module(name: str) -> str:
 @functools.cache
 def facts(name: str) -> Kind:
     """The facts of a kind by its name. Raises InputError for a kind without a module, or a module without facts."""
-    found = importlib.util.find_spec(f"winnow.score.{_module(name)}")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(f"winnow.score.{_module(name)}")
+    if spec is None or spec.origin is None:
         raise InputError(f"winnow/score/{_module(name)}.py: no such file; a kind of scorer is a module")
-    path = Path(found.origin)
+    path = Path(spec.origin)
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "KIND":
             try:
@@ -89,5 +89,5 @@ def facts(name: str) -> Kind:
                 return Kind(**{str(k.arg): ast.literal_eval(k.value) for k in node.value.keywords})
             except (AssertionError, ValueError, TypeError) as error:
                 reason = str(error) or "not a call"
-                raise InputError(f"{path}, KIND: {reason}; wanted: Kind(key=literal, ...)") from None
-    raise InputError(f"{path}: no KIND; wanted: KIND = Kind(...), the facts of the kind {name!r}")
+                raise InputError(f"{path}, KIND: {reason}; must be Kind(key=literal, ...)") from None
+    raise InputError(f"{path}: no KIND; it must have KIND = Kind(...), the facts of the kind {name!r}")
