@@ -505,11 +505,11 @@ def test_a_broken_table_of_the_paper_stops_only_who_asks_for_measured_ones(
     wrong = "tables.idea-3.baseline: 'densty' is not among the arms"
     done = snakemake("published_tables", *line, cwd=clone)
     assert done.code == 0
-    assert f"warning: {change}:1: {wrong}" in done.err
+    assert f"warning: change.yaml:1: {wrong}" in done.err
     for targets in ((), ("paper_tables",)):
         done = snakemake(*targets, *line, cwd=clone)
         assert done.code == 1
-        assert done.err.splitlines()[-1].startswith(f"error: {change}:1: {wrong}")
+        assert done.err.splitlines()[-1].startswith(f"error: change.yaml:1: {wrong}")
 
 
 @pytest.mark.parametrize(

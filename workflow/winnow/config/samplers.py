@@ -20,7 +20,7 @@ def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
     if weight == "weighted" and not any(allocation.get("terms", {}).values()):
         return (
             "allocation.terms",
-            "weight weighted requires a positive weight of size, dispersion or diversity",
+            "weight weighted requires a positive weight of size, dispersion, diversity",
         )
     for key, owner in (("omega", "density"), ("top_up", "density"), ("terms", "weighted")):
         if key in allocation and weight != owner:
@@ -43,7 +43,7 @@ def check_sampler(sampler: Mapping[str, Any]) -> tuple[str, str] | None:
     if "scorer" in ranking and by not in scored:
         return "ranking.scorer", f"goes with 'by: score', weighted and lsh only, not with {by}"
     if by == "lsh" and not any(ranking.get("shares", {}).values()):
-        return "ranking.shares", "'by: lsh' requires a positive share of proportional, random or diverse"
+        return "ranking.shares", "'by: lsh' requires a positive share of proportional, random, diverse"
     if "shares" in ranking and by != "lsh":
         return "ranking.shares", f"goes with 'by: lsh' only, not with {by}"
     if weight == "none" and by == "lsh":
