@@ -80,7 +80,13 @@ def test_samplers_are_compared_where_there_are_two_subsets(demo: dict[str, Any])
     assert compared_corpora(demo, [one]) == []
     assert [e["name"] for e in experiments_of(demo, ["sst2-mini"])] == ["sst2-mini"]
     arms = [arm for arm, _ in compared_draws(demo, "pile-mini")]
-    assert arms[0] == {"experiment": "pile-mini", "sampler": "random", "seed": 0, "clustering": "minilm-k22"}
+    assert arms[0] == {
+        "experiment": "pile-mini",
+        "sampler": "random",
+        "seed": 0,
+        "clustering": "minilm-k22",
+        "tokens": True,
+    }
     assert len(arms) == 6
     assert [table["name"] for table in compared_tables(demo, "pile-mini")] == ["pile-mini"]
     assert compared_draws(demo, "pile") == []

@@ -308,10 +308,12 @@ def test_an_exclusions_file_with_a_slip_in_its_name_is_pointed_out(clone: Path, 
 def test_settings_reach_a_rule_through_params_alone(rule: str) -> None:
     body = rules()[rule]
     shell = body.split("    shell:", 1)[1].split('"""')[1]
-    assert "config" not in shell.lower().replace("config=", "").replace("--config", "")
+    assert "config" not in shell.lower().replace("tokenizer-config", "").replace(
+        "tokenizer_config", ""
+    ).replace("--config", "")
     params = body.split("    params:\n", 1)[1].split("    shell:", 1)[0]
     assert not re.search(r"lambda wildcards,", params), "params that read input or resources trigger no rerun"
-    assert re.search(r'version=(scorer_)?version\("', params)
+    assert re.search(r'version=(scorer_)?version\(\s*"', params)
 
 
 @pytest.mark.parametrize("config", ["default", "sst2", "tinystories", "minipile"])
@@ -499,17 +501,16 @@ def test_published_models_are_measured_without_training(clone: Path, snakemake: 
 def test_a_broken_table_of_the_paper_stops_only_who_asks_for_measured_ones(
     clone: Path, snakemake: Snakemake
 ) -> None:
-    change = clone / "change.yaml"
-    change.write_text("tables: {idea-3: {baseline: densty}}")
-    line = ("--dry-run", "--quiet", "rules", "--configfile", "config/minipile.yaml", str(change))
+    (clone / "change.yaml").write_text("tables: {idea-3: {baseline: densty}}")
+    line = ("--dry-run", "--quiet", "rules", "--configfile", "config/minipile.yaml", "change.yaml")
     wrong = "tables.idea-3.baseline: 'densty' is not among the arms"
     done = snakemake("published_tables", *line, cwd=clone)
     assert done.code == 0
-    assert f"warning: {change}:1: {wrong}" in done.err
+    assert f"warning: change.yaml:1: {wrong}" in done.err
     for targets in ((), ("paper_tables",)):
         done = snakemake(*targets, *line, cwd=clone)
         assert done.code == 1
-        assert done.err.splitlines()[-1].startswith(f"error: {change}:1: {wrong}")
+        assert done.err.splitlines()[-1].startswith(f"error: change.yaml:1: {wrong}")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ import numpy as np
 from winnow.score.kinds import Kind
 
 STAGE_VERSION = 1
-KIND = Kind(reads="texts", uses=("score", "weighted"), minimum=0)
+KIND = Kind(reads="texts", uses=("score",), minimum=0)
 
 
 def open_scorer(scorer, proxies, ratios):

@@ -7,6 +7,7 @@ from typing import Any
 
 from winnow.config.names import known_definition
 from winnow.experiments import local_proxies, proxies_of, uses_clusters
+from winnow.sample.rankings import RANKINGS
 from winnow.sample.sampler import needs
 from winnow.schema import ConfigError
 from winnow.score.kinds import Kind, kind_of, kinds_for
@@ -43,7 +44,9 @@ def check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
     if losses := needs(sampler).losses:
         scorers.append((("allocation", "loss"), losses, kinds_for("loss")))
     if "scorer" in ranking:
-        scorers.append((("ranking", "scorer"), ranking["scorer"], kinds_for(ranking["by"])))
+        scorers.append(
+            (("ranking", "scorer"), ranking["scorer"], kinds_for(RANKINGS[ranking["by"]].reads or ""))
+        )
     if "semdedup" in filters:
         near = filters["semdedup"]["scorer"]
         scorers.append((("filters", "semdedup", "scorer"), near, kinds_for("semdedup")))

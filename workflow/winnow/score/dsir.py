@@ -26,7 +26,7 @@ from winnow.scripts import part
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
 
 STAGE_VERSION = 2
-KIND = Kind(reads="texts", uses=("score", "weighted"), columns=("score", "log_ratio", "ngrams"), fits=True)
+KIND = Kind(reads="texts", uses=("score",), columns=("score", "log_ratio", "ngrams"), fits=True)
 WORD = re.compile(r"\w+|[^\w\s]+")
 
 

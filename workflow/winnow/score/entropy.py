@@ -18,7 +18,7 @@ from winnow.stage import Progress
 STAGE_VERSION = 2
 KIND = Kind(
     reads="texts",
-    uses=("score", "weighted"),
+    uses=("score",),
     columns=("score", "entropy", "prediction"),
     minimum=0,
     proxies={"classifier": "classifier"},

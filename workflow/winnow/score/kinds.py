@@ -26,8 +26,8 @@ class Kind:
     """Facts of a kind of scorer.
 
     `reads`: what a job reads: `texts`, a shard of documents; `vectors`, a shard of vectors with its clusters;
-    `clustering`, all shards of a clustering. `uses`: what may name such a scorer: `score`, `weighted` or `lsh` (a sampler's
-    ranking.by), `loss` (its allocation's weight), `semdedup` (its filter). `columns`: what it writes beside `doc`.
+    `clustering`, all shards of a clustering. `uses`: what may name such a scorer: a ranking
+    that reads a `score` or a `bucket` (winnow.sample.rankings), the weight `loss`, the filter `semdedup`. `columns`: what it writes beside `doc`.
     `minimum` and `maximum` of the column `score`; None: no bound. `proxies`: the kind of model of each proxy, by its
     key in the configuration, in the order in which the stage takes their models. `gpu`: whether a large corpus is scored
     on a GPU. `fits`: whether ratios of a target are fitted first. `stages`: versioned modules beside its own that its

@@ -20,7 +20,7 @@ from winnow.stage import Progress
 STAGE_VERSION = 2
 KIND = Kind(
     reads="texts",
-    uses=("score", "weighted"),
+    uses=("score",),
     columns=("score", "log_probability", "general_log_probability", "tokens", "general_tokens", "words", "bytes"),
     proxies={"in_domain": "language-model", "general": "language-model"},
     gpu=True,

@@ -14,7 +14,7 @@ from winnow.products import exact_product
 from winnow.score.kinds import Kind
 
 STAGE_VERSION = 2
-KIND = Kind(reads="vectors", uses=("lsh",), columns=("score", "bucket"), minimum=0, maximum=65535)
+KIND = Kind(reads="vectors", uses=("bucket",), columns=("score", "bucket"), minimum=0, maximum=65535)
 ROWS = 1 << 13  # of a block of vectors
 
 

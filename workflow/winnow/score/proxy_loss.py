@@ -18,7 +18,7 @@ from winnow.stage import Progress
 STAGE_VERSION = 2
 KIND = Kind(
     reads="texts",
-    uses=("score", "weighted", "loss"),
+    uses=("score", "loss"),
     columns=("score", "log_probability", "tokens", "bytes"),
     minimum=0,
     proxies={"proxy": "language-model"},
