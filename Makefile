@@ -1,13 +1,13 @@
 # Winnow. `make help` lists the targets.
 PYTHON ?= python3
 CORES ?= all
-# Relative, and programs as modules: the folder's own path may hold blanks and quotes.
+# Relative paths, and programs started through python: the path of this folder may contain blanks and quotes.
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-script-location
 SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES)
-# A GPU of NVIDIA's driver, or of Windows below WSL.
+# Linux without an NVIDIA driver, and not Windows with WSL.
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -17,53 +17,59 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-install: $(STAMP) ## make the environment, .venv, from lock.txt (demo and test do so themselves)
+install: $(STAMP) ## create the environment .venv from lock.txt (the other targets do it when needed)
 
-demo: $(STAMP) ## run the embedded default, from corpora to tables; ends with the path of the report
+demo: $(STAMP) ## run the default config offline, from corpora to tables and a report
 	@$(SNAKEMAKE)
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables -newer results/report.html)" ]; then \
 		$(SNAKEMAKE) --report results/report.html > results/report.log 2>&1 || { cat results/report.log; exit 1; }; \
 	fi
-	@echo; echo "Seconds by rule (two jobs at a time):"; $(BIN)/python -m winnow timings --folder results/timings
+	@echo; echo "Seconds by rule (several jobs run at a time):"; $(BIN)/python -m winnow timings --folder results/timings
 	@echo; sed '/^## Tests/,$$d' results/tables/pile-mini.md
-	@echo; echo "Seeds an arm to see a gap of 0.01, at 1.5 hours a run:"
+	@echo; echo "Seeds per arm needed to detect an effect of 0.01, at 1.5 hours per run:"
 	@$(BIN)/python -m winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
 	@echo; echo "Report: $$PWD/results/report.html"
 	@echo "Tables: $$PWD/results/tables/ (main table: pile-mini.md)"
 
-clusters: $(STAMP) ## pages that show the clusters of the run (RUN=my.yaml), with a template for exclusions
+clusters: $(STAMP) ## write pages that show the clusters, and exclusion templates (RUN=my.yaml)
 	@$(SNAKEMAKE) clusters $(if $(RUN),--configfile $(RUN))
 
 test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
 
-test-all: $(DEV_STAMP) ## run every test, the slow ones too
+test-all: $(DEV_STAMP) ## run all tests, including the slow ones
 	@$(BIN)/python -m pytest
 
-test-real: $(DEV_STAMP) ## run the workflow on real text (WINNOW_DATA), in a reduced size
+test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at a reduced size
 	@$(BIN)/python -m pytest -m real tests/end_to_end
 
-bench: $(DEV_STAMP) ## every benchmark, one after another, under half an hour (tests/benchmarks/README.md)
+bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour (tests/benchmarks/README.md)
 	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_workflow calibrate; do \
 		echo "== $$script"; $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
 	done
 
-lint: $(DEV_STAMP) ## formatters, linters and types
+lint: $(DEV_STAMP) ## check format, style, import layers, types and the workflow
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@$(BIN)/python $(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -m snakemake --lint
 
-lock: ## resolve lock.txt anew (needs uv)
+format: $(DEV_STAMP) ## format Python and Snakemake files
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt Snakefile workflow/rules
+
+lock: ## resolve lock.txt again (requires uv)
 	@envs/lock.sh
 
 $(STAMP): lock.txt requirements.txt pyproject.toml envs/pip.txt envs/torch-cpu.txt
-	@echo "Making .venv from lock.txt (two minutes or more, once)"
+	@echo "Creating .venv from lock.txt (once; two minutes or more)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r envs/pip.txt
 	@test -z "$(CPU_ONLY)" || $(PIP) --require-hashes --no-deps -r envs/torch-cpu.txt 2> .venv/torch-cpu.log || \
-		echo "No CPU build of torch where pip looks: the CUDA build follows, of several GB. For the CPU build stop this, then: PIP_EXTRA_INDEX_URL=$(CPU_INDEX) make install"
+		echo "pip finds no CPU build of torch and will install the CUDA build (several GB). To get the CPU build, stop this and run: PIP_EXTRA_INDEX_URL=$(CPU_INDEX) make install"
 	@$(PIP) --require-hashes -c lock.txt -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,7 +1,7 @@
 # Winnow: which few documents of a corpus are worth training on, and how sure can we be?
-# The way of the data, a chapter a file: documents -> vectors -> clusters -> subsets -> models ->
-# evaluations -> tables. Settings: config/README.md (common.smk reads the files of config/ and the run's own over
-# them). Results: results/README.md.
+# A file a chapter: documents -> vectors -> clusters -> scores -> subsets -> models -> evaluations -> tables.
+# Settings: config/README.md (config.smk reads the files of config/ and the run's own over them). Results:
+# results/README.md.
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -10,6 +10,7 @@ min_version("9.20")
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/config.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/documents.smk"
 include: "workflow/rules/embed.smk"
@@ -19,6 +20,7 @@ include: "workflow/rules/sample.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/published.smk"
 
 
 localrules:
@@ -36,7 +38,7 @@ rule all:
     """Every table that the run names, and how different its samplers are."""
     input:
         tables(CONFIG["targets"]),
-        sampler_gates(experiments_of(CONFIG["targets"])),
+        sampler_comparisons(experiments_of(CONFIG, CONFIG["targets"])),
 
 
 rule clusters:
@@ -54,7 +56,7 @@ rule subsets:
 rule samplers:
     """How different the samplers of the run are, without training."""
     input:
-        sampler_gates(CONFIG["experiments"]),
+        sampler_comparisons(CONFIG["experiments"]),
 
 
 rule models:
@@ -64,9 +66,10 @@ rule models:
 
 
 rule paper_tables:
-    """Every table of the paper, published figures beside measured ones, and one ledger of all its claims."""
+    """What the target all makes, with published figures beside measured ones, and one ledger of all claims."""
     input:
-        paper_outputs,
+        rules.all.input,
+        f"{R}/tables/paper.claims.json",
 
 
 rule partial_tables:
@@ -78,7 +81,7 @@ rule partial_tables:
 rule published_tables:
     """The published figures alone, computed anew and audited: seconds, nothing is trained."""
     input:
-        published_tables(CONFIG["paper"]["tables"], ["md", "csv", "tex", "html"]),
+        published_tables(["md", "csv", "tex", "html"]),
         guide(),
         f"{R}/tables/published/paper.claims.json",
         f"{R}/tables/published/audit.csv",

@@ -13,7 +13,7 @@ import torch
 import yaml
 from common import ROOT, options, peer, pile_texts, precisions, processor
 from winnow.batching import BLOCK
-from winnow.embed.encode import Encoder
+from winnow.embed.encoder import Encoder
 from winnow.weights import weights_folder
 
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/bench_train.py --steps 8
 
-Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the floor: the model's
+Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the bound: the model's
 FLOPs at the machine's peak. Pythia 160M on a GPU:
 
     .venv/bin/python tests/benchmarks/bench_train.py --steps 40 --threads 8 --precision bfloat16 --shape 12 768 12 2048 50304 --batch 16
@@ -21,8 +21,10 @@ import numpy as np
 import torch
 from common import options, peer, processor
 from winnow.device import flops_a_token, keep_memory, native_bfloat16, peak
-from winnow.train.loop import LanguageModel, State, make_network, train
-from winnow.train.process_group import Ranks
+from winnow.train.checkpoint import Checkpoint
+from winnow.train.loop import train
+from winnow.train.process_group import ProcessGroup
+from winnow.train.tasks import LanguageModel, make_network
 
 SIDES = ("winnow", "trainer")
 
@@ -82,7 +84,7 @@ def main() -> None:
             f"Trainer {found[1]:,.0f} tokens/s, ratio {ratios[-1]:.2f}",
             flush=True,
         )
-    print(f"median ratio {np.median(ratios):.2f}; floor: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
+    print(f"median ratio {np.median(ratios):.2f}; bound: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
 
 
 def winnow(
@@ -96,7 +98,7 @@ def winnow(
     task.loss(np.arange(recipe["batch"]))[0].backward()
     task.model.zero_grad()
     began = time.perf_counter()
-    train(task, recipe, 0, State(Path(folder, "state"), ""), "bench", 1e9, Ranks(device))
+    train(task, recipe, 0, Checkpoint(Path(folder, "state"), ""), "bench", 1e9, ProcessGroup(device))
     return recipe["steps"] * recipe["batch"] * model["sequence"] / (time.perf_counter() - began)
 
 

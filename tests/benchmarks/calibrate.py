@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from common import ROOT, options, processor, skipped
+from winnow.compare.arms import read_items
 from winnow.compare.statistics import FEWEST_GROUP_ITEMS, FEWEST_ITEMS, compare_samplers, holm
-from winnow.compare.table import read_items
 
 ROUNDS, ARMS, SEEDS, GROUPS, LEVEL = 400, 4, 3, 6, 0.05
 KINDS = ("own seeds", "same seeds")
@@ -32,7 +32,7 @@ MADE_UP = {
 
 
 def components(block: np.ndarray) -> tuple[float, float, float]:
-    """Variances of seed, item and rest of parts [seeds, items]; negative estimates cut at 0."""
+    """Variances of seed, item and residual of influence values, float64 [seeds, items]; negative estimates cut at 0."""
     seeds, items = block.shape
     noise = block - block.mean(1, keepdims=True) - block.mean(0) + block.mean()
     rest = float((noise**2).sum() / ((seeds - 1) * (items - 1)))
@@ -59,7 +59,9 @@ def estimated(folders: list[Path]) -> dict[tuple[str, str], tuple[float, float, 
     runs = [read_items(Path(folder, "items.parquet"), False) for folder in folders]
     found = {}
     for pair in sorted(set.intersection(*(set(run) for run in runs))):
-        block = np.stack([run[pair].parts(pair[1], np.arange(len(run[pair].values))) for run in runs])
+        block = np.stack(
+            [run[pair].influence_values(pair[1], np.arange(len(run[pair].values))) for run in runs]
+        )
         if np.isfinite(block).all() and block.std() > 0:
             found[pair] = (*components(block), block.shape[1])
     return found
@@ -75,7 +77,7 @@ def groups_of(items: int) -> np.ndarray:
 def draw(
     generator: np.random.Generator, arms: int, metric: str, seed: float, item: float, rest: float, items: int
 ) -> list[np.ndarray]:
-    """Parts [SEEDS, items] of each arm. Right or wrong items are so with the probability that seed and item make."""
+    """Influence values [SEEDS, items] of each arm. Right or wrong items are so with the probability that seed and item make."""
     ease = math.sqrt(item) * generator.normal(size=items)
     shifts = [math.sqrt(seed) * generator.normal(size=(SEEDS, 1)) for _ in range(arms)]
     if metric == "acc":

@@ -56,15 +56,10 @@ def test_a_stranger_runs_a_corpus_of_their_own(clone):
         text=True,
     )
     assert (done.returncode, done.stdout) == (0, "1 experiment, 12 models, 1 table: all right\n"), done.stderr
-    command = [
-        str(Path(sys.executable).parent / "snakemake"),
-        "--profile",
-        "profiles/local",
-        "--configfile",
-        "my.yaml",
-    ]
-    for extra in (["-n"], []):
-        done = subprocess.run([*command, *extra], cwd=clone, env=os.environ, capture_output=True, text=True)
+    snakemake = str(Path(sys.executable).parent / "snakemake")
+    for profile, extra in (("slurm", ["-n"]), ("profiles/local", ["-n"]), ("profiles/local", [])):
+        command = [snakemake, "--profile", profile, "--configfile", "my.yaml", *extra]
+        done = subprocess.run(command, cwd=clone, env=os.environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     table = (clone / "results/tables/mine.md").read_text()
     for arm in ("random", "uniform", "proportionate", "density"):

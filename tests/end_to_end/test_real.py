@@ -46,11 +46,11 @@ def run(root, real_data, tmp_path_factory) -> Path:
         for seeds in {"data_seeds", "training_seeds"} & set(experiment):
             experiment[seeds] = experiment[seeds][:1]
     paper["experiments"][0]["samplers"] = ["random", "uniform", "density"]
-    paper["paper"]["tables"].remove("pile-14m-idea-1")
+    paper["targets"].remove("pile-14m-idea-1")
     paper["tables"]["pile-14m-recipes"]["unit"] = "models"
-    both = config["experiments"] + paper["experiments"]
+    both = {key: config[key] + paper[key] for key in ("experiments", "targets")}
     merge(config, paper)
-    config |= {"experiments": both, "targets": ["pile-real", "sst2-real", "tinystories-real"]}
+    config |= both
     for corpus in ("pile-real", "tinystories-real"):
         config["corpora"][corpus]["heldout"]["documents"] = 100
     config["budgets"] = {"real": {"train": 150}, "real-labels": {"train": 150}}
@@ -69,7 +69,6 @@ def run(root, real_data, tmp_path_factory) -> Path:
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
     command = [
         str(Path(sys.executable).parent / "snakemake"),
-        "all",
         "paper_tables",
         "--profile",
         "profiles/local",

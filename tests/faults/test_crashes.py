@@ -101,8 +101,8 @@ def stage(name: str, i: Path, o: Path) -> list[str]:
         "sample.subset": ["--draw", i / "draw.parquet", "--source", i / "source.json", "--facts", i / "draw.json", "--documents", i / "d.parquet", "--out-dir", o,
                    "--spec", canonical({**DRAW, "corpus": CORPUS})],
         "train.loop": ["--subset", i / "manifest.json", "--tokens", i / "t.npy", "--tokens-meta", i / "t.json", "--tokenizer",
-                  i / "tokenizer.json", "--threads", "1", "--out", o / "manifest.json", "--spec", canonical(TRAINING)],
-        "train.tokens pack": ["--split", i / "d.parquet", "--tokenizer", i / "tokenizer.json", "--out", o / "t.npy",
+                  i / "tokenizer.json", "--tokenizer-config", i / "tokenizer_config.json", "--threads", "1", "--out", o / "manifest.json", "--spec", canonical(TRAINING)],
+        "train.tokens pack": ["--split", i / "d.parquet", "--tokenizer", i / "tokenizer.json", "--tokenizer-config", i / "tokenizer_config.json", "--out", o / "t.npy",
                         "--meta", o / "t.json"],
     }[name]  # fmt: skip
     module, *command = name.split()

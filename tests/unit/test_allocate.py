@@ -17,7 +17,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.sample.allocate import allocate, command, webster, weights
+from winnow.sample.allocate import allocate, command, weights
+from winnow.sample.apportion import webster
 from winnow.sample.cluster_table import ClusterTable, read_clusters
 from winnow.sample.sampler import SAMPLERS, Sampler, read_sampler
 from winnow.sample.weights import Allocation

@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path):
     (tmp_path / "latin.csv").write_bytes(b"a\n\xe9\n")
     with pytest.raises(InputError, match=r"latin\.csv: byte 2 is not UTF-8"):
         audit.read_rows(tmp_path / "latin.csv", ("a",))
-    with pytest.raises(InputError, match="row 1: direction is 'Up', it must be up or down"):
+    with pytest.raises(InputError, match="row 1: direction is 'Up'; it must be up or down"):
         audit.check_directions(tmp_path / "x.csv", [{**ROW, "direction": "Up"}])
 
 
@@ -148,7 +148,7 @@ def test_bad_files_are_refused_by_column_and_row(tmp_path):
         return tmp_path / name
 
     results = write("results.csv", raw_of(ROW))
-    with pytest.raises(InputError, match=r"bad\.csv: row 1: a_value is 'x', it must be a number"):
+    with pytest.raises(InputError, match=r"bad\.csv: row 1: a_value is 'x'; it must be a number"):
         audit.command(write("bad.csv", [{**ROW, "a_value": "x"}]), results, tmp_path / "out.csv")
     with pytest.raises(InputError, match=r"no column 'section'"):
         audit.command(results, results, tmp_path / "out.csv")

@@ -12,8 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.evaluate import benchmarks
-from winnow.stage import InputError, canonical, read_json, write_json
+import yaml
+from winnow.evaluate import benchmarks, stock
+from winnow.evaluate.forms import bits_per_byte, cloze
+from winnow.evaluate.items import HeldOut
+from winnow.schema import schema
+from winnow.stage import InputError, canonical, read_json, sha256, write_json
 
 WORDS = "red green blue old new cat dog bird runs sleeps eats near far under over house tree".split()  # noqa: SIM905
 
@@ -83,12 +87,12 @@ def test_long_texts_are_cut(corpus, tmp_path):
     held = tmp_path / "h.parquet"
     pq.write_table(pa.table({"doc": [0], "role": ["heldout"]}), held)
     rows, _ = make(([shard], held), tmp_path / "b", "bits-per-byte", group=None)
-    assert len(rows[0]["text"]) == benchmarks.TEXT_CHARACTERS
+    assert len(rows[0]["text"]) == bits_per_byte.TEXT_CHARACTERS
 
 
 def test_cloze_has_one_true_continuation_and_false_ones_of_the_same_group(corpus, tmp_path):
     rows, _ = make(corpus, tmp_path / "b", "cloze")
-    continuations = {d: benchmarks.split_words(text_of(d)) for d in range(0, 120, 3) if d != 3}
+    continuations = {d: cloze.split_words(text_of(d)) for d in range(0, 120, 3) if d != 3}
     owner = {pair[1]: d for d, pair in continuations.items()}
     assert [r["item"] for r in rows] == sorted(continuations)  # document 3 is too short
     for row in rows:
@@ -100,22 +104,22 @@ def test_cloze_has_one_true_continuation_and_false_ones_of_the_same_group(corpus
 
 def test_cloze_places_are_balanced():
     n = 4000
-    held = benchmarks.HeldOut(np.arange(n), [text_of(d, 30) for d in range(n)], [None] * n, [None] * n)
-    labels = np.array(benchmarks.cloze_items(held, 1000, seed=0)["label"])
+    held = HeldOut(np.arange(n), [text_of(d, 30) for d in range(n)], [None] * n, [None] * n)
+    labels = np.array(cloze.make(held, 1000, seed=0)["label"])
     assert np.bincount(labels, minlength=4).min() > 190
 
 
 def test_a_small_group_borrows_false_continuations():
     n = 8
-    held = benchmarks.HeldOut(np.arange(n), [text_of(d) for d in range(n)], ["x"] + ["y"] * 7, [None] * n)
-    rows = benchmarks.cloze_items(held, n, seed=0)
+    held = HeldOut(np.arange(n), [text_of(d) for d in range(n)], ["x"] + ["y"] * 7, [None] * n)
+    rows = cloze.make(held, n, seed=0)
     assert len(set(rows["choices"][0])) == 4
 
 
 def test_too_few_documents_for_a_cloze_is_one_line(tmp_path):
-    held = benchmarks.HeldOut(np.arange(3), [text_of(d) for d in range(3)], [None] * 3, [None] * 3)
+    held = HeldOut(np.arange(3), [text_of(d) for d in range(3)], [None] * 3, [None] * 3)
     with pytest.raises(InputError, match="hold out more"):
-        benchmarks.cloze_items(held, 3, seed=0)
+        cloze.make(held, 3, seed=0)
 
 
 def test_labels_keep_text_and_label(corpus, tmp_path):
@@ -140,6 +144,49 @@ def test_missing_documents_are_one_line(corpus, tmp_path, change, message):
 def empty(held: Path) -> Path:
     pq.write_table(pq.read_table(held).slice(0, 0), held)
     return held
+
+
+def test_other_texts_are_another_manifest(corpus, tmp_path):
+    """Snakemake compares the content of small inputs: a manifest of counts alone hid that the items had changed."""
+    one = make(corpus, tmp_path / "a", "cloze")[1]
+    assert one["files"] == {name: sha256(tmp_path / "a" / name) for name in ("data.parquet", "task.yaml")}
+    for path in corpus[0]:
+        table = pq.read_table(path)
+        texts = [text.upper() for text in table["text"].to_pylist()]
+        pq.write_table(table.set_column(1, "text", [texts]), path)
+    other = make(corpus, tmp_path / "b", "cloze")[1]
+    assert {**one, "files": {}} == {**other, "files": {}}
+    assert one["files"] != other["files"]
+
+
+def test_a_new_form_is_one_module_and_its_name_in_the_schema(corpus, tmp_path, monkeypatch):
+    form = types.ModuleType("winnow.evaluate.forms.first_letter")
+    form.COLUMNS = [("letter", pa.string()), ("label", pa.int64())]
+    form.TASK = {"output_type": "multiple_choice", "doc_to_text": "", "doc_to_choice": ["a", "b"],
+                 "doc_to_target": "label", "metric_list": [{"metric": "acc"}]}  # fmt: skip
+    form.make = lambda held, items, seed: {
+        "item": held.doc[:items].tolist(),
+        "group": held.group[:items],
+        "letter": [text[0] for text in held.text[:items]],
+        "label": [0] * items,
+    }
+    monkeypatch.setitem(sys.modules, form.__name__, form)
+    forms = schema()["$defs"]["benchmark"]["oneOf"][0]["properties"]["heldout"]
+    with pytest.raises(InputError, match="first-letter"):
+        make(corpus, tmp_path / "b", "first-letter", items=3)
+    monkeypatch.setitem(forms, "enum", [*forms["enum"], "first-letter"])
+    rows, manifest = make(corpus, tmp_path / "b", "first-letter", items=3)
+    assert [sorted(row) for row in rows] == [["group", "item", "label", "letter"]] * 3
+    assert (manifest["kind"], manifest["items"]) == ("first-letter", 3)
+    assert yaml.safe_load((tmp_path / "b" / "task.yaml").read_text())["doc_to_choice"] == ["a", "b"]
+
+
+def test_an_item_without_a_label_is_one_line(corpus, tmp_path):
+    for path in corpus[0]:
+        table = pq.read_table(path)
+        pq.write_table(table.set_column(2, "label", [pa.nulls(len(table), pa.int32())]), path)
+    with pytest.raises(InputError, match="document 0: held out without a label"):
+        make(corpus, tmp_path / "b", "labels")
 
 
 def test_an_unknown_group_column_is_one_line(corpus, tmp_path):
@@ -211,7 +258,7 @@ def test_a_mirror_opens_with_load_dataset_in_the_shape_it_came(tmp_path):
 
 
 def test_a_group_gets_one_config_a_member(tmp_path):
-    leaves = benchmarks.stock_tasks("blimp", benchmarks.find_folder("blimp"))
+    leaves = stock.stock_tasks("blimp", stock.find_folder("blimp"))
     rows = [
         {"sentence_good": "a b", "sentence_bad": "b a", "UID": leaf.dataset_name}
         for leaf in leaves
@@ -224,8 +271,8 @@ def test_a_group_gets_one_config_a_member(tmp_path):
 
 
 def test_mmlu_is_the_default_form_of_57_subjects():
-    assert benchmarks.find_folder("mmlu") == "mmlu/default"
-    leaves = benchmarks.stock_tasks("mmlu", "mmlu/default")
+    assert stock.find_folder("mmlu") == "mmlu/default"
+    leaves = stock.stock_tasks("mmlu", "mmlu/default")
     assert len({leaf.dataset_name for leaf in leaves}) == 57
     assert {leaf.dataset_path for leaf in leaves} == {"cais/mmlu"}
     assert leaves[0].used == ("test",)
@@ -265,13 +312,19 @@ def test_a_snapshot_is_copied_without_its_code_and_opened(tmp_path):
     mirror(tmp_path / "m", "arc_challenge", {"files": {"test": path, "train": path, "validation": path}})
     snapshot = tmp_path / "m" / "allenai/ai2_arc"
     (snapshot / "ai2_arc.py").write_text("raise SystemExit")
-    hub = {"hub": "allenai/ai2_arc", "revision": "0" * 40}
+    # A checked config names the globs of the files, too; they were taken for the files of the splits.
+    hub = {"hub": "allenai/ai2_arc", "revision": "0" * 40, "files": ["README.md", "**/*.parquet"]}
     files = [str(p) for p in snapshot.rglob("*") if p.is_file()]
     download = tmp_path / "download.json"
     write_json(download, {"folder": str(snapshot), "files": files})
     manifest = mirror(tmp_path / "n", "arc_challenge", hub, download=[download])
     assert manifest["rows"] == {"ARC-Challenge": {"test": 30, "train": 30, "validation": 30}}
     assert not (tmp_path / "n" / "allenai/ai2_arc/ai2_arc.py").exists()
+    card, *data = sorted(manifest["files"])
+    assert card == "allenai/ai2_arc/ARC-Challenge/test.parquet"
+    assert data[-1] == "allenai/ai2_arc/README.md"
+    (tmp_path / "n" / "allenai/ai2_arc/ARC-Challenge/old.parquet").write_bytes(b"of an earlier build")
+    assert mirror(tmp_path / "n", "arc_challenge", hub, download=[download]) == manifest
     with pytest.raises(InputError, match="ARC-Easy"):
         mirror(tmp_path / "o", "arc_easy", hub, download=[download])
 

@@ -297,6 +297,29 @@ def test_evaluations_that_do_not_fit_are_refused_by_name(tmp_path, change, messa
     assert "results.json" in str(caught.value)
 
 
+def test_items_are_those_that_were_given_and_not_a_file_beside_the_results(tmp_path, better):
+    """They were read beside results.json: a file that no rule declares, and no rule would wait for."""
+    evaluations, subsets, models = (list(paths) for paths in zip(*better, strict=True))
+    items = [tmp_path / f"{number}.parquet" for number in range(len(evaluations))]
+    for path, copy in zip(items_of(evaluations), items, strict=True):
+        copy.write_bytes(path.read_bytes())
+    arms = arms_.collect(evaluations, items, subsets, models, SPEC)
+    rows = claims.compare(arms, SPEC)
+    assert [row.figure for row in rows] == [row.figure for row in rows_of(better)]
+    assert set(ledger.claims_of(rows)[0].figure_files) <= set(map(str, items))
+    with pytest.raises(InputError, match="--items: 7 files for the 8 of --evaluations"):
+        arms_.collect(evaluations, items[1:], subsets, models, SPEC)
+
+
+def test_why_there_is_no_test_is_a_fact_and_its_words_are_made_once(tmp_path):
+    """Sentences came out of the statistics and travelled with the rows."""
+    rows = rows_of(write_runs(tmp_path, seeds=2))
+    comparison = row_of(rows, benchmark="cloze").comparison
+    assert (comparison.lacking, comparison.have, comparison.need) == (statistics.FEW_SEEDS, 2, 3)
+    assert not any(isinstance(value, str) and " of " in value for value in vars(comparison).values())
+    assert sentences.untested(row_of(rows, benchmark="cloze")) == "2 of 3 data seeds"
+
+
 def test_arms_that_answered_other_items_are_refused(tmp_path):
     runs = write_runs(tmp_path / "a")
     runs[-1] = write_run(tmp_path / "b", "uniform", 2, items=150)
@@ -351,7 +374,7 @@ def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better
     for path in (claims[0]["figure_files"] + "; " + claims[0]["source_files"]).split("; "):
         assert Path(path).exists()
     exact = list(csv.DictReader(outputs[0]["demo.csv"].decode().splitlines()))
-    assert float(exact[1]["effect"]) == rows_of(better)[1]["effect"]
+    assert float(exact[1]["effect"]) == rows_of(better)[1].effect
     tex = outputs[0]["demo.tex"].decode()
     assert r"A demo \& a test\_1" in tex
     assert r"\toprule" in tex
@@ -469,7 +492,7 @@ def test_benchmark_items_in_the_training_documents_are_reported(tmp_path):
     path = tmp_path / "c.json"
     counts = {"items": 200, "checked": 100, "found": 3, "first": [1]}
     path.write_text(
-        json.dumps({"ids": json.loads(subsets[0].read_text()).ids, "benchmarks": {"cloze": counts}})
+        json.dumps({"ids": json.loads(subsets[0].read_text())["ids"], "benchmarks": {"cloze": counts}})
     )
     arms = collect(evaluations, subsets, models, SPEC, contamination=[path])
     head, body = render.contamination_table(arms)
@@ -591,7 +614,7 @@ def test_macro_f1_is_not_shown_where_the_group_is_the_label(tmp_path):
         cell = table[(table.benchmark == "cloze") & (table.group == "0")]
         f1 = [2 * ((cell.label == c) & (cell.prediction == c)).sum() / ((cell.label == c).sum() + (cell.prediction == c).sum()) for c in (0, 1)]  # fmt: skip
         expected.append(np.mean(f1))
-    assert by["f1", "0"]["figure"] == pytest.approx(np.mean(expected))
+    assert by["f1", "0"].figure == pytest.approx(np.mean(expected))
 
 
 def test_intervals_and_detectable_effects_of_an_accuracy_stay_inside_its_bounds(tmp_path):
@@ -614,13 +637,12 @@ def test_intervals_and_detectable_effects_of_an_accuracy_stay_inside_its_bounds(
     assert row.ci_high == pytest.approx(1 - base)
     assert row.ci_low == pytest.approx(np.mean(differences) - half)
     assert row.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)  # the test is left as it is
-    assert row.detectable.possible and row.detectable_family.possible
     assert row.detectable.effect < row.detectable_family.effect < base
     strict = with_table(confidence=0.999)
     row = row_of(rows_of(runs, strict), benchmark="cloze")
     assert (row.ci_low, row.ci_high) == pytest.approx((-base, 1 - base))
-    assert not (row.detectable.possible or row.detectable_family.possible)  # it would be above 1
-    assert row.detectable.effect is row.detectable_family.effect is None
+    assert row.detectable == row.detectable_family == claims.Detectable(None)  # it would be above 1
+    assert cell_of(row, "detectable") is cell_of(row, "detectable_family") is False
     assert render.detectable(row) == "none possible (none possible)"
     (line,) = sentences.answer(rows_of(runs, strict), strict)
     assert "could not have detected any possible effect on cloze acc" in line
@@ -690,7 +712,7 @@ def test_what_selection_and_training_consumed_is_shown_or_called_unknown(tmp_pat
             content["consumed"] = {"documents": 900, "labels": 200 + n, "tokens": 7000}
             content["pool"] = {"documents": 1000 + n, "excluded": {"clusters": 5}}
         subset.write_text(json.dumps(content))
-        model.write_text(json.dumps({"ids": json.loads(model.read_text()).ids, "training_examples": 500}))
+        model.write_text(json.dumps({"ids": json.loads(model.read_text())["ids"], "training_examples": 500}))
     evaluations, subsets, models = (list(p) for p in zip(*runs, strict=True))
     arms = collect(evaluations, subsets, models, SPEC)
     assert render.consumed_table(arms)[1] == [
@@ -717,7 +739,7 @@ def test_a_table_begins_with_its_answer(tmp_path, better):
     assert len(found) == 3
     row = row_of(rows_of(better), benchmark="cloze")
     assert any(
-        line.startswith(f"uniform is better than random on cloze acc by {row['effect']:.4f} (95 % CI of the effect +")
+        line.startswith(f"uniform is better than random on cloze acc by {row.effect:.4f} (95 % CI of the effect +")
         for line in found
     )  # fmt: skip
     rows = rows_of(write_runs(tmp_path / "same"))

@@ -16,6 +16,7 @@ from winnow.commands.check import check
 from winnow.commands.listing import list_
 from winnow.config import checks
 from winnow.config.files import definition_files, merge, read_files
+from winnow.config.names import DEFINITIONS
 from winnow.config.reference import MARK, key_reference
 from winnow.experiments import FEWEST_SEEDS, NO_CLUSTERS, arms, draw_clustering, exclusions_path
 from winnow.schema import schema
@@ -72,10 +73,10 @@ def run(**changes: str) -> str:
     return RUN.format(**{**DEFAULTS, **changes})
 
 
-SEED = "wanted: a whole number from 0 to 4,294,967,295"
+SEED = "expected: a whole number from 0 to 4,294,967,295"
 LM = "layers: 2, tokenizer: bpe-2k, recipe: nano, sequence: 64"
-COMMIT = "wanted: text: the full commit of the Hub repository, 40 hex digits (no branch, tag or short hash)"
-NAME = "not a name; wanted: lower-case letters and digits, single hyphens and dots between them"
+COMMIT = "expected: text: the full commit of the Hub repository, 40 hex digits (no branch, tag or short hash)"
+NAME = "not a name; expected: lower-case letters and digits, single hyphens and dots between them"
 
 # (name, text of the run config, the line after `run.yaml:`)
 BAD = [
@@ -86,37 +87,37 @@ BAD = [
         "1: budgets.mine: unknown key 'trian'; did you mean 'train'? known: test, tokenizer, train, unit, validation",
     ),
     ("key in list", run(more="seed: 3"), "10: experiments[mine]: unknown key 'seed'; known: "),
-    ("missing", "budgets: {mine: {test: 5}}", "1: budgets.mine: missing key 'train'; wanted: a whole number from 1"),
-    ("section type", "budgets: 3", "1: budgets: 3 is not right; wanted: a mapping"),
-    ("empty section", "budgets:", "1: budgets: null is not right; wanted: a mapping"),
-    ("text for number", "budgets: {mine: {train: many}}", '1: budgets.mine.train: "many" is not right; wanted: a whole number from 1'),
-    ("number for text", "corpora: {mine: {source: {files: [a]}, text: 3}}", "1: corpora.mine.text: 3 is not right; wanted: text"),
-    ("negative", "budgets:\n  mine:\n    train: -3", "3: budgets.mine.train: -3 is not right; wanted: a whole number from 1"),
-    ("fraction", "budgets: {mine: {train: 2.5}}", "1: budgets.mine.train: 2.5 is not right; wanted: a whole number from 1"),
-    ("true", "budgets: {mine: {train: true}}", "1: budgets.mine.train: true is not right; wanted: a whole number from 1"),
+    ("missing", "budgets: {mine: {test: 5}}", "1: budgets.mine: missing key 'train'; expected: a whole number from 1"),
+    ("section type", "budgets: 3", "1: budgets: 3 is not right; expected: a mapping"),
+    ("empty section", "budgets:", "1: budgets: null is not right; expected: a mapping"),
+    ("text for number", "budgets: {mine: {train: many}}", '1: budgets.mine.train: "many" is not right; expected: a whole number from 1'),
+    ("number for text", "corpora: {mine: {source: {files: [a]}, text: 3}}", "1: corpora.mine.text: 3 is not right; expected: text"),
+    ("negative", "budgets:\n  mine:\n    train: -3", "3: budgets.mine.train: -3 is not right; expected: a whole number from 1"),
+    ("fraction", "budgets: {mine: {train: 2.5}}", "1: budgets.mine.train: 2.5 is not right; expected: a whole number from 1"),
+    ("true", "budgets: {mine: {train: true}}", "1: budgets.mine.train: true is not right; expected: a whole number from 1"),
     ("not a number", "recipes: {nano: {clip: .nan}}", "1: recipes.nano.clip: nan is not a finite number"),
     ("exponent", "recipes: {nano: {learning_rate: 2e-3}}", '1: recipes.nano.learning_rate: "2e-3" is text to YAML; write 2.0e-3'),
-    ("zero rate", "recipes: {nano: {learning_rate: 0}}", "1: recipes.nano.learning_rate: 0 is not right; wanted: a number above 0"),
-    ("share", "recipes: {nano: {warmup: 5}}", "1: recipes.nano.warmup: 5 is not right; wanted: a number from 0 to 1"),
-    ("betas", "recipes: {nano: {betas: [0.9]}}", "1: recipes.nano.betas: a list of 1 is too little; wanted: a list of 2 numbers"),
+    ("zero rate", "recipes: {nano: {learning_rate: 0}}", "1: recipes.nano.learning_rate: 0 is not right; expected: a number above 0"),
+    ("share", "recipes: {nano: {warmup: 5}}", "1: recipes.nano.warmup: 5 is not right; expected: a number from 0 to 1"),
+    ("betas", "recipes: {nano: {betas: [0.9]}}", "1: recipes.nano.betas: a list of 1 is too short; expected: a list of 2 numbers"),
     ("date", "tables: {mine: {title: 2026-01-01, experiments: [a], baseline: b}}", "1: tables.mine.title: 2026-01-01 is a date; put it in quotes if text is meant"),
     ("numeric name", "budgets: {2: {train: 5}}", "1: budgets: key 2 is a number; names are text: put it in quotes"),
     ("name", "budgets: {My_Budget: {train: 5}}", f"1: budgets.My_Budget: {NAME}"),
     ("path as name", "corpora: {../x: {source: {files: [a]}, text: t}}", f"1: corpora.../x: {NAME}"),
     ("enum", "encoders: {minilm: {pooling: max}}", '1: encoders.minilm.pooling: "max" is not one of mean, cls'),
     ("weight", "samplers: {mine: {allocation: {weight: sizes}}}", '1: samplers.mine.allocation.weight: "sizes" is not one of '),
-    ("shards", "corpora: {pile-mini: {shards: 0}}", "1: corpora.pile-mini.shards: 0 is not right; wanted: a whole number from 1 to 10,000"),
-    ("no source", "corpora: {mine: {source: {}, text: t}}", "1: corpora.mine.source: wanted: generator or files or hub with revision; got no key"),
-    ("odd source", "corpora: {mine: {source: {url: x}, text: t}}", "1: corpora.mine.source: wanted: generator or files or hub with revision; got url"),
+    ("shards", "corpora: {pile-mini: {shards: 0}}", "1: corpora.pile-mini.shards: 0 is not right; expected: a whole number from 1 to 10,000"),
+    ("no source", "corpora: {mine: {source: {}, text: t}}", "1: corpora.mine.source: expected: generator or files or hub with revision; got no key"),
+    ("odd source", "corpora: {mine: {source: {url: x}, text: t}}", "1: corpora.mine.source: expected: generator or files or hub with revision; got url"),
     ("no revision", "corpora: {mine: {source: {hub: a/b}, text: t}}", "1: corpora.mine.source: missing key 'revision'; " + COMMIT),
     ("branch", "corpora: {mine: {source: {hub: a/b, revision: main}, text: t}}", f'1: corpora.mine.source.revision: "main" is not right; {COMMIT}'),
     ("short hash", "corpora: {mine: {source: {hub: a/b, revision: 0123abc}, text: t}}", f'1: corpora.mine.source.revision: "0123abc" is not right; {COMMIT}'),
-    ("repository", f"corpora: {{mine: {{source: {{hub: sst2, revision: {SHA}}}, text: t}}}}", '1: corpora.mine.source.hub: "sst2" is not right; wanted: text: owner/name'),
+    ("repository", f"corpora: {{mine: {{source: {{hub: sst2, revision: {SHA}}}, text: t}}}}", '1: corpora.mine.source.hub: "sst2" is not right; expected: text: owner/name'),
     ("weights", "encoders: {mine: {source: {hub: a/b, revision: v1}, dimension: 4}}", f'1: encoders.mine.source.revision: "v1" is not right; {COMMIT}'),
     ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model, pretrained'),
     ("other kind's key", "models: {neox-nano: {encoder: minilm}}", "1: models.neox-nano: unknown key 'encoder'; known: heads, kind, layers, recipe, sequence, start, tokenizer, width"),
-    ("heads", f"models: {{mine: {{kind: language-model, width: 100, heads: 4, {LM}}}}}", "1: models.mine.width: 100 is not right; wanted: a multiple of 32 (8 x heads"),
-    ("length", "recipes: {nano: {tokens: 5}}", "1: recipes.nano: wanted: one of steps, tokens and epochs; got steps and tokens"),
+    ("heads", f"models: {{mine: {{kind: language-model, width: 100, heads: 4, {LM}}}}}", "1: models.mine.width: 100 is not right; expected: a multiple of 32 (8 x heads"),
+    ("length", "recipes: {nano: {tokens: 5}}", "1: recipes.nano: expected: one of steps, tokens and epochs; got steps and tokens"),
     ("arm of a table", "tables: {pile-mini: {arms: [random, densty]}}", "1: tables.pile-mini.arms[1]: 'densty' is not among the arms "),
     ("trained as pretrained", "tables: {pile-mini: {pretrained: [neox-nano]}}", "1: tables.pile-mini.pretrained[0]: 'neox-nano' is trained here, not pretrained"),
     ("pretrained as trained", "models: {neox-nano: {kind: pretrained}}", "1: models.neox-nano: "),
@@ -125,7 +126,7 @@ BAD = [
     ("tokenizer", "models: {neox-nano: {tokenizer: bpe}}", "1: models.neox-nano.tokenizer: unknown tokenizer 'bpe'; "),
     ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: e5-large, minilm, minilm-128"),
     ("encoder", "clusterings: {mine: {encoder: bert, k: 3}}", "1: clusterings.mine.encoder: unknown encoder 'bert'; known: e5-large, minilm, minilm-128"),
-    ("reserved clustering", "clusterings: {none: {encoder: minilm, k: 3}}", "1: clusterings.none: the name stands for samplers without clusters; take another"),
+    ("reserved clustering", "clusterings: {none: {encoder: minilm, k: 3}}", "1: clusterings.none: the name is that of samplers without clusters; take another"),
     ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, downloads, logs, report.html, tables, timings"),
     ("colliding table", "tables: {a.claims: {title: A, experiments: [pile-mini], baseline: random}}", "1: tables.a.claims: the name collides with files of other tables; take another"),
     ("own column", "corpora: {mine: {source: {files: [a]}, text: t, meta: [bytes]}}", "1: corpora.mine.meta[0]: 'bytes' is a column of Winnow's own; rename it in the source"),
@@ -137,27 +138,27 @@ BAD = [
     ("fixed generator", "corpora: {pile-mini: {source: {seed: 3}}}", "1: corpora.pile-mini.source.seed: python-packages is a fixed corpus; leave the key out"),
     ("no pool", "corpora: {sst2-mini: {heldout: {documents: 4000}}}", "1: corpora.sst2-mini.heldout.documents: 4,000 of 4,000 documents leaves no pool; hold out fewer"),
     ("omega", "samplers: {mine: {allocation: {weight: density}}}", "1: samplers.mine.allocation: missing key 'omega': weight density requires it, from 0 (size alone) to 1"),
-    ("omega range", "samplers: {mine: {allocation: {weight: density, omega: 1.5}}}", "1: samplers.mine.allocation.omega: 1.5 is not right; wanted: a number from 0 to 1"),
+    ("omega range", "samplers: {mine: {allocation: {weight: density, omega: 1.5}}}", "1: samplers.mine.allocation.omega: 1.5 is not right; expected: a number from 0 to 1"),
     ("foreign key", "samplers: {mine: {allocation: {weight: size, omega: 1}}}", "1: samplers.mine.allocation.omega: goes with weight density only, not with size"),
     ("ranking", "samplers: {mine: {allocation: {weight: none}, ranking: {by: nearest}}}", "1: samplers.mine.ranking.by: nearest requires the distances of a clustering; weight is none"),
     ("benchmark", "suites: {mine: [heldout-bpp]}", "1: suites.mine[0]: unknown benchmark 'heldout-bpp'; did you mean 'heldout-bpb'? known: "),
-    ("empty suite", "suites: {mine: []}", "1: suites.mine: an empty list is too little; wanted: a list of at least one of different texts"),
-    ("benchmark form", "benchmarks: {mine: {items: 3}}", "1: benchmarks.mine: wanted: heldout or "),
-    ("no experiments", "experiments: []", "1: experiments: an empty list is too little; wanted: a list of at least one of mappings"),
+    ("empty suite", "suites: {mine: []}", "1: suites.mine: an empty list is too short; expected: a list of at least one of different texts"),
+    ("benchmark form", "benchmarks: {mine: {items: 3}}", "1: benchmarks.mine: expected: heldout or "),
+    ("no experiments", "experiments: []", "1: experiments: an empty list is too short; expected: a list of at least one of mappings"),
     ("corpus", run(corpus="pile-mni"), "3: experiments[mine].corpus: unknown corpus 'pile-mni'; did you mean 'pile-mini'? known: "),
     ("clustering", run(clustering="minilm-k2"), "4: experiments[mine].clustering: unknown clustering 'minilm-k2'; did you mean "),
     ("no clustering", run(clustering="null"), "5: experiments[mine].samplers[1]: 'uniform' draws from clusters, and the experiment has none; set its key clustering"),
     ("sampler", run(samplers="random, unifrom"), "5: experiments[mine].samplers[1]: unknown sampler 'unifrom'; did you mean 'uniform'? known: "),
-    ("sampler twice", run(samplers="random, random"), '5: experiments[mine].samplers: "random" stands twice; wanted: '),
+    ("sampler twice", run(samplers="random, random"), '5: experiments[mine].samplers: "random" is listed twice; expected: '),
     ("budget name", run(budget="maxi"), "6: experiments[mine].budget: unknown budget 'maxi'; "),
     ("model", run(model="gpt"), "7: experiments[mine].model: unknown model 'gpt'; known: "),
     ("unlabelled", run(model="minilm-classifier"), "7: experiments[mine].model: 'minilm-classifier' is a classifier, and corpora.pile-mini has no label column; set its key label, or take a language model"),
-    ("seed twice", run(seeds="1, 1"), "8: experiments[mine].data_seeds: 1 stands twice; wanted: a list of at least one of different whole numbers"),
+    ("seed twice", run(seeds="1, 1"), "8: experiments[mine].data_seeds: 1 is listed twice; expected: a list of at least one of different whole numbers"),
     ("seed", run(seeds="-1"), f"8: experiments[mine].data_seeds[0]: -1 is not right; {SEED}"),
-    ("training seed twice", run(more="training_seeds: [0, 0]"), "10: experiments[mine].training_seeds: 0 stands twice; wanted: "),
+    ("training seed twice", run(more="training_seeds: [0, 0]"), "10: experiments[mine].training_seeds: 0 is listed twice; expected: "),
     ("suite", run(suites="small"), "9: experiments[mine].suites[0]: unknown suite 'small'; "),
-    ("unfit suite", run(suites="labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-labels' of suite 'labels' wants a classifier; 'neox-nano' is a language-model"),
-    ("unfit suite 2", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' of suite 'mini' wants a language model; 'minilm-classifier' is a classifier"),
+    ("unfit suite", run(suites="labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-labels' of suite 'labels' requires a classifier; 'neox-nano' is a language-model"),
+    ("unfit suite 2", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' of suite 'mini' requires a language model; 'minilm-classifier' is a classifier"),
     ("nothing held out", run(more="\ncorpora: {pile-mini: {heldout: {documents: 0}}}"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' is made of held-out documents; set corpora.pile-mini.heldout.documents above 0"),
     ("beyond the pool", run(corpus="tinystories-mini", more="\nbudgets: {mini: {train: 2300}}"), "6: experiments[mine].budget: 'mini' asks for 2,330 documents, the pool of tinystories-mini has at most 1,900"),
     ("too many clusters", run(corpus="tinystories-mini", more="\nclusterings: {minilm-k22: {k: 3000}}"), "4: experiments[mine].clustering: 'minilm-k22' has 3,000 clusters, the pool of tinystories-mini at most 1,900 documents"),
@@ -165,7 +166,7 @@ BAD = [
     ("table's experiment", run(table="other"), "11: tables.mine.experiments[0]: unknown experiment 'other'; this run lists: mine"),
     ("baseline", run(baseline="best"), "11: tables.mine.baseline: 'best' is not among the arms mine/random, mine/uniform"),
     ("one arm", run(samplers="random"), "11: tables.mine.experiments: one arm (mine/random) leaves nothing to compare; add another"),
-    ("tokens of none", "budgets:\n  mini: {unit: tokens}", "2: budgets.mini: unit: tokens wants the key tokenizer: the one that counts them"),
+    ("tokens of none", "budgets:\n  mini: {unit: tokens}", "2: budgets.mini: unit: tokens requires the key tokenizer: the one that counts them"),
     ("tokens of nothing", "budgets:\n  mini: {unit: tokens, tokenizer: bpe}", "2: budgets.mini.tokenizer: unknown tokenizer 'bpe'; did you mean 'bpe-8k'? known: "),
     ("tokenizer of documents", "budgets:\n  mini: {tokenizer: bpe-2k}", "2: budgets.mini.tokenizer: is for unit: tokens; leave it out, or set the unit"),
     ("own subset", "samplers: {random: {filters: {used: [{sampler: random, budget: mini}]}}}", "1: samplers.random: waits for its own draw: random -> random"),
@@ -176,8 +177,8 @@ BAD = [
             "\nscorers: {mine: {kind: proxy-loss, proxy: {model: neox-nano, budget: proxy, sampler: own}}}"),
         "11: samplers.own: waits for its own draw: own -> own",
     ),
-    ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; wanted: text: owner/name'),
-    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: format not known by its name; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt (all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"),
+    ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; expected: text: owner/name'),
+    ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: unknown file format; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt (all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"),
     ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),
     ("two sources", "corpora: {pile-mini: {source: {files: [a.txt]}}}", "1: corpora.pile-mini.source: unknown key 'files'; known: documents, generator, seed"),
 ]  # fmt: skip
@@ -226,7 +227,7 @@ def test_arms_that_are_the_same_models_are_not_compared(shipped: dict[str, Any],
     ]  # the same sampler again, with other seeds: an A/A comparison
     assert resolved(shipped, yaml.safe_dump(twice), tmp_path)["experiments"][1]["data_seeds"] == [7, 8]
     twice["experiments"][1]["name"] = "mine"
-    with pytest.raises(InputError, match=r"experiments\[mine\]\.name: 'mine' stands twice"):
+    with pytest.raises(InputError, match=r"experiments\[mine\]\.name: 'mine' is listed twice"):
         resolved(shipped, yaml.safe_dump(twice), tmp_path)
 
 
@@ -283,13 +284,13 @@ def test_an_environment_value_that_is_not_set_is_named(shipped: dict[str, Any], 
     ("text", "line"),
     [
         ("budgets:\n  mini: {train: 5}\n  other: {train: 6}\n  mini: {train: 7}\n",
-         "4: budgets.mini: the key stands on line 2 already; keep one"),
-        ("results: a\nresults: b\n", "2: results: the key stands on line 1 already; keep one"),
+         "4: budgets.mini: the key is on line 2 already; keep one"),
+        ("results: a\nresults: b\n", "2: results: the key is on line 1 already; keep one"),
         ("experiments: [\n", "2: not YAML: "),
         ("a: b: c\n", "1: not YAML: mapping values are not allowed in this context"),
         ("budgets:\n\tmini: {train: 5}\n", "2: a tab; YAML is indented with blanks only"),
         ("budgets:\n  mini:\n  \ttrain: 5\n", "3: a tab; YAML is indented with blanks only"),
-        ("- a\n", "1: not a mapping; wanted: keys such as experiments and targets at the top level"),
+        ("- a\n", "1: not a mapping; expected: keys such as experiments and targets at the top level"),
     ],
 )  # fmt: skip
 def test_a_file_that_yaml_misreads_is_refused(
@@ -392,14 +393,14 @@ def test_check_names_the_arms_that_get_no_verdict(
     base["experiments"].append(few)
     base["tables"]["mine"]["experiments"].append("few")
     assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
-        "note: table mine: no verdict on few/density (2): a verdict takes 3 data seeds an arm"
+        "note: table mine: no verdict on few/density (2): a verdict requires 3 data seeds an arm"
     ]
     base["tables"]["mine"]["arms"] = ["random", "uniform"]  # the arm of two seeds is no arm of the table
     assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
     del base["tables"]["mine"]["arms"]
     base["tables"]["mine"]["baseline"] = "density"
     assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
-        "note: table mine: no verdict at all: a verdict takes 3 data seeds an arm, and the baseline few/density has 2"
+        "note: table mine: no verdict at all: a verdict requires 3 data seeds an arm, and the baseline few/density has 2"
     ]
     base["tables"]["mine"]["unit"] = "models"
     assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
@@ -410,7 +411,7 @@ def test_the_fewest_seeds_are_those_of_the_statistics() -> None:
     assert f"FEWEST_SEEDS = {FEWEST_SEEDS}\n" in text
 
 
-@pytest.mark.parametrize("section", checks.DEFINITIONS)
+@pytest.mark.parametrize("section", DEFINITIONS)
 def test_list_has_a_line_for_each_name_that_ships(
     shipped: dict[str, Any], section: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

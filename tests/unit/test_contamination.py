@@ -11,7 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from winnow.evaluate.contamination import SHARE, WORDS, hashes, held, index, matches, shard, subset, words_of
+from winnow.evaluate.contamination import (
+    SHARE,
+    WORDS,
+    contained,
+    hashes,
+    index,
+    matches,
+    shard,
+    subset,
+    words_of,
+)
 
 ITEM = "A farmer carried seven heavy baskets of green apples over the old stone bridge before the rain began"
 OTHER = (
@@ -37,7 +47,7 @@ def documents(path: Path, texts: list[str]) -> Path:
 
 def found(benchmark: Path, text: str) -> list[int]:
     items = index([benchmark])
-    return [place for _, place in held(items, matches(items, text))]
+    return [place for _, place in contained(items, matches(items, text))]
 
 
 def test_case_and_punctuation_hide_nothing(benchmark: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.documents import readers
 from winnow.documents import shards as documents
+from winnow.documents import streams
 from winnow.documents.shards import BLOCK, digests, index, index_files, shard_range, write, write_shard
 from winnow.paths import expand
 from winnow.stage import InputError
@@ -106,7 +106,7 @@ def several(tmp_path_factory):
 def test_shards_change_no_document_and_no_row_group(several, tmp_path, shards, monkeypatch):
     config = corpus(several / "*", text="body", label="y", meta=["meta.set", "meta.tags", "meta.n"])
     one = read(tmp_path, config)
-    monkeypatch.setattr(readers, "CHUNK", 10_000)
+    monkeypatch.setattr(streams, "CHUNK", 10_000)
     many = read(tmp_path, config, shards)
     assert one.equals(many)
     assert len(one) == 20_000 - len(range(0, 20_000, 97))
@@ -127,7 +127,7 @@ def test_threads_and_chunks_change_no_byte(several, tmp_path, monkeypatch):
     config = corpus(several / "*", text="body", meta=["meta"])
     source = index_files(expand([str(several / "*")]), config, threads=1)
     write_shard(source, config, 0, 1, tmp_path / "a.parquet", threads=1)
-    monkeypatch.setattr(readers, "CHUNK", 3_000)
+    monkeypatch.setattr(streams, "CHUNK", 3_000)
     write_shard(source, config, 0, 1, tmp_path / "b.parquet", threads=4)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
@@ -154,7 +154,7 @@ def test_any_text_survives_jsonl(tmp_path_factory, texts, chunk):
     folder = tmp_path_factory.mktemp("any")
     path = lines(folder / "a.jsonl", [{"text": "start"}, *({"text": text} for text in texts)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "CHUNK", chunk)
+        patch.setattr(streams, "CHUNK", chunk)
         table = read(folder, corpus(path))
     wanted = {i: text.replace("\x00", "") for i, text in enumerate(["start", *texts]) if text}
     wanted = {i: text for i, text in wanted.items() if not (not text or text.isspace())}
@@ -269,7 +269,7 @@ def test_bad_rows_are_named(tmp_path, name):
 
 
 def test_a_bad_row_far_into_a_file_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "CHUNK", 500)
+    monkeypatch.setattr(streams, "CHUNK", 500)
     good = "".join(f'{{"text":"t{i}","n":{i},"y":{i % 2}}}\n' for i in range(300)).encode()
     for bad, message in (
         (b'{"text":5,"n":0,"y":1}\n', r"row 301: column 'text' is a whole number, but text in row \d+"),
@@ -292,7 +292,7 @@ FILES = {
     "noise.parquet": (b"not parquet", r"noise\.parquet: not a whole parquet file"),
     "a.docx": (
         b"x",
-        r"format not known by its name; known: \.parquet, \.arrow, \.jsonl, \.csv, \.tsv, \.txt",
+        r"unknown file format; known: \.parquet, \.arrow, \.jsonl, \.csv, \.tsv, \.txt",
     ),
     "bad.txt": (b"ab\xffc", r"bad\.txt: row 1: invalid UTF-8 at byte 3"),
     "bad.csv": (b"text,n\nfine,1\nb\xffd,2\n", r"bad\.csv: row 2: column 'text' is not valid UTF-8"),
@@ -321,7 +321,7 @@ def test_a_parquet_file_with_a_broken_text_is_named(tmp_path):
 def test_what_the_config_names_must_be_there(tmp_path, monkeypatch):
     path = lines(tmp_path / "a.jsonl", [{"text": "a", "doc": 1, "x": {"y": 1}, "z": [1]}])
     fails(tmp_path, r"no column 'x\.q'; columns: text, doc, x\.y, z", corpus(path, meta=["x.q"]))
-    fails(tmp_path, r"'doc' is a column of Winnow's own", corpus(path, meta=["doc"]))
+    fails(tmp_path, r"'doc' is a name that Winnow itself uses", corpus(path, meta=["doc"]))
     fails(tmp_path, r"label column 'z' is a list", corpus(path, label="z"))
     fails(tmp_path, r"none\*\.jsonl: no file there", corpus(tmp_path / "none*.jsonl"))
     monkeypatch.delenv("WINNOW_NOT_SET", raising=False)

@@ -70,7 +70,7 @@ def test_a_model_comes_without_the_weights_of_other_formats(cache, tmp_path):
         ({"hub": "owner/name", "revision": "f" * 40}, "not in the cache"),
         ({"hub": "owner/name", "revision": "main"}, "commit of the Hub repository, 40 hex digits"),
         ({"hub": "owner/name", "revision": SHA, "files": ["*.csv"]}, "no file matches '*.csv'"),
-        ({"files": ["x"]}, "wanted: hub"),
+        ({"files": ["x"]}, "must have hub"),
     ],
 )
 def test_what_is_absent_offline_is_one_line(cache, tmp_path, source, message):
@@ -93,5 +93,5 @@ def test_weights_of_a_local_folder_must_have_their_digest(
     (tmp_path / "mine" / "model.safetensors").write_bytes(b"weights")
     digest = sha256(tmp_path / "mine" / "model.safetensors")
     assert weights_folder({"folder": "${MODELS}/mine", "sha256": digest}) == tmp_path / "mine"
-    with pytest.raises(InputError, match=f"sha256 is {digest}, the config wants 000"):
+    with pytest.raises(InputError, match=f"sha256 is {digest}, but 000"):
         weights_folder({"folder": "${MODELS}/mine", "sha256": "0" * 64})

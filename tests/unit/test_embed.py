@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.batching import BLOCK, batches, blocks
 from winnow.device import native_bfloat16
-from winnow.embed.encode import Encoder, embed_shard, main
+from winnow.embed.encode import embed_shard, main
+from winnow.embed.encoder import Encoder
 from winnow.stage import InputError, canonical
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +144,7 @@ def test_padding_changes_no_vector_beyond_rounding(encoder: Encoder) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": {**SPEC["source"], "sha256": "0" * 64}}, "the config wants 0000"),
+        ({"source": {**SPEC["source"], "sha256": "0" * 64}}, "but 0000"),
         (
             {"source": {"package": "no-such-weights", "sha256": "0" * 64}},
             "'no-such-weights' is not installed",
@@ -151,7 +152,7 @@ def test_padding_changes_no_vector_beyond_rounding(encoder: Encoder) -> None:
         ({"source": {"package": "pyarrow", "sha256": "0" * 64}}, "'pyarrow' holds no model.safetensors"),
         ({"source": {"hub": "no/such", "revision": "0" * 40}}, "is not in the Hub cache"),
         ({"max_tokens": 513}, "max_tokens 513 is beyond the 512 positions"),
-        ({"dimension": 383}, "dimension 383 asked, the model gives 384"),
+        ({"dimension": 383}, "dimension is 383, but the model's vectors have 384"),
     ],
 )
 def test_a_wrong_encoder_gets_one_line(change: dict, message: str, tmp_path: Path) -> None:

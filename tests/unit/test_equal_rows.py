@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.cluster import hdbscan
 from winnow.cluster import kmeans as cluster
-from winnow.embed.encode import Encoder
-from winnow.score.score import bucket, hyperplanes
+from winnow.embed.encoder import Encoder
+from winnow.score.lsh import bucket, hyperplanes
 from winnow.score.semdedup import largest_similarity
 
 ROOT = Path(__file__).parents[2]

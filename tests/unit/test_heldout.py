@@ -87,7 +87,10 @@ def test_nothing_held_out_is_an_empty_table(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ('{"heldout":{"documents":2},"deduplicate":false}', "2 asked, but the corpus has 2 documents"),
+        (
+            '{"heldout":{"documents":2},"deduplicate":false}',
+            "heldout.documents: 2, but the corpus has 2 documents",
+        ),
         ('{"heldout":{"documents":-1},"deduplicate":false}', "documents"),
         ('{"heldout":{"docs":1},"deduplicate":false}', "unknown key 'docs'"),
         ('{"heldout":{}}', "missing key 'deduplicate'"),

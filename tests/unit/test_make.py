@@ -46,8 +46,10 @@ def test_install_makes_the_environment_once_in_a_folder_with_blanks(clone: Path)
     calls = make(clone, "test")[1]
     assert any("<requirements-dev.txt>" in call for call in calls)
     assert calls[-1].startswith("python <-m> <pytest>")
-    modules = [call.split()[2] for call in make(clone, "lint")[1]]
-    assert modules == ["<ruff>", "<ruff>", "<snakefmt>", "<mypy>", "<snakemake>"]
+    programs = [call.split()[1:3] for call in make(clone, "lint")[1]]
+    assert [p[1] if p[0] == "<-m>" else p[0] for p in programs] == [
+        "<ruff>", "<ruff>", "<snakefmt>", "<.venv/bin/lint-imports>", "<mypy>", "<snakemake>",
+    ]  # fmt: skip
     assert [path.name for path in clone.parent.iterdir() if path != clone] == ["calls.txt"]
 
 

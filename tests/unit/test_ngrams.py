@@ -1,4 +1,4 @@
-"""The floor of a language model: distributions that sum to one, and figures that can be recomputed by hand."""
+"""The n-gram baselines of a language model: distributions that sum to one, and figures that can be recomputed by hand."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_tokens import TEXTS, make, packed
+from test_tokens import TEXTS, config_of, make, packed
 from winnow.evaluate.ngrams import Bigram, main
+from winnow.stage import canonical
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.integers(0, 4))
@@ -41,9 +42,10 @@ def test_text_of_the_same_kind_is_told_better_by_pairs(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({"name": "heldout-bpb"}))
     pq.write_table(pa.table({"text": TEXTS[:20]}), folder / "data.parquet")
-    main(subset=tmp_path / "manifest.json", tokens=tmp_path / "t.npy", tokenizer=tokenizer, benchmark=folder, out=tmp_path / "out.json")  # fmt: skip
+    main(subset=tmp_path / "manifest.json", tokens=tmp_path / "t.npy", tokenizer=tokenizer, tokenizer_config=config_of(tokenizer),
+         benchmark=folder, spec=canonical({"names": {"tokenizer": "toy"}}), out=tmp_path / "out.json")  # fmt: skip
     out = json.loads((tmp_path / "out.json").read_text())
-    assert out["ids"] == {"corpus": "c", "tokenizer": "tokenizer"}
+    assert out["ids"] == {"corpus": "c", "tokenizer": "toy"}  # its name, not that of its folder
     assert out["benchmark"] == "heldout-bpb"
     assert out["bytes"] == sum(len(text.encode()) for text in TEXTS[:20])
     assert 0 < out["bigram"] < out["unigram"] < 8

@@ -145,7 +145,7 @@ def test_a_link_that_leads_up_is_not_followed_for_ever(here: Path) -> None:
 def test_files_that_cannot_be_read_are_said_and_not_left_out(here: Path) -> None:
     put("data/a.txt")
     os.symlink("nothing", "data/b.txt")
-    with pytest.raises(InputError, match=r"data/b\.txt': a link to nothing; mend it, or take it out"):
+    with pytest.raises(InputError, match=r"data/b\.txt': a broken link; repair it, or remove it"):
         expand(["data/*"])
     os.unlink("data/b.txt")
     (here / "data" / os.fsdecode(b"caf\xe9.txt")).write_text("x")
@@ -254,20 +254,20 @@ def test_a_results_folder_of_any_name_will_do(monkeypatch: pytest.MonkeyPatch, h
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a{b}", "holds '{', '}', which Snakemake cannot have"),
-        ("a\nb", r"holds '\n', which Snakemake cannot have"),
+        ("a{b}", "holds '{', '}', which Snakemake does not allow"),
+        ("a\nb", r"holds '\n', which Snakemake does not allow"),
         ("$BRACES/x", "(read as 'in {braces}/x') holds '{', '}'"),
-        (" x", "begins with a hyphen or a blank, or ends with one"),
-        ("x /", "begins with a hyphen or a blank, or ends with one"),
-        ("-x", "begins with a hyphen or a blank"),
-        (".", "wanted: a folder of its own"),
-        ("sub/..", "wanted: a folder of its own"),
-        ("/", "wanted: a folder of its own"),
-        ("file", "file is a file, no folder"),
-        ("file/x/y", "file is a file, no folder"),
-        ("link/x", "link is a link to nothing, no folder"),
-        ("s3://bucket/x", "reads as an address; wanted: a folder of a file system"),
-        ("x:y/z", "reads as an address; wanted: a folder of a file system"),
+        (" x", "begins with a hyphen or a space, or ends with a space"),
+        ("x /", "begins with a hyphen or a space, or ends with a space"),
+        ("-x", "begins with a hyphen or a space"),
+        (".", "name a folder for results alone"),
+        ("sub/..", "name a folder for results alone"),
+        ("/", "name a folder for results alone"),
+        ("file", "file is a file, not a folder"),
+        ("file/x/y", "file is a file, not a folder"),
+        ("link/x", "link is a broken link, not a folder"),
+        ("s3://bucket/x", "reads as a URL; name a folder of a file system"),
+        ("x:y/z", "reads as a URL; name a folder of a file system"),
     ],
 )
 def test_a_results_folder_that_cannot_be_gets_one_line(
@@ -327,8 +327,9 @@ def test_thousands_of_files_need_no_long_command_line(here: Path) -> None:
 def test_a_data_set_in_a_folder_with_brackets_opens(here: Path) -> None:
     """`datasets` reads brackets in a path as a glob: evaluations and contamination found no file there."""
     import pyarrow as pa
-    from winnow.evaluate.benchmarks import StockTask, open_dataset, write_dataset
     from winnow.evaluate.contamination import _open
+    from winnow.evaluate.mirror import open_dataset, write_dataset
+    from winnow.evaluate.stock import StockTask
 
     folder = here / "res [x] ü 'q" / "owner" / "name"
     table = pa.table({"id": [1, 2], "question": ["a", "b"]})

@@ -21,18 +21,10 @@ from winnow.sample.cluster_table import ClusterTable
 from winnow.sample.draw import main
 from winnow.sample.sampler import Sampler
 from winnow.sample.weights import Allocation
-from winnow.score.score import (
-    bag,
-    bucket,
-    fit,
-    hyperplanes,
-    log_ratios,
-    losses,
-    ngrams,
-    probe,
-    texts,
-    vectors,
-)
+from winnow.score.documents import texts, vectors
+from winnow.score.dsir import bag, fit, log_ratios, ngrams
+from winnow.score.lsh import bucket, hyperplanes
+from winnow.score.probes import losses, probe
 from winnow.score.semdedup import largest_similarity, score, sweep
 from winnow.stage import InputError
 
@@ -416,10 +408,10 @@ def test_repset_enriches_the_target_and_leaves_out_what_the_proxies_learned_from
 
 def test_sums_of_log_probability_are_those_of_single_texts_and_of_the_model_itself(library, proxies):
     import torch
-    from winnow.score.score import Proxy
+    from winnow.score.language_model import LanguageModel
 
     _, _, _, text = library
-    proxy = Proxy(proxies["all"].parent)
+    proxy = LanguageModel(proxies["all"].parent)
     together, tokens = proxy.sums(text[:12])
     for i, one in enumerate(text[:12]):
         alone, count = proxy.sums([one])

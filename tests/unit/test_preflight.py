@@ -1,4 +1,4 @@
-"""What the configuration and a first look at the data can tell is told before the first job, in one line."""
+"""What the configuration and the first rows of the data can tell is said before the first job, in one line."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from winnow.commands import preflight
-from winnow.commands.preflight import look_at_sources
+from winnow.commands import first_rows
+from winnow.commands.preflight import check_sources
 from winnow.config.checks import resolve
 from winnow.config.files import definition_files, merge, read_files
 from winnow.stage import InputError
@@ -88,7 +88,7 @@ def check(shipped: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
         merged = copy.deepcopy(shipped)
         merge(merged, whole)
         try:
-            resolve(merged, [run_file], look=look_at_sources)
+            resolve(merged, [run_file], sources=check_sources)
         except InputError as error:
             said = str(error)
             assert "\n" not in said
@@ -124,20 +124,20 @@ def test_a_key_that_comes_after_the_first_megabyte_is_no_mistake(check: Check) -
     rows = posts(2000, filler=lambda i: "x" * 1000)
     rows[-1]["late"] = "here"
     said = check(rows, corpus={"meta": ["late"]})
-    assert said == "note: corpora.mine: no row of the first 1,000 has 'late'; it may come later\n"
+    assert said == "note: corpora.mine: no row of the first 1,000 has 'late'; later rows may have it\n"
 
 
 def test_a_label_that_no_row_of_the_first_megabyte_has_is_pointed_out(check: Check) -> None:
     rows = posts(4000, topic=lambda i: "ab"[i % 2], filler=lambda i: "x" * 400)
     said = check(rows, corpus={"label": "topci"}, labelled=True)
-    assert "has 'topci'; it may come later" in said
+    assert "has 'topci'; later rows may have it" in said
 
 
 def test_a_budget_beyond_the_estimated_rows_of_a_large_file_is_pointed_out(check: Check) -> None:
     rows = posts(4000, filler=lambda i: "x" * 400)
     said = check(rows, more={"budgets": {"small": {"train": 40_000}}})
     assert "asks for 40,000 documents, the pool of mine has at most" in said
-    assert "by the first" in said
+    assert "estimated from the first" in said
 
 
 def test_the_tail_of_a_large_file_is_not_read(check: Check, tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ SHA = "0" * 64
         ),
         (
             {"experiments": [{**EXPERIMENT, "clustering": "far"}]},
-            "encoders.far.source.folder: none: no folder there; wanted: a folder in Hugging Face layout",
+            "encoders.far.source.folder: none: no folder there; expected: a folder in Hugging Face layout",
         ),
         ({"models": {"neox-nano": {"start": {"folder": "none", "sha256": SHA}}}}, "models.neox-nano.start.folder: none: no folder there"),
         (
@@ -375,11 +375,11 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
     (tmp_path / "config" / "exclusions").mkdir(parents=True)
     path = tmp_path / "config" / "exclusions" / "pile-mini.minilm-k22.tsv"
     path.write_text("# clustering abc\n3\tmenus\n3 and 4\n")
-    with pytest.raises(InputError, match=r"pile-mini\.minilm-k22\.tsv, line 3: wanted 'cluster<TAB>reason'"):
-        resolve(copy.deepcopy(shipped), look=look_at_sources)
+    with pytest.raises(InputError, match=r"pile-mini\.minilm-k22\.tsv, line 3: must be 'cluster<TAB>reason'"):
+        resolve(copy.deepcopy(shipped), sources=check_sources)
     path.write_text("# clustering abc\n3\tmenus\n22\tmails\n")
     with pytest.raises(InputError, match="line 3: cluster '22' is not in 0 to 21"):
-        resolve(copy.deepcopy(shipped), look=look_at_sources)
+        resolve(copy.deepcopy(shipped), sources=check_sources)
 
 
 # ---------------------------------------------------------------- lightness
@@ -388,7 +388,7 @@ def test_a_slip_in_exclusions_is_told_with_its_line(
 def test_a_config_without_local_sources_loads_no_reader() -> None:
     code = (
         "import sys; from winnow.commands import forecast, preflight; from winnow.config import checks, files; "
-        f"checks.resolve(files.read_files(files.definition_files({str(ROOT)!r})), look=preflight.look_at_sources); print(*sorted(sys.modules))"
+        f"checks.resolve(files.read_files(files.definition_files({str(ROOT)!r})), sources=preflight.check_sources); print(*sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "workflow", check=True
@@ -396,15 +396,15 @@ def test_a_config_without_local_sources_loads_no_reader() -> None:
     assert not set(done.stdout.split()) & {"torch", "numpy", "pyarrow", "pandas", "transformers"}
 
 
-def test_a_look_reads_a_megabyte_of_a_large_file(tmp_path: Path) -> None:
+def test_a_megabyte_is_read_of_a_large_file(tmp_path: Path) -> None:
     for name in ("a.jsonl", "a.jsonl.gz"):
         write(tmp_path / name, posts(5000, filler=lambda i: "x" * 1000))
         sample = (
-            preflight._sample(str(tmp_path / name), tmp_path / f"cut {name}") if name == "a.jsonl" else None
+            first_rows._sample(str(tmp_path / name), tmp_path / f"cut {name}") if name == "a.jsonl" else None
         )
-        found = preflight.look({"source": {"files": [str(tmp_path / name)]}, "text": "text"})
+        found = first_rows.first_rows({"source": {"files": [str(tmp_path / name)]}, "text": "text"})
         assert found is not None
         if sample:
-            assert Path(sample[0]).stat().st_size <= preflight.SAMPLE
+            assert Path(sample[0]).stat().st_size <= first_rows.SAMPLE
             assert not found.whole
-            assert found.about == pytest.approx(5000, rel=0.02)
+            assert found.estimated == pytest.approx(5000, rel=0.02)

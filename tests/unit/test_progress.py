@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import winnow.cluster.kmeans
 import winnow.embed.encode
-import winnow.score.score
 import winnow.train.loop
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,8 @@ from test_cluster import Corpus
 from test_embed import SPEC, texts, write
 from test_train import Run
 from winnow.batching import BLOCK, batches
-from winnow.embed.encode import Encoder, embed_shard
+from winnow.embed.encode import embed_shard
+from winnow.embed.encoder import Encoder
 from winnow.score.semdedup import largest_similarity
 from winnow.stage import Progress
 

@@ -10,19 +10,28 @@ RUN_BY = {
     "make test": ".ci/run",
     ".venv/bin/snakemake --profile profiles/local": "Makefile",
     ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
-    ".venv/bin/snakemake --profile profiles/local published_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile profiles/local published_tables --configfile config/minipile.yaml": ".ci/run",
     ".venv/bin/winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
-    ".venv/bin/snakemake --profile slurm -n": "tests/workflow/test_dry_run.py",
-    ".venv/bin/snakemake --profile slurm -n paper_tables": "tests/workflow/test_dry_run.py",
+    ".venv/bin/snakemake --profile slurm --configfile config/minipile.yaml -n": "tests/workflow/test_dry_run.py",
     ".venv/bin/winnow check my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
+    ".venv/bin/snakemake --profile slurm --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
 }
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "config/README.md",
+    "config/SAMPLERS.md",
+    "results/README.md",
+    "profiles/README.md",
+)
 
 
 def commands(text: str) -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line]
 
 
 def test_every_command_is_run_somewhere(root: Path):
@@ -33,10 +42,29 @@ def test_every_command_is_run_somewhere(root: Path):
 
 
 def test_pages_that_the_readme_links_are_there(root: Path):
-    for page in ("README.md", "config/README.md", "config/SAMPLERS.md", "results/README.md"):
+    for page in PAGES:
         text = (root / page).read_text()
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_files_that_contributors_are_sent_to_are_there(root: Path):
+    text = (root / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:config|envs|profiles|tests|workflow)/[\w/.-]+)`", text)
+    assert len(named) > 10
+    assert [name for name in named if not (root / name).exists()] == []
+
+
+def test_examples_for_a_cluster_are_of_the_shipped_profile(root: Path):
+    shipped = yaml.safe_load((root / "profiles/slurm/profile.v9+.yaml").read_text())
+    blocks = re.findall(r"```yaml\n(.*?)```", (root / "profiles/README.md").read_text(), flags=re.DOTALL)
+    examples = [example for example in map(yaml.safe_load, blocks) if "partitions" not in example]
+    assert len(examples) == 2
+    for example in examples:
+        assert set(example) <= set(shipped)
+        assert set(example["set-resources"]) <= set(shipped["set-resources"])
+        names = {line.split("=")[0] for line in example["default-resources"]} - {"slurm_account"}
+        assert names == {line.split("=")[0] for line in shipped["default-resources"]}
 
 
 def test_the_demo_trains_for_as_long_as_the_readme_says(root: Path):

@@ -106,7 +106,7 @@ def test_token_budgets_are_met_to_within_one_document_and_nested(pool, weight, o
 @quick
 @given(pools(), st.integers(1, 60))
 def test_tokens_of_one_each_are_allocated_as_documents_are(pool, budget):
-    from winnow.sample.allocate import webster
+    from winnow.sample.apportion import webster
 
     doc, cluster, value, _ = pool
     pool = (doc, cluster, value, np.ones(len(doc), dtype=np.int64))

@@ -105,7 +105,7 @@ CLUSTERS = {"allocates": True, "clusters": True}
         ("random-whole", {"excluded": False}),
         ("uniform", CLUSTERS),
         ("uniform-published", {**CLUSTERS, "tokens": False}),
-        ("density-0", CLUSTERS),
+        ("proportionate", CLUSTERS),
         ("density", {**CLUSTERS, "columns": ("mean_distance",)}),
         ("low-density-published", {**CLUSTERS, "columns": ("sum_distance",), "tokens": False}),
         ("inter", {**CLUSTERS, "columns": ("mean_distance", "diversity")}),

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from winnow.cluster.inspection import near_duplicates
-from winnow.evaluate.benchmarks import (
+from winnow.evaluate.contamination import WORDS, contained, index, matches
+from winnow.evaluate.forms.cloze import (
     CHOICES,
     CONTINUATION_LENGTH,
     CONTINUATION_WORDS,
-    HeldOut,
-    cloze_items,
     split_characters,
     split_words,
 )
-from winnow.evaluate.contamination import WORDS, held, index, matches
-from winnow.score.score import ngrams
+from winnow.evaluate.forms.cloze import make as cloze_items
+from winnow.evaluate.items import HeldOut
+from winnow.score.dsir import ngrams
 from winnow.scripts import CHARACTERS_A_WORD, count_words, part, without_blanks
 from winnow.stage import InputError, canonical
 
@@ -176,7 +176,7 @@ def test_an_item_in_a_script_without_blanks_is_found_in_training_text(script: st
     items = index([tmp_path])
 
     def found(text: str) -> list[int]:
-        return [place for _, place in held(items, matches(items, text))]
+        return [place for _, place in contained(items, matches(items, text))]
 
     assert found(f"{text_of(script, 3, 90)}{item}{text_of(script, 4, 90)}") == [0]
     assert found(f"{item} and English words, {other}") == [0, 1]

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from winnow.documents import readers
+from winnow.documents import streams
 from winnow.documents.columns import fits, infer, widen
 from winnow.documents.shards import index, index_files, write_shard
-from winnow.documents.survey import read_table
+from winnow.documents.tables import read_table
 from winnow.evaluate import benchmarks
 from winnow.paths import expand
 from winnow.stage import InputError, canonical, read_json
@@ -56,7 +56,7 @@ def refused(folder: Path, paths, message: str, **more) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(readers, "CHUNK", 200)
+    monkeypatch.setattr(streams, "CHUNK", 200)
 
 
 def many(column: str, *values) -> list[dict]:
@@ -132,7 +132,7 @@ def test_values_without_a_common_type_are_refused_whatever_the_order(
 def test_a_field_of_what_is_no_object_is_an_error_not_a_null(tmp_path, small_chunks):
     rows = many("meta", {"set": "A"}, "{'set': 'B'}")
     (tmp_path / "a.jsonl").write_bytes(jsonl(rows))
-    refused(tmp_path, [tmp_path / "a.jsonl"], r"row 61: column 'meta' is no object", meta=["meta.set"])
+    refused(tmp_path, [tmp_path / "a.jsonl"], r"row 61: column 'meta' is not an object", meta=["meta.set"])
 
 
 def test_a_key_that_comes_late_is_read_and_one_that_never_comes_is_named(tmp_path, small_chunks):
@@ -143,10 +143,74 @@ def test_a_key_that_comes_late_is_read_and_one_that_never_comes_is_named(tmp_pat
     refused(tmp_path, [tmp_path / "a.jsonl"], r"no column 'm.y'; columns: text", meta=["m.y"])
 
 
+DEEP = "[" * 100_000 + '"a \\" ]"' + "]" * 100_000
+
+
+@pytest.mark.parametrize("at", [1, 130])
+def test_a_deeply_nested_column_is_an_error_only_where_it_is_read(tmp_path, small_chunks, at):
+    lines = [json.dumps({"text": f"row {i}", "n": None if i else 1.5, "tree": i}) for i in range(200)]
+    lines[at] = f'{{"text": "deep", "n": 3, "tree": {{"x": [{DEEP}, 1], "y": "{{"}}}}'
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines))
+    table = read(tmp_path, [path], meta=["n"])
+    assert table["text"].to_pylist()[at] == "deep"
+    assert table["n"].to_pylist()[at] == 3
+    refused(tmp_path, [path], rf"row {at + 1}: column 'tree' is nested too deeply", meta=["tree"])
+    declared = rf"row {at + 1}: column 'tree' is an object, declared as text"
+    refused(tmp_path, [path], declared, meta=["tree"], types={"tree": "string"})
+    lines[at] = '{"text": "a", "tree": ' + '{"a": ' * 600 + "1" + "}" * 601
+    path.write_text("\n".join(lines[at:]))
+    refused(tmp_path, [path], "row 1: column 'tree' is nested too deeply", meta=["tree"])
+    lines[at] = '{"text": "a", "tree": ' + DEEP
+    path.write_text("\n".join(lines))
+    refused(tmp_path, [path], rf"row {at + 1}: not JSON")
+
+
+def test_declaring_a_type_is_not_advised_for_a_label_which_has_none_to_declare(tmp_path, small_chunks):
+    a, b = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for rows in (many("mark", 1, "x"), many("mark", "x", 1)):
+        a.write_bytes(jsonl(rows))
+        refused(tmp_path, [a], "make it one type$", label="mark")
+    a.write_bytes(jsonl(many("mark", 1)))
+    b.write_bytes(jsonl(many("mark", "x")))
+    refused(tmp_path, [a, b], "make it one type$", label="mark")
+    refused(tmp_path, [a, b], "or declare one: types: {mark: string}$", meta=["mark"])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "stream.arrow", "a.csv", "a.txt"])
+@pytest.mark.parametrize("column", ["m", "m.x"])
+def test_a_meta_column_that_some_files_lack_is_null_there_in_every_format(tmp_path, name, column):
+    rich = tmp_path / "rich.jsonl"
+    rich.write_bytes(jsonl([{"text": "rich", "m": {"x": 7}}]))
+    poor = tmp_path / "poor.csv"
+    if name.endswith((".csv", ".txt")):
+        poor = tmp_path / name
+        poor.write_text("text,mx\npoor,1\n" if name == "a.csv" else "poor")
+    else:
+        poor = written(tmp_path, name, [{"text": "poor", "other": 1}])
+    for paths in ([rich, poor], [poor, rich]):
+        table = read(tmp_path, paths, meta=[column])
+        values = dict(zip(table["text"].to_pylist(), table[column].to_pylist(), strict=True))
+        assert values == {"rich": {"x": 7} if column == "m" else 7, "poor": None}
+    refused(tmp_path, [poor], f"no column '{column}'; columns: text", meta=[column])
+    refused(tmp_path, [rich, poor], "no column 'q'; columns: text", meta=["q"])
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_bytes(jsonl([{"text": "a", "label": "one"}, {"text": "b", "label": "two"}]))
+    refused(tmp_path, [labelled, poor], "label", label="label")
+
+
+def test_a_parquet_file_with_half_of_an_object_has_null_for_the_other_half(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "m": [{"x": 1, "y": 2}]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["b"], "m": [{"x": 3}]}), tmp_path / "b.parquet")
+    table = read(tmp_path, [tmp_path / "a.parquet", tmp_path / "b.parquet"], meta=["m.x", "m.y"])
+    assert table["m.x"].to_pylist() == [1, 3]
+    assert table["m.y"].to_pylist() == [2, None]
+
+
 def test_a_name_that_is_a_column_here_and_a_field_there_is_refused(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(jsonl([{"text": "a", "m.x": 1}]))
     (tmp_path / "b.jsonl").write_bytes(jsonl([{"text": "b", "m": {"x": 2}}]))
-    refused(tmp_path, [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], "name it one way", meta=["m.x"])
+    refused(tmp_path, [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], "write it in one form", meta=["m.x"])
 
 
 def test_declared_types_take_what_fits_and_name_what_does_not(tmp_path, small_chunks):
@@ -390,7 +454,7 @@ def test_a_test_file_of_some_classes_has_the_numbers_of_the_corpus(tmp_path):
         (["law", ""], r"row 2: label 'label' is missing"),
         (["law", None], r"row 2: label 'label' is missing"),
         ([-1, -1], r"row 1: label 'label' is -1, which marks rows without a label"),
-        (["law "], r"row 1: label 'label' is 'law '; take the blanks"),
+        (["law "], r"row 1: label 'label' is 'law '; remove the spaces"),
     ],
 )
 def test_a_label_that_the_corpus_does_not_have_stops_the_benchmark(tmp_path, labels, message):
@@ -519,7 +583,7 @@ def test_objects_that_do_not_stand_one_a_line_are_refused_whatever_the_chunk(tmp
     good = jsonl([{"text": f"t{i}"} for i in range(60)])
     (tmp_path / "a.jsonl").write_bytes(good + b'{"text":\n"q"}{"text":"p"}\n')
     for chunk in (8 << 20, 100, 1):
-        monkeypatch.setattr(readers, "CHUNK", chunk)
+        monkeypatch.setattr(streams, "CHUNK", chunk)
         refused(tmp_path, [tmp_path / "a.jsonl"], "row 61: not JSON")
 
 

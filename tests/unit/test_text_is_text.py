@@ -15,13 +15,16 @@ import yaml
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from winnow import tokenizer as tokenizer_module
 from winnow import weights
-from winnow.embed.encode import Encoder
-from winnow.evaluate import benchmarks, ngrams
+from winnow.embed.encoder import Encoder
+from winnow.evaluate import benchmarks, language_model, ngrams
 from winnow.evaluate import harness as evaluate
-from winnow.score.score import Entropy, Proxy
+from winnow.evaluate import models as evaluated
+from winnow.score.entropy import Classifier as Entropy
+from winnow.score.language_model import LanguageModel as Proxy
 from winnow.stage import InputError, canonical
 from winnow.train import loop as train
 from winnow.train import tokens
+from winnow.train.tasks import Classifier, LanguageModel
 
 ROOT = Path(__file__).parents[2]
 MINILM = yaml.safe_load((ROOT / "config/encoders.yaml").read_text())["encoders"]["minilm"]
@@ -60,10 +63,15 @@ class Corpus:
         self.documents = write(folder / "d.parquet", doc=list(range(300)), text=TEXTS)
         write(folder / "h.parquet", doc=pa.array([], pa.int64()))
         self.tokenizer = folder / "bpe" / "tokenizer.json"
+        self.config = folder / "bpe" / "tokenizer_config.json"
         tokens.train(documents=[self.documents], heldout=folder / "h.parquet", out=self.tokenizer,
                      spec=canonical({"tokenizer": {"vocabulary": 400, "documents": 300, "seed": 0}}))  # fmt: skip
         tokens.pack(
-            split=self.documents, tokenizer=self.tokenizer, out=folder / "t.npy", meta=folder / "t.json"
+            split=self.documents,
+            tokenizer=self.tokenizer,
+            tokenizer_config=self.config,
+            out=folder / "t.npy",
+            meta=folder / "t.json",
         )
         self.stream = np.load(folder / "t.npy")
         (folder / "manifest.json").write_text(json.dumps({"ids": {"corpus": "c"}}))
@@ -75,7 +83,8 @@ class Corpus:
                  "recipe": "r", **model}  # fmt: skip
         spec = {"model": shape, "recipe": RECIPE, "training_seed": 0, "names": {"model": "m"}, "base": None}
         train.main(subset=self.folder / "manifest.json", spec=canonical(spec), out=out / "manifest.json",
-                   tokens=[self.folder / "t.npy"], tokens_meta=[self.folder / "t.json"], tokenizer=[self.tokenizer])  # fmt: skip
+                   tokens=[self.folder / "t.npy"], tokens_meta=[self.folder / "t.json"], tokenizer=[self.tokenizer],
+                   tokenizer_config=[self.config])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,8 @@ def test_three_hundred_documents_have_three_hundred_ends(corpus: Corpus, tmp_pat
     end = Tokenizer.from_file(str(corpus.tokenizer)).token_to_id(tokenizer_module.END)
     ends = np.flatnonzero(corpus.stream == end)
     assert len(ends) == 300
-    tokens.count(documents=corpus.documents, tokenizer=corpus.tokenizer, out=tmp_path / "n.parquet")
+    tokens.count(documents=corpus.documents, tokenizer=corpus.tokenizer, tokenizer_config=corpus.config,
+                 out=tmp_path / "n.parquet")  # fmt: skip
     assert pq.read_table(tmp_path / "n.parquet")["tokens"].to_pylist() == np.diff(ends, prepend=-1).tolist()
     decoder = Tokenizer.from_file(str(corpus.tokenizer))
     documents = np.split(corpus.stream, ends + 1)[:-1]
@@ -102,15 +112,15 @@ def test_the_tokenizer_learns_the_words_that_a_control_token_is_made_of(corpus: 
 
 def test_documents_one_by_one_are_whole(corpus: Corpus) -> None:
     shape = {"layers": 1, "width": 16, "heads": 2, "sequence": 64}
-    task = train.LanguageModel(shape, corpus.folder / "t.npy", 400, 0, "cpu", False, documents=True)
+    task = LanguageModel(shape, corpus.folder / "t.npy", 400, 0, "cpu", False, documents=True)
     assert task.rows == 300
 
 
 def test_scoring_counting_and_evaluation_see_the_same_tokens(corpus: Corpus) -> None:
     lengths = np.diff(np.flatnonzero(corpus.stream == 0), prepend=-1) - 1
     assert Proxy(corpus.model).sums(TEXTS)[1].tolist() == lengths.tolist()
-    loaded, _ = evaluate.load(corpus.model, "CausalLM")
-    lm = evaluate.language_model(loaded, evaluate.text_tokenizer(corpus.model), 0)
+    loaded, _ = evaluated.load(corpus.model, "CausalLM")
+    lm = language_model.language_model(loaded, language_model.text_tokenizer(corpus.model), 0)
     for text, ids in zip(
         TEXTS, np.split(corpus.stream, np.flatnonzero(corpus.stream == 0) + 1), strict=False
     ):
@@ -135,13 +145,13 @@ def test_bits_per_byte_of_scoring_and_of_evaluation_agree(corpus: Corpus, tmp_pa
     assert np.array(found)[short] == pytest.approx(bits[short], rel=1e-4)
 
 
-def test_the_floor_counts_no_end_inside_a_text(corpus: Corpus, tmp_path: Path, monkeypatch) -> None:
+def test_the_ngram_baseline_counts_no_end_inside_a_text(corpus: Corpus, tmp_path: Path, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(ngrams.Bigram, "nats", lambda _self, ids: seen.append(ids) or (1.0, 1.0))
     write(tmp_path / "data.parquet", text=TEXTS)
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "b"}))
     ngrams.main(subset=corpus.folder / "manifest.json", tokens=corpus.folder / "t.npy", tokenizer=corpus.tokenizer,
-                benchmark=tmp_path, out=tmp_path / "out.json")  # fmt: skip
+                tokenizer_config=corpus.config, benchmark=tmp_path, spec=canonical({"names": {}}), out=tmp_path / "out.json")  # fmt: skip
     assert [int((ids == 0).sum()) for ids in seen] == [1] * 300  # the one that begins a document
 
 
@@ -221,7 +231,7 @@ def test_a_control_token_only_the_config_names_counts_too(tmp_path: Path) -> Non
     (tmp_path / "tokenizer_config.json").write_text(
         json.dumps({"eos_token": {"content": "<turn>"}, "add_bos_token": True})
     )
-    assert 0 not in tokenizer_module.open_tokenizer(tmp_path / "tokenizer.json").encode("a <turn> a").ids
+    assert 0 not in tokenizer_module.open_model_tokenizer(tmp_path).encode("a <turn> a").ids
 
 
 def test_a_tokenizer_that_cannot_read_text_as_text_is_one_line(tmp_path: Path) -> None:
@@ -230,7 +240,7 @@ def test_a_tokenizer_that_cannot_read_text_as_text_is_one_line(tmp_path: Path) -
     made.add_special_tokens(["^"])
     made.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(InputError, match=r"tokenizer\.json: '\^' inside a text becomes the control token"):
-        tokenizer_module.open_tokenizer(tmp_path / "tokenizer.json")
+        tokenizer_module.open_model_tokenizer(tmp_path)
 
 
 # Encoders and classifiers
@@ -261,14 +271,15 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "manifest.json").write_text(json.dumps({"ids": {}, "classes": ["a", "b"]}))
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 32, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 10, "learning_rate": 3e-4}, "training_seed": 0, "names": {"model": "m"}, "base": MINILM}  # fmt: skip
-    train.main(subset=folder / "manifest.json", spec=canonical(spec), out=folder / "out" / "manifest.json")  # fmt: skip
+    train.main(subset=folder / "manifest.json", split=[folder / "train.parquet"], spec=canonical(spec),
+               out=folder / "out" / "manifest.json")  # fmt: skip
     return folder / "out"
 
 
 def test_a_classifier_is_evaluated_and_scored_on_what_it_was_trained_on(
     classifier: Path, tmp_path: Path
 ) -> None:
-    tokenizer = tokenizer_module.open_tokenizer(classifier / "tokenizer.json")
+    tokenizer = tokenizer_module.open_model_tokenizer(classifier)
     texts = [text + TAIL for text in LONG]
     first = []
     for text in texts:  # its first 32 tokens, two of them around it
@@ -308,11 +319,11 @@ def test_the_length_of_a_classifier_travels_with_it(classifier: Path) -> None:
 
 def test_training_and_evaluation_read_the_same_ids(classifier: Path, tmp_path: Path) -> None:
     split = write(tmp_path / "train.parquet", text=LONG, label=[i % 2 for i in range(48)])
-    task = train.Classifier({"max_tokens": 32}, MINILM, split, ["a", "b"], "cpu", False)
+    task = Classifier({"max_tokens": 32}, MINILM, split, ["a", "b"], "cpu", False)
     assert task.ids == [e.ids for e in tokenizer_module.classifier_tokenizer(classifier).encode_batch(LONG)]
     assert all(ids.count(102) == 1 and not {0, 100, 103} & set(ids) for ids in task.ids)
     with pytest.raises(InputError, match="max_tokens 513 is beyond the 512 positions"):
-        train.Classifier({"max_tokens": 513}, MINILM, split, ["a", "b"], "cpu", False)
+        Classifier({"max_tokens": 513}, MINILM, split, ["a", "b"], "cpu", False)
 
 
 def test_texts_of_label_items_are_whole(tmp_path: Path) -> None:
@@ -339,5 +350,8 @@ def test_a_language_model_that_goes_on_is_scored_at_its_own_length(corpus: Corpu
     start = {"folder": str(corpus.model), "sha256": sha256(corpus.model / "model.safetensors")}
     corpus.train(tmp_path / "short", start=start, sequence=16)
     assert Proxy(tmp_path / "short").limit == 16
-    loaded, _ = evaluate.load(tmp_path / "short", "CausalLM")
-    assert evaluate.language_model(loaded, evaluate.text_tokenizer(tmp_path / "short"), 0).max_length == 16
+    loaded, _ = evaluated.load(tmp_path / "short", "CausalLM")
+    assert (
+        language_model.language_model(loaded, language_model.text_tokenizer(tmp_path / "short"), 0).max_length
+        == 16
+    )

@@ -41,10 +41,15 @@ def make(folder: Path, pieces: int = 1, removed: tuple[int, ...] = (5, 6)) -> Pa
     return folder / "tokenizer.json"
 
 
+def config_of(tokenizer: Path) -> Path:
+    return tokenizer.with_name("tokenizer_config.json")
+
+
 def packed(folder: Path, tokenizer: Path, texts: list[str]) -> tuple[np.ndarray, dict]:
     split = folder / "train.parquet"
     pq.write_table(pa.table({"text": pa.array(texts, pa.string())}), split)
-    pack(split=split, tokenizer=tokenizer, out=folder / "t.npy", meta=folder / "t.json")
+    pack(split=split, tokenizer=tokenizer, tokenizer_config=config_of(tokenizer), out=folder / "t.npy",
+         meta=folder / "t.json")  # fmt: skip
     return np.load(folder / "t.npy", mmap_mode="r"), json.loads((folder / "t.json").read_text())
 
 
@@ -95,7 +100,8 @@ def test_counted_lengths_are_those_of_the_stream(tmp_path: Path) -> None:
     texts = [t for t in TEXTS if END not in t]
     stream, _ = packed(tmp_path, tokenizer, texts)
     pq.write_table(pa.table({"doc": range(len(texts)), "text": texts}), tmp_path / "d.parquet")
-    count(documents=tmp_path / "d.parquet", tokenizer=tokenizer, out=tmp_path / "lengths.parquet")
+    count(documents=tmp_path / "d.parquet", tokenizer=tokenizer, tokenizer_config=config_of(tokenizer),
+          out=tmp_path / "lengths.parquet")  # fmt: skip
     lengths = pq.read_table(tmp_path / "lengths.parquet")
     assert lengths["doc"].to_pylist() == list(range(len(texts)))
     ends = np.flatnonzero(stream == stream[-1])
@@ -116,9 +122,22 @@ def test_large_vocabularies_get_wider_ids(tmp_path: Path) -> None:
                  "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None,
                  "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "w0"}}  # fmt: skip
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
     ids, _ = packed(tmp_path, tmp_path / "tokenizer.json", ["w69999 w5"])
     assert ids.dtype == np.uint32
     assert ids.tolist() == [70_000, 6, 0]
+
+
+def test_control_tokens_are_those_of_the_config_that_is_given(tmp_path: Path) -> None:
+    """The file beside the tokenizer was read, whatever the rule declared."""
+    path = make(tmp_path)
+    (tmp_path / "other").mkdir()
+    moved = config_of(path).rename(tmp_path / "other" / "config.json")
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "s.parquet")
+    out = {"out": tmp_path / "t.npy", "meta": tmp_path / "t.json"}
+    pack(split=tmp_path / "s.parquet", tokenizer=path, tokenizer_config=moved, **out)
+    with pytest.raises(InputError, match=r"tokenizer_config\.json: no such file"):
+        pack(split=tmp_path / "s.parquet", tokenizer=path, tokenizer_config=config_of(path), **out)
 
 
 def test_a_tokenizer_without_an_end_is_an_error(tmp_path: Path) -> None:

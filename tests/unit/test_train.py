@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_tokens import TEXTS, make, packed
+from test_tokens import TEXTS, config_of, make, packed
 from winnow.stage import InputError, canonical
-from winnow.train.loop import LanguageModel, main, make_optimiser, rate_at, rows_of_step, steps_of
+from winnow.train.checkpoint import make_optimiser
+from winnow.train.loop import main
+from winnow.train.schedule import rate_at, rows_of_step, steps_of
+from winnow.train.tasks import LanguageModel
 
 RECIPE = {"steps": 60, "batch": 4, "micro_batch": 3, "learning_rate": 5e-3, "final_rate": 0.1, "warmup": 0.1,
           "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0,
@@ -70,7 +73,8 @@ class Run:
         }
         return {"subset": self.folder / "manifest.json", "spec": canonical(spec),
                 "out": self.folder / out / "manifest.json", "tokens": [self.folder / "t.npy"],
-                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer], "threads": 1,
+                "tokens_meta": [self.folder / "t.json"], "tokenizer": [self.tokenizer],
+                "tokenizer_config": [config_of(self.tokenizer)], "threads": 1,
                 "checkpoint_minutes": 1e-9}  # fmt: skip
 
     def start(self, out: str, **recipe: float) -> subprocess.Popen:
@@ -85,10 +89,10 @@ class Run:
         """Trains until the checkpoint after `step` is written, and is killed there."""
         arguments = repr(self.arguments(out)).replace("PosixPath", "pathlib.Path")
         script = (
-            "import os, pathlib, winnow.train.loop as stage\nsave = stage.State.save\n"
+            "import os, pathlib, winnow.train.loop as stage\nsave = stage.Checkpoint.save\n"
             "def die(self, step, *rest):\n"
             f"    save(self, step, *rest)\n    if step == {step}: os.kill(os.getpid(), 9)\n"
-            f"stage.State.save = die\nstage.main(**{arguments})"
+            f"stage.Checkpoint.save = die\nstage.main(**{arguments})"
         )
         line = [sys.executable, "-c", script]
         killed = subprocess.run(
@@ -135,7 +139,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
 ) -> None:
     undisturbed.die("killed", step=23)
     main(**undisturbed.arguments("killed"))
-    assert "going on from step 23" in capsys.readouterr().err
+    assert "continuing from step 23" in capsys.readouterr().err
     assert weights(undisturbed, "killed") == weights(undisturbed, "whole")
     one, other = ((undisturbed.folder / n / "manifest.json").read_bytes() for n in ("killed", "whole"))
     assert one == other
@@ -175,20 +179,25 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
     import torch
     import yaml
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from winnow.score.score import Entropy
+    from winnow.score.entropy import Classifier
 
     root = Path(__file__).parents[2]
     base = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]["minilm"]
     rows = [f"a {'good fine' if i % 2 else 'bad awful'} film {i}" for i in range(64)]
     table = pa.table({"text": rows, "label": pa.array([i % 2 for i in range(64)], pa.int32())})
-    pq.write_table(table, tmp_path / "train.parquet")
+    (tmp_path / "elsewhere").mkdir()
+    split = (
+        tmp_path / "elsewhere" / "labelled.parquet"
+    )  # what is read is an argument, not a name beside another
+    pq.write_table(table, split)
     (tmp_path / "manifest.json").write_text(
         json.dumps({"ids": {"corpus": "toy"}, "classes": ["bad", "good"]})
     )
     spec = {"model": {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"},
             "recipe": {**RECIPE, "steps": 12, "batch": 8, "learning_rate": 2e-4},
             "training_seed": 0, "names": {"model": "m"}, "base": base}  # fmt: skip
-    main(subset=tmp_path / "manifest.json", spec=canonical(spec), out=tmp_path / "out" / "manifest.json")
+    main(subset=tmp_path / "manifest.json", split=[split], spec=canonical(spec),
+         out=tmp_path / "out" / "manifest.json")  # fmt: skip
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     assert model.config.id2label == {0: "bad", 1: "good"}
     history = json.loads((tmp_path / "out" / "metrics.json").read_text())["history"]
@@ -198,7 +207,7 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
         f"a bad awful film {i}" for i in range(70, 78)
     ]
     torn = [f"a good awful bad fine film {i}" for i in range(70, 78)]
-    entropy, label = Entropy(tmp_path / "out").entropies(clear + torn)
+    entropy, label = Classifier(tmp_path / "out").entropies(clear + torn)
     assert label[:16].tolist() == [1] * 8 + [0] * 8
     assert ((entropy >= 0) & (entropy <= np.log(2))).all()
     assert entropy[:16].mean() < entropy[16:].mean()
@@ -207,6 +216,16 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
         inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=16)
         share = torch.softmax(model(**inputs).logits[0].double(), 0).detach().numpy()
         assert found == pytest.approx(-(share * np.log(share)).sum(), abs=1e-4)
+
+
+def test_inputs_that_a_kind_of_model_lacks_are_one_line(undisturbed: Run) -> None:
+    arguments = undisturbed.arguments("none")
+    with pytest.raises(InputError, match="needs --tokens, --tokens-meta, --tokenizer and --tokenizer-config"):
+        main(**{**arguments, "tokenizer_config": []})
+    spec = json.loads(arguments["spec"])
+    spec["model"] = {"kind": "classifier", "encoder": "minilm", "max_tokens": 16, "recipe": "r"}
+    with pytest.raises(InputError, match="a classifier needs --split"):
+        main(**{**arguments, "spec": canonical(spec)})
 
 
 def history(run: Run, out: str) -> np.ndarray:

@@ -174,11 +174,15 @@ class Posts:
         for command in self.these("train.loop", ""):
             self.make_model(command)
         self.make_contaminated()
-        for module, name in (("score.score", "fit"), ("score.score", "probe"), ("score.score", "vectors")):
+        for module, name in (
+            ("score.dsir", ""),
+            ("score.probes", "probe"),
+            ("score.documents", "vectors"),
+        ):
             self.all(module, name)
-        for command in self.these("score.score", "texts"):
+        for command in self.these("score.documents", "texts"):
             self.make_scores(command, generator)
-        for module, name in (("score.score", "losses"), ("score.semdedup", "score")):
+        for module, name in (("score.probes", "losses"), ("score.semdedup", "score")):
             self.all(module, name)
         self.draws(proxies=False)
         documents = [pq.read_table(path) for path in sorted((self.results / "documents").glob("*.parquet"))]
@@ -244,19 +248,20 @@ class Posts:
             shard(documents=documents, benchmarks=[toy], out=out)
 
     def make_scores(self, command: Command, generator: np.random.Generator) -> None:
-        from winnow.score.score import _write, read_docs
+        from winnow.parquet import is_listed, listed_docs
+        from winnow.score.documents import write_scores
 
         (documents,) = command.get("--documents")
         doc = pq.read_table(documents, columns=["doc"])["doc"].to_numpy()
         out_of = [Path(p) for p in command.get("--heldout") + command.get("--trained")]
-        doc = doc[~np.isin(doc, read_docs(out_of))]
+        doc = doc[~is_listed(doc, listed_docs(out_of))]
         if only := command.get("--only"):
-            doc = doc[np.isin(doc, read_docs([Path(p) for p in only]))]
+            doc = doc[is_listed(doc, listed_docs([Path(p) for p in only]))]
         columns = {"doc": doc, "score": generator.random(len(doc))}
         if command.spec["scorer"]["kind"] == "proxy-loss":
             columns |= {"log_probability": -generator.random(len(doc)) - 1, "tokens": np.full(len(doc), 100),
                         "bytes": np.full(len(doc), 400)}  # fmt: skip
-        _write(columns, Path(command.get("--out")[0]))
+        write_scores(columns, Path(command.get("--out")[0]))
 
     def sample(self, sampler: str) -> list[Command]:
         return [c for c in self.ran if c.module == "sample.draw" and c.spec["ids"]["sampler"] == sampler]
@@ -277,7 +282,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Ite
     folder = copy_workflow(tmp_path_factory.mktemp("posts"))
     before = Path.cwd()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("winnow.embed.encode.pick_device", lambda: "cpu")  # without torch
+        patch.setattr("winnow.device.pick_device", lambda: "cpu")  # without torch
         os.chdir(folder)
         try:
             yield Posts(folder, snakemake)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Snakemake, copy_workflow
-from winnow.compare.table import arms_of
-from winnow.config.checks import NO_CLUSTERS
+from winnow.compare.arms import arms_of
 from winnow.evaluate.harness import ITEMS
+from winnow.experiments import NO_CLUSTERS
 from winnow.stage import write_json
 
 RUN = {

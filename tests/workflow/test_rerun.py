@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import Snakemake, copy_workflow
+from winnow.score import kinds
 
 Config = dict[str, Any]
 TOY: Config = {
@@ -432,16 +433,22 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
 # Jobs that a new STAGE_VERSION reruns, all that follows included.
 DRAWN = NOTES_DRAWS + FILMS_DRAWS
 EVALUATE = Counter(evaluate_model=11, compare_arms=3)
+EMBEDDINGS = NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4)
 STAGES: dict[str, Counter[str]] = {
     "documents.shards": NOTES_ALL + FILMS_ALL + TALES_ALL,
     "documents.heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
-    "embed.encode": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
+    "embed.encode": EMBEDDINGS,
     "cluster.kmeans": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
     "cluster.hdbscan": TALES_CLUSTERS,
     "cluster.exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
-    "score.score": arms(4)
-    + BY_PROXIES
-    + Counter(choose_probe=1, fit_ratios=1, score_documents=1, score_vectors=1),
+    "score.documents": arms(4) + BY_PROXIES + Counter(score_documents=1, score_vectors=1),
+    "score.probes": arms(1) + Counter(choose_probe=1, score_probe=1, mean_losses=1),
+    "score.language_model": arms(2) + BY_PROXIES,
+    "score.proxy_loss": arms(1) + Counter(score_probe=1, mean_losses=1),
+    "score.likelihood_difference": arms(1) + Counter(score_documents=1),
+    "score.dsir": arms(1) + Counter(fit_ratios=1, score_documents=1),
+    "score.lsh": arms(1) + Counter(score_vectors=1),
+    "score.entropy": NOTHING,
     "score.semdedup": arms(1) + Counter(find_near_duplicates=1),
     "sample.draw": DRAWN + TALES_DRAWS,
     "sample.allocate": DRAWN + TALES_DRAWS,
@@ -467,17 +474,24 @@ STAGES: dict[str, Counter[str]] = {
     "evaluate.ngrams": Counter(count_ngrams=3, compare_arms=1),
     "evaluate.contamination": Counter(find_benchmark_items=11, compare_arms=3),
     "compare.costs": Counter(chart_costs=3),
+    "compare.power": Counter(chart_costs=3),
+    "compare.arms": Counter(compare_arms=3),
+    "compare.claims": Counter(compare_arms=3),
+    "compare.sentences": Counter(compare_arms=3),
+    "compare.ledger": Counter(compare_arms=3),
+    "compare.plots": Counter(compare_arms=3),
     "compare.published": Counter(compare_arms=3),
     "compare.audit": Counter(compare_arms=3),
     "evaluate.harness": EVALUATE,
     "compare.table": Counter(compare_arms=3),
     "sample.compare_samplers": Counter(compare_samplers=3),
-    "compare.render": Counter(compare_arms=3, compare_samplers=3, copy_guide=1),
+    "compare.render": Counter(compare_arms=3, copy_guide=1),
+    "pages": Counter(compare_arms=3, compare_samplers=3),
     "cluster.inspection": NOTHING,
     "documents.generate": NOTHING,
     "download": NOTHING,
-    "batching": NOTHING,
-    "tokenizer": NOTHING,
+    "batching": EMBEDDINGS,
+    "tokenizer": EMBEDDINGS + Counter(tokenize_subset=1, count_ngrams=1, train_model=1, evaluate_model=1),
 }
 
 
@@ -588,9 +602,10 @@ def test_every_stage_has_its_case() -> None:
     used = {
         stage
         for file in (root / "workflow" / "rules").glob("*.smk")
-        for call in re.findall(r"version\(([^)]*)\)", file.read_text())
+        for call in re.findall(r'version\(\s*((?:"[\w.]+",?\s*)+)\)', file.read_text())
         for stage in re.findall(r'"([\w.]+)"', call)
     }
+    used |= {stage for kind in kinds.names() for stage in kinds.stages_of({"kind": kind})}
     versioned = {
         ".".join(file.relative_to(root / "workflow" / "winnow").with_suffix("").parts)
         for file in (root / "workflow" / "winnow").rglob("*.py")
@@ -659,7 +674,17 @@ READ = {
 
 def edited(text: str) -> str:
     """The text and one more row, like its last one."""
-    return text + text.splitlines()[-1].replace("1\tmenus", "2\tmenus") + "\n"  # a cluster stands once
+    return text + text.splitlines()[-1].replace("1\tmenus", "2\tmenus") + "\n"  # a cluster is listed once
+
+
+# Of each file a word, and one of the same length that leaves the file right.
+REPLACED = {
+    "data/notes-1.jsonl": ("Note", "Memo"),
+    "data/films.csv": ("A film", "A tale"),
+    "data/arc.jsonl": ("Why", "Who"),
+    "data/test.csv": ("film", "tale"),
+    "config/exclusions/films.toy-k3.tsv": ("menus", "mails"),
+}
 
 
 @pytest.mark.parametrize("path", READ)
@@ -679,7 +704,7 @@ def test_an_edited_input_reruns_what_reads_it(toy: Toy, path: str) -> None:
 def test_a_replaced_input_reruns_what_reads_it_whatever_its_time(toy: Toy, path: str, later: float) -> None:
     """As rsync -a, cp -p or a restored backup leave it: Snakemake itself sees newer times only."""
     text = (toy.folder / path).read_text()
-    other = text.replace("1", "7") if later == 0 else edited(text)
+    other = text.replace(*REPLACED[path]) if later == 0 else edited(text)
     assert other != text
     assert (len(other) == len(text)) == (later == 0)
     with toy.changed(path, other, later):

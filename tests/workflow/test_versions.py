@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from winnow.score import kinds
 
 PACKAGE = ROOT / "workflow" / "winnow"
 # They choose the device and gather rows in batches; what is computed is not theirs.
@@ -94,7 +95,8 @@ def default_command(module: str) -> str:
 def rules() -> dict[str, str]:
     text = "".join(path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
     parts = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    bodies = (re.split(r"^(?=\S)", body, maxsplit=1, flags=re.MULTILINE)[0] for body in parts[2::2])
+    return dict(zip(parts[1::2], bodies, strict=True))
 
 
 @pytest.mark.parametrize("rule", rules())
@@ -112,9 +114,18 @@ def test_a_rule_carries_the_versions_of_all_code_that_makes_its_result(rule: str
     )
 
 
+@pytest.mark.parametrize("kind", kinds.names())
+def test_a_kind_of_scorer_names_the_versions_of_all_code_that_makes_its_scores(kind: str) -> None:
+    module, *others = kinds.stages_of({"kind": kind})
+    reads = kinds.facts(kind).reads
+    function = {"texts": "open_scorer", "vectors": "score_vectors", "clustering": "score"}[reads]
+    needed = {m for m, _ in reached(module, function) if versioned(m)}
+    assert {module, *others} == needed
+
+
 def test_names_are_followed_through_the_package() -> None:
     assert ("score.semdedup", "similarities") in reached("sample.draw", "main")
-    assert ("sample.allocate", "webster") in reached("sample.draw", "main")
-    assert ("batching", "blocks") in reached("score.score", "texts")
-    assert not {m for m, _ in reached("score.score", "fit")} & {"batching", "train.loop"}
+    assert ("sample.apportion", "webster") in reached("sample.draw", "main")
+    assert ("batching", "blocks") in reached("score.documents", "texts")
+    assert not {m for m, _ in reached("score.dsir", "fit")} & {"batching", "train.loop"}
     assert not [place for place in reached("train.loop", "main") if place[0] == "batching"]

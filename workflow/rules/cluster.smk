@@ -1,4 +1,5 @@
 # Vectors -> clusters -> exclusions.
+include: "helpers/cluster.smk"
 
 
 rule fit_clusters:
@@ -17,7 +18,7 @@ rule fit_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(240),
@@ -43,7 +44,7 @@ rule assign_clusters:
     """Cluster and distance of each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         centroids=f"{CLUSTERS}/centroids.npy",
     output:
         f"{CLUSTERS}/assignments/{{shard}}.parquet",
@@ -55,7 +56,7 @@ rule assign_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -94,7 +95,7 @@ rule fit_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(16000),
         runtime=lambda wildcards, attempt: 480 * attempt,
@@ -122,7 +123,7 @@ rule assign_hdbscan:
     """Cluster, or noise, and distance of each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         centroids=f"{CLUSTERS}/centroids.npy",
         model=f"{CLUSTERS}/hdbscan.npz",
     output:
@@ -135,7 +136,7 @@ rule assign_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -158,12 +159,7 @@ rule assign_hdbscan:
 rule summarise_clusters:
     """Sizes, distances and diversity of the clusters, and the clustering's fingerprint."""
     input:
-        assignments=lambda wildcards: expand(
-            f"{CLUSTERS}/assignments/{{shard}}.parquet",
-            corpus=wildcards.corpus,
-            clustering=wildcards.clustering,
-            shard=shards(wildcards.corpus),
-        ),
+        assignments=assignment_shards,
         centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
@@ -197,7 +193,7 @@ rule inspect_clusters:
     """A page that shows the clusters, and which of them criteria propose to exclude."""
     input:
         documents=document_shards,
-        assignments=all_assignments,
+        assignments=assignment_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         fingerprint=f"{CLUSTERS}/fingerprint.json",
         always=noise_exclusions,

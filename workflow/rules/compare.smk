@@ -1,4 +1,5 @@
-# Evaluations -> tables, plots, claims.
+# Evaluations -> tables, plots, claims, costs.
+include: "helpers/compare.smk"
 
 
 rule compare_arms:
@@ -7,7 +8,7 @@ rule compare_arms:
         evaluations=table_evaluations,
         evaluation_items=table_items,
         models=table_models,
-        subsets=table_subsets,
+        subsets=table_files(f"{SUBSET}/manifest.json"),
         ngrams=table_ngrams,
         contamination=table_contamination,
         published=table_published,
@@ -46,14 +47,8 @@ rule compare_arms:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        spec=lambda wildcards: spec(
-            name=wildcards.table,
-            table=CONFIG["tables"][wildcards.table],
-            arms=table_arms(wildcards.table),
-            suites=table_suites(wildcards.table),
-            metrics=table_metrics(wildcards.table),
-            tasks=table_tasks(wildcards.table),
-            missing=None,
+        spec=lambda wildcards: table_spec(
+            wildcards.table, table_members(CONFIG, wildcards.table), missing=None
         ),
         files=lambda wildcards: state(table_published(wildcards)),
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
@@ -89,10 +84,10 @@ use rule compare_arms as compare_partial_arms with:
     input:
         evaluations=partial_evaluations,
         evaluation_items=partial_items,
-        models=partial_files(f"{MODEL}/manifest.json"),
-        subsets=partial_files(f"{SUBSET}/manifest.json"),
-        ngrams=partial_ngrams,
-        contamination=partial_files(f"{SUBSET}/contamination/{{suite}}.json"),
+        models=partial_files(lambda runs: each(f"{MODEL}/manifest.json", [ids for ids, _ in runs])),
+        subsets=partial_files(lambda runs: each(f"{SUBSET}/manifest.json", [ids for ids, _ in runs])),
+        ngrams=partial_files(ngram_files),
+        contamination=partial_files(contamination_files),
         published=table_published,
     output:
         expand(f"{R}/tables/partial/{{{{table}}}}.{{format}}", format=FORMATS),
@@ -101,13 +96,9 @@ use rule compare_arms as compare_partial_arms with:
     benchmark:
         f"{R}/timings/compare_partial_arms/{{table}}.tsv"
     params:
-        spec=lambda wildcards: spec(
-            name=wildcards.table,
-            table=CONFIG["tables"][wildcards.table],
-            arms=partial_arms(wildcards.table),
-            suites=table_suites(wildcards.table),
-            metrics=table_metrics(wildcards.table),
-            tasks=table_tasks(wildcards.table),
+        spec=lambda wildcards: table_spec(
+            wildcards.table,
+            partial_members(wildcards.table),
             missing=partial_runs(wildcards.table)[2],
         ),
         prefix=lambda wildcards: f"{R}/tables/partial/{wildcards.table}",
@@ -154,9 +145,9 @@ rule chart_costs:
     """What the arms of a table cost, selection and training, their loss curves, and how many seeds a clearer answer needs."""
     input:
         table=f"{R}/tables/{{table}}.csv",
-        models=lambda wildcards: sorted(set(table_models(wildcards))),
-        metrics=table_training_metrics,
-        timings=table_training_timings,
+        models=table_models,
+        metrics=table_files(f"{MODEL}/metrics.json"),
+        timings=table_files(f"{MODEL}/timings.json"),
     output:
         f"{R}/tables/{{table}}.costs.csv",
         f"{R}/tables/{{table}}.costs.md",
@@ -183,7 +174,7 @@ rule chart_costs:
         spec=lambda wildcards: spec(
             name=wildcards.table,
             title=CONFIG["tables"][wildcards.table]["title"],
-            arms=table_arms(wildcards.table),
+            arms=table_members(CONFIG, wildcards.table),
             selection=selection_timings(wildcards.table),
             training=training_timings(wildcards.table),
         ),
@@ -199,123 +190,4 @@ rule chart_costs:
             --spec {params.spec:q} \
             --out {params.prefix:q} \
             &>{log:q}
-        """
-
-
-rule compare_published:
-    """The published figures of a table alone, computed again."""
-    input:
-        results=PUBLISHED[0],
-        comparisons=PUBLISHED[1],
-    output:
-        f"{R}/tables/published/{{table}}.csv",
-        f"{R}/tables/published/{{table}}.md",
-        f"{R}/tables/published/{{table}}.tex",
-        f"{R}/tables/published/{{table}}.html",
-        f"{R}/tables/published/{{table}}.claims.csv",
-        f"{R}/tables/published/{{table}}.claims.json",
-    log:
-        f"{R}/logs/compare_published/{{table}}.log",
-    benchmark:
-        f"{R}/timings/compare_published/{{table}}.tsv"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
-        files=lambda wildcards: state(PUBLISHED),
-        prefix=lambda wildcards: f"{R}/tables/published/{wildcards.table}",
-        version=version("compare.published", "compare.audit", "compare.ledger", "compare.sentences", "pages"),
-    shell:
-        """
-        python -m winnow.compare.published \
-            --results {input.results:q} \
-            --comparisons {input.comparisons:q} \
-            --spec {params.spec:q} \
-            --out {params.prefix:q} \
-            &>{log:q}
-        """
-
-
-rule collate_claims:
-    """One ledger of the claims of all tables of the paper."""
-    input:
-        expand(f"{R}/tables/{{table}}.claims.json", table=CONFIG["paper"]["tables"]),
-    output:
-        f"{R}/tables/paper.claims.csv",
-        f"{R}/tables/paper.claims.json",
-    log:
-        f"{R}/logs/collate_claims/paper.log",
-    benchmark:
-        f"{R}/timings/collate_claims/paper.tsv"
-    localrule: True
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        prefix=lambda wildcards: f"{R}/tables/paper",
-        version=version("compare.ledger"),
-    shell:
-        """
-        python -m winnow.compare.ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
-        """
-
-
-rule collate_published_claims:
-    """One ledger of the published claims."""
-    input:
-        published_tables(CONFIG["paper"]["tables"], ["claims.json"]),
-    output:
-        f"{R}/tables/published/paper.claims.csv",
-        f"{R}/tables/published/paper.claims.json",
-    log:
-        f"{R}/logs/collate_published_claims/paper.log",
-    benchmark:
-        f"{R}/timings/collate_published_claims/paper.tsv"
-    localrule: True
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        prefix=lambda wildcards: f"{R}/tables/published/paper",
-        version=version("compare.ledger"),
-    shell:
-        """
-        python -m winnow.compare.ledger --claims {input:q} --out {params.prefix:q} &>{log:q}
-        """
-
-
-rule audit_published:
-    """Whatever in the printed comparisons does not follow from its own inputs or from the raw figures."""
-    input:
-        results=PUBLISHED[0],
-        comparisons=PUBLISHED[1],
-    output:
-        f"{R}/tables/published/audit.csv",
-    log:
-        f"{R}/logs/audit_published/audit.log",
-    benchmark:
-        f"{R}/timings/audit_published/audit.tsv"
-    localrule: True
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        files=lambda wildcards: state(PUBLISHED),
-        version=version("compare.audit"),
-    shell:
-        """
-        python -m winnow.compare.audit --comparisons {input.comparisons:q} --results {input.results:q} --out {output:q} &>{log:q}
         """

@@ -1,4 +1,5 @@
 # Source -> documents -> held-out documents.
+include: "helpers/documents.smk"
 
 
 rule generate_corpus:
@@ -73,7 +74,7 @@ rule index_source:
         f"{R}/timings/index_source/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
@@ -106,7 +107,7 @@ rule write_documents:
         f"{R}/timings/write_documents/{{corpus}}/{{shard}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),

@@ -49,7 +49,7 @@ rule embed_documents:
     resources:
         mem_mb=growing(8000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
+        gpu=gpus_of("embed_documents"),
     params:
         spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
         files=lambda wildcards: weights_state(**CONFIG["encoders"][wildcards.encoder]["source"]),

@@ -1,4 +1,5 @@
 # Held-out documents, grammars and stock tasks -> benchmarks -> evaluations.
+include: "helpers/evaluate.smk"
 
 
 rule build_heldout_benchmark:
@@ -179,7 +180,7 @@ rule mirror_benchmark:
 
 
 rule evaluate_model:
-    """A suite of benchmarks on a model, in one process: what lm-eval says, and every item."""
+    """A suite of benchmarks on a model, in one process: lm-eval's figures and every item."""
     input:
         model=f"{MODEL}/manifest.json",
         weights=f"{MODEL}/model.safetensors",
@@ -194,11 +195,11 @@ rule evaluate_model:
         f"{R}/timings/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    threads: lambda wildcards: 8 if large_model(wildcards) else 1
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (480 if big(wildcards.model) else 60) * attempt,
-        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (480 if large_model(wildcards) else 60) * attempt,
+        gpu=gpus_of("evaluate_model"),
     params:
         spec=lambda wildcards: spec(
             ids=dict(
@@ -207,12 +208,12 @@ rule evaluate_model:
                 training_seed=int(wildcards.training_seed),
             ),
             suite=wildcards.suite,
-            benchmarks=benchmarks_spec(wildcards.suite),
+            benchmarks=suite_benchmarks(wildcards.suite),
         ),
         benchmarks=suite_folders,
         model=lambda wildcards: MODEL.format(**wildcards),
         folder=lambda wildcards: EVALUATION.format(**wildcards),
-        version=version("evaluate.harness", "evaluate.benchmarks", "tokenizer"),
+        version=version("evaluate.harness", "tokenizer"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate.harness \
@@ -243,18 +244,18 @@ rule evaluate_pretrained:
     resources:
         mem_mb=growing(32000),
         runtime=growing(480),
-        gpu=1,
+        gpu=gpus_of("evaluate_pretrained"),
     params:
         spec=lambda wildcards: spec(
             ids=dict(corpus=wildcards.corpus, pretrained=wildcards.pretrained),
             suite=wildcards.suite,
-            benchmarks=benchmarks_spec(wildcards.suite),
+            benchmarks=suite_benchmarks(wildcards.suite),
             weights=CONFIG["models"][wildcards.pretrained]["weights"],
         ),
         files=lambda wildcards: weights_state(**CONFIG["models"][wildcards.pretrained]["weights"]),
         benchmarks=suite_folders,
         folder=lambda wildcards: PRETRAINED.format(**wildcards),
-        version=version("evaluate.harness", "evaluate.benchmarks", "tokenizer"),
+        version=version("evaluate.harness", "tokenizer"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m winnow.evaluate.harness \
@@ -266,11 +267,12 @@ rule evaluate_pretrained:
 
 
 rule count_ngrams:
-    """What a unigram and a bigram of a subset say of the held-out documents: the floor of its models."""
+    """Bits per byte of a unigram and a bigram of a subset on held-out documents: the n-gram baselines of its models."""
     input:
         subset=f"{SUBSET}/manifest.json",
         tokens=f"{SUBSET}/tokens/{{tokenizer}}.npy",
         tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        tokenizer_config=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer_config.json",
         benchmark=f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
     output:
         f"{SUBSET}/tokens/{{tokenizer}}.{{benchmark}}.json",
@@ -287,6 +289,7 @@ rule count_ngrams:
         mem_mb=growing(8000),
         runtime=growing(60),
     params:
+        spec=lambda wildcards: spec(names={"tokenizer": wildcards.tokenizer}),
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
         version=version("evaluate.ngrams", "tokenizer"),
     shell:
@@ -295,7 +298,9 @@ rule count_ngrams:
             --subset {input.subset:q} \
             --tokens {input.tokens:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --benchmark {params.folder:q} \
+            --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
             --out {output:q} \
             &>{log:q}
@@ -303,7 +308,7 @@ rule count_ngrams:
 
 
 rule find_benchmark_items:
-    """How many items of each benchmark of a suite stand in the documents of a subset."""
+    """How many items of each benchmark of a suite occur in the documents of a subset."""
     input:
         subset=f"{SUBSET}/manifest.json",
         split=f"{SUBSET}/train.parquet",
@@ -336,7 +341,7 @@ rule find_benchmark_items:
 
 
 rule find_contaminated_documents:
-    """Documents of a shard that hold an item of a suite's benchmarks, for the filter `contaminated`."""
+    """Documents of a shard that contain an item of a suite's benchmarks, for the filter `contaminated`."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
         benchmarks=suite_manifests,

@@ -1,12 +1,13 @@
 # Clusters -> draws -> subsets.
+include: "helpers/sample.smk"
 
 
 rule draw_sample:
     """Which documents a sampler draws with one data seed."""
     input:
         documents=document_shards,
-        assignments=draw_assignments,
-        clusters=draw_clusters,
+        assignments=assignment_shards,
+        clusters=cluster_table,
         scores=draw_scores,
         lengths=draw_lengths,
         losses=draw_losses,
@@ -81,7 +82,7 @@ rule write_subset:
         f"{R}/timings/write_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -111,12 +112,12 @@ rule write_subset:
 rule compare_samplers:
     """How different the draws of a corpus are at all, before anything is trained on them."""
     input:
-        draws=gate_draws,
+        draws=compared_draw_files,
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
-        assignments=gate_assignments,
-        clusters=gate_clusters,
-        tokens=gate_tokens,
+        assignments=compared_assignments,
+        clusters=compared_cluster_tables,
+        tokens=compared_tokens,
     output:
         f"{R}/{{corpus}}/compare_samplers.csv",
         f"{R}/{{corpus}}/compare_samplers.md",
@@ -137,7 +138,7 @@ rule compare_samplers:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        spec=gate_spec,
+        spec=comparison_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",
         version=version("sample.compare_samplers", "sample.candidates", "pages"),
     shell:

@@ -1,4 +1,5 @@
-# Documents and vectors -> scores; probes of clusters -> their mean losses.
+# Documents and vectors -> scores; probes of clusters -> mean losses.
+include: "helpers/score.smk"
 
 
 rule score_documents:
@@ -17,20 +18,20 @@ rule score_documents:
     benchmark:
         f"{R}/timings/score_documents/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("proxy-loss", "likelihood-difference", "dsir", "entropy"),
+        scorer=scorers_where(lambda kind: kind.reads == "texts"),
     conda:
         "../../envs/torch.yaml"
     threads: 8
     resources:
         mem_mb=growing(8000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=score_gpu,
+        gpu=gpus_of("score_documents"),
     params:
         spec=scorer_spec,
-        version=version("score.score", "batching", "tokenizer"),
+        version=scorer_version("score.documents", "batching"),
     shell:
         """
-        python -m winnow.score.score texts \
+        python -m winnow.score.documents texts \
             --documents {input.documents:q} \
             --heldout {input.heldout:q} \
             --models {input.models:q} \
@@ -49,8 +50,8 @@ rule fit_ratios:
     input:
         documents=document_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
-        assignments=draw_assignments,
-        clusters=draw_clusters,
+        assignments=assignment_shards,
+        clusters=cluster_table,
         target=target_shards,
         target_heldout=target_heldout,
     output:
@@ -61,7 +62,7 @@ rule fit_ratios:
     benchmark:
         f"{R}/timings/fit_ratios/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("dsir"),
+        scorer=scorers_where(lambda kind: kind.fits),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -70,10 +71,10 @@ rule fit_ratios:
         runtime=growing(120),
     params:
         spec=scorer_spec,
-        version=version("score.score"),
+        version=version("score.dsir"),
     shell:
         """
-        python -m winnow.score.score fit \
+        python -m winnow.score.dsir \
             --documents @<(printf '%s\\n' {input.documents:q}) \
             --heldout {input.heldout:q} \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
@@ -90,7 +91,7 @@ rule fit_ratios:
 rule score_vectors:
     """Bucket of each document of a shard inside its cluster."""
     input:
-        embeddings=lambda wildcards: f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy",
+        embeddings=embedding_shard,
         assignments=f"{CLUSTERS}/assignments/{{shard}}.parquet",
         centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
@@ -101,7 +102,7 @@ rule score_vectors:
     benchmark:
         f"{R}/timings/score_vectors/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("lsh"),
+        scorer=scorers_where(lambda kind: kind.reads == "vectors"),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -110,10 +111,10 @@ rule score_vectors:
         runtime=growing(60),
     params:
         spec=scorer_spec,
-        version=version("score.score"),
+        version=scorer_version("score.documents"),
     shell:
         """
-        python -m winnow.score.score vectors \
+        python -m winnow.score.documents vectors \
             --embeddings {input.embeddings:q} \
             --assignments {input.assignments:q} \
             --centroids {input.centroids:q} \
@@ -125,9 +126,9 @@ rule score_vectors:
 
 
 rule find_near_duplicates:
-    """Largest similarity of each document to one before it in its cluster."""
+    """Largest similarity of each document to one before it in its cluster (kinds that read a whole clustering)."""
     input:
-        assignments=all_assignments,
+        assignments=assignment_shards,
         embeddings=embedding_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
@@ -137,14 +138,14 @@ rule find_near_duplicates:
     benchmark:
         f"{R}/timings/find_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("semdedup"),
+        scorer=scorers_where(lambda kind: kind.reads == "clustering"),
     conda:
         "../../envs/torch.yaml"
     threads: 8
     resources:
         mem_mb=growing(16000),
         runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=lambda wildcards: 1 if heavy(wildcards.corpus) else 0,
+        gpu=gpus_of("find_near_duplicates"),
     params:
         spec=scorer_spec,
         version=version("score.semdedup"),
@@ -161,7 +162,7 @@ rule find_near_duplicates:
 
 
 rule sweep_near_duplicates:
-    """How many documents each eps leaves."""
+    """How many documents are left at each eps."""
     input:
         f"{CLUSTER_SCORES}/all.parquet",
     output:
@@ -171,7 +172,7 @@ rule sweep_near_duplicates:
     benchmark:
         f"{R}/timings/sweep_near_duplicates/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("semdedup"),
+        scorer=scorers_where(lambda kind: kind.reads == "clustering"),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -190,9 +191,9 @@ rule sweep_near_duplicates:
 
 
 rule choose_probe:
-    """The documents of each cluster whose loss stands for it."""
+    """A few documents of each cluster, to estimate its mean loss."""
     input:
-        assignments=all_assignments,
+        assignments=assignment_shards,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         trained=scorer_draws,
     output:
@@ -202,7 +203,7 @@ rule choose_probe:
     benchmark:
         f"{R}/timings/choose_probe/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("proxy-loss"),
+        scorer=scorers_where(lambda kind: "loss" in kind.uses),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -211,10 +212,10 @@ rule choose_probe:
         runtime=growing(60),
     params:
         spec=scorer_spec,
-        version=version("score.score"),
+        version=version("score.probes"),
     shell:
         """
-        python -m winnow.score.score probe \
+        python -m winnow.score.probes probe \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --heldout {input.heldout:q} \
             --trained {input.trained:q} \
@@ -240,20 +241,20 @@ rule score_probe:
     benchmark:
         f"{R}/timings/score_probe/{{corpus}}/{{clustering}}/{{scorer}}/{{shard}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("proxy-loss"),
+        scorer=scorers_where(lambda kind: "loss" in kind.uses),
     conda:
         "../../envs/torch.yaml"
     threads: 8
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
-        gpu=score_gpu,
+        gpu=gpus_of("score_probe"),
     params:
         spec=scorer_spec,
-        version=version("score.score", "batching", "tokenizer"),
+        version=scorer_version("score.documents", "batching"),
     shell:
         """
-        python -m winnow.score.score texts \
+        python -m winnow.score.documents texts \
             --documents {input.documents:q} \
             --heldout {input.heldout:q} \
             --models {input.models:q} \
@@ -279,7 +280,7 @@ rule mean_losses:
     benchmark:
         f"{R}/timings/mean_losses/{{corpus}}/{{clustering}}/{{scorer}}.tsv"
     wildcard_constraints:
-        scorer=scorer_kind("proxy-loss"),
+        scorer=scorers_where(lambda kind: "loss" in kind.uses),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -288,10 +289,10 @@ rule mean_losses:
         runtime=growing(20),
     params:
         spec=scorer_spec,
-        version=version("score.score"),
+        version=version("score.probes"),
     shell:
         """
-        python -m winnow.score.score losses \
+        python -m winnow.score.probes losses \
             --probe {input.probe:q} \
             --scores @<(printf '%s\\n' {input.scores:q}) \
             --spec {params.spec:q} \

@@ -1,4 +1,4 @@
-# What is told before the first job: a target that is none, and a forecast of the run. No rules here.
+# What is checked and said before the first job: names of targets, and a forecast of the run. No rules here.
 import difflib
 
 from snakemake.logging import logger
@@ -7,20 +7,25 @@ from winnow.commands import forecast
 
 
 def check_targets():
-    """Ends the command with one line for a run config among the targets, or for a slip in a target's name."""
+    """Ends the command with one line for a run config among the targets, a slip in a target's name, and for the paper's
+    targets in a run without published figures."""
     rules = [rule.name for rule in workflow.rules]
+    published = any(has_published_figures(CONFIG, table) for table in CONFIG["targets"])
     for target in COMMAND.targets if COMMAND else []:
         if target.endswith((".yaml", ".yml", ".json")) and not target.startswith(f"{R}/"):
-            said = f"{target} stands among the targets; a run config goes behind --configfile"
-        elif re.fullmatch(r"[\w-]+", target) and target not in rules and not os.path.exists(target):
+            stop(f"{target} is among the targets; a run config goes behind --configfile")
+        if re.fullmatch(r"[\w-]+", target) and target not in rules and not os.path.exists(target):
             known = sorted(rule.name for rule in workflow.rules if not rule.output)
             near = difflib.get_close_matches(target, known, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            said = f"no target {target!r}; {hint}known: {', '.join(known)}, and any file that a rule makes"
-        else:
-            continue
-        print(f"error: {said}", file=sys.stderr)
-        sys.exit(1)
+            stop(f"no target {target!r}; {hint}known: {', '.join(known)}, and any file that a rule makes")
+        if target in ("paper_tables", "published_tables") and not published:
+            profile = {"paper_tables": "slurm", "published_tables": "profiles/local"}[target]
+            file = os.path.relpath(os.path.join(workflow.basedir, "config", "minipile.yaml"))
+            stop(
+                f"{target}: no table of this run has published figures; those of the paper: "
+                f"snakemake {target} --profile {profile} --configfile {file}"
+            )
 
 
 def forecast_cores():
@@ -32,17 +37,17 @@ def forecast_cores():
     return len(os.sched_getaffinity(0)) if unnamed else settings.cores
 
 
-def say_forecast(record):
+def show_forecast(record):
     """Before Snakemake's own first table of jobs: what the heavy ones of them come to."""
-    if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SAID and not workflow.touch:
-        FORECAST_SAID.append(True)
+    if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SHOWN and not workflow.touch:
+        FORECAST_SHOWN.append(True)
         jobs = [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]
         if line := forecast.forecast(CONFIG, R, jobs, forecast_cores()):
             logger.info(line)
     return True
 
 
-FORECAST_SAID = []
+FORECAST_SHOWN = []
 check_targets()
 if workflow.is_main_process:
-    logger.addFilter(say_forecast)
+    logger.addFilter(show_forecast)

@@ -1,4 +1,5 @@
 # Subsets -> tokens -> models.
+include: "helpers/train.smk"
 
 
 rule train_tokenizer:
@@ -16,7 +17,7 @@ rule train_tokenizer:
         f"{R}/timings/train_tokenizer/{{corpus}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
@@ -40,6 +41,7 @@ rule count_tokens:
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
         tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        tokenizer_config=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer_config.json",
     output:
         f"{R}/{{corpus}}/lengths/{{tokenizer}}/{{shard}}.parquet",
     log:
@@ -48,7 +50,7 @@ rule count_tokens:
         f"{R}/timings/count_tokens/{{corpus}}/{{tokenizer}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -59,6 +61,7 @@ rule count_tokens:
         RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens count \
             --documents {input.documents:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --name {wildcards.corpus:q}/{wildcards.shard:q} \
             --out {output:q} \
             &>{log:q}
@@ -70,6 +73,7 @@ rule tokenize_subset:
     input:
         split=f"{SUBSET}/train.parquet",
         tokenizer=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer.json",
+        tokenizer_config=f"{R}/{{corpus}}/tokenizers/{{tokenizer}}/tokenizer_config.json",
     output:
         tokens=f"{SUBSET}/tokens/{{tokenizer}}.npy",
         meta=f"{SUBSET}/tokens/{{tokenizer}}.json",
@@ -79,7 +83,7 @@ rule tokenize_subset:
         f"{R}/timings/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if heavy(wildcards.corpus) else 1
+    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -90,6 +94,7 @@ rule tokenize_subset:
         RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens pack \
             --split {input.split:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q} \
             --out {output.tokens:q} \
             --meta {output.meta:q} \
@@ -113,11 +118,11 @@ rule train_model:
         f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if big(wildcards.model) else 1
+    threads: lambda wildcards: 8 if large_model(wildcards) else 1
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if big(wildcards.model) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (1440 if big(wildcards.model) else 60) * attempt,
-        gpu=lambda wildcards: 1 if big(wildcards.model) else 0,
+        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
+        runtime=lambda wildcards, attempt: (1440 if large_model(wildcards) else 60) * attempt,
+        gpu=gpus_of("train_model"),
         nodes=1,
         checkpoint_minutes=10,
     params:
@@ -128,9 +133,11 @@ rule train_model:
         """
         python -m winnow.train.loop \
             --subset {input.subset:q} \
+            --split {input.split:q} \
             --tokens {input.tokens:q} \
             --tokens-meta {input.tokens_meta:q} \
             --tokenizer {input.tokenizer:q} \
+            --tokenizer-config {input.tokenizer_config:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q}/{wildcards.model:q} \
             --threads {threads} \

@@ -1,4 +1,4 @@
-"""The commands of a person: `winnow NAME ...`. Only what the named command needs is imported."""
+"""Command line for people: `winnow COMMAND ...`. Only the modules of the named command are imported."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import sys
 from winnow.stage import run
 
 COMMANDS = {
-    "check": ("winnow.commands.check:check", "check run configs, and the first rows of their local sources"),
-    "list": ("winnow.commands.listing:list_", "list what a run config can name: samplers, models, corpora, ..."),
-    "allocate": ("winnow.sample.allocate:command", "how many documents a sampler takes from each cluster of a table"),
-    "audit": ("winnow.compare.audit:command", "check published comparisons against published figures"),
-    "power": ("winnow.compare.power:power", "how many seeds and GPU-hours it takes to detect an effect of a given size"),
-    "timings": ("winnow.commands.timings:command", "seconds and memory by rule of a run"),
-    "readme": ("winnow.config.reference:readme", "write the reference of keys in config/README.md"),
+    "check": ("winnow.commands.check:check", "check a run config, its tables and the first rows of its local sources"),
+    "list": ("winnow.commands.listing:list_", "list the definitions that a run config can name: samplers, models, corpora, ..."),
+    "allocate": ("winnow.sample.allocate:command", "compute the quota of each cluster for a sampler and a budget"),
+    "audit": ("winnow.compare.audit:command", "audit printed comparisons against their inputs and the raw figures"),
+    "power": ("winnow.compare.power:power", "compute the seeds and GPU-hours required to detect an effect of a given size"),
+    "timings": ("winnow.commands.timings:command", "show the seconds and memory of a run by rule"),
+    "readme": ("winnow.config.reference:readme", "write the key reference in config/README.md from the schema"),
 }  # fmt: skip
 
 
 def main() -> None:
-    """Runs the command that the first argument names; exit code 2 and the list of them if it names none."""
+    """Runs the command that the first argument names. Prints the list without one; exits with 2 if it is unknown."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in COMMANDS:
         width = max(map(len, COMMANDS))
         lines = [f"  {command:{width}}  {what}" for command, (_, what) in COMMANDS.items()]
-        help_ = "\n".join(["winnow COMMAND [--help]", "", *lines])
+        help_ = "\n".join(["Usage: winnow COMMAND [--help]", "", *lines])
         if name in ("-h", "--help"):
             print(help_)
             return

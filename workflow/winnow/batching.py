@@ -21,8 +21,8 @@ def batches(
 ) -> Iterator[np.ndarray]:
     """Rows in batches of at most `tokens` padded tokens, longest first.
 
-    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once. When a batch is done,
-    `progress` gets its share of `documents`, by tokens: long rows come first, and would make the time left too long.
+    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once. After a batch,
+    `progress` advances by its share of `documents`, by tokens: rows count unequally because the long ones come first.
     """
     order = np.argsort(-lengths, kind="stable")
     total = int(lengths.sum())
@@ -41,11 +41,11 @@ def batches(
 def distinct(ids: list[list[int]]) -> tuple[list[list[int]], np.ndarray]:
     """The different rows among token ids, in order of first appearance, and the place of each row among them, int64.
 
-    What a model says of a text depends on its batch in the last bits; equal texts that are read once cannot differ.
+    A model's output for a text depends on its batch in the last bits; equal texts that are read once have equal outputs.
     """
     places: dict[tuple[int, ...], int] = {}
-    own = np.array([places.setdefault(tuple(row), len(places)) for row in ids], dtype=np.int64)
-    return [list(row) for row in places], own
+    place = np.array([places.setdefault(tuple(row), len(places)) for row in ids], dtype=np.int64)
+    return [list(row) for row in places], place
 
 
 def padded(ids: list[list[int]]) -> tuple[Any, Any]:
@@ -67,7 +67,7 @@ def blocks(doc: np.ndarray) -> list[slice]:
 
 
 def block_texts(file: pq.ParquetFile, slices: list[slice]) -> Iterator[list[str]]:
-    """Texts of consecutive row slices, holding little more than one slice in memory."""
+    """Texts of consecutive row slices, with little more than one slice in memory."""
     stream = file.iter_batches(batch_size=BLOCK, columns=["text"])
     held: list[pa.Array] = []
     count = 0

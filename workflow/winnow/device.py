@@ -1,4 +1,4 @@
-"""What a device can do at most, and what it draws: for model-FLOPs utilisation and energy."""
+"""Peak FLOP/s and power of the device, for model-FLOPs utilisation and energy; its choice and its number formats."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ GPUS = {
     "4090": (165e12, 450.0),
     "3090": (71e12, 350.0),
 }
-"""Dense bfloat16 FLOP/s with float32 sums, and board power in watts, by a part of the device's name (makers' data
-sheets)."""
+"""Dense bfloat16 FLOP/s with float32 sums, and board power in watts, by a part of the device's name (data sheets)."""
 WATTS_A_THREAD = 8.0
 """Assumed of a processor: 250 W for 32 threads."""
 
@@ -38,13 +37,13 @@ def flops_a_token(layers: int, width: int, sequence: int, vocabulary: int) -> fl
 
 def encoder_flops(weights: int, layers: int, width: int, lengths: Sequence[int]) -> float:
     """Model FLOPs of training an encoder once on texts of `lengths` tokens: 6 for each token and weight of a matrix, 12 x
-    layers x width x length for each token's attention, which looks both ways (as `flops_a_token`)."""
+    layers x width x length for each token's attention, which is not causal (as `flops_a_token`)."""
     return float(sum(6 * weights * n + 12 * layers * width * n * n for n in lengths))
 
 
 def keep_memory() -> None:
-    """Lets freed memory stay with the process (glibc; elsewhere nothing): a training step frees and takes the same blocks
-    again, and new pages cost up to a fifth of it on a processor."""
+    """Keeps freed memory in the process (glibc; elsewhere no effect): a training step frees and allocates the same blocks,
+    and new pages cost up to a fifth of its time on a processor."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         settings = {-4: 0, -1: 2**31 - 1, -2: 2**28}  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
@@ -53,7 +52,7 @@ def keep_memory() -> None:
 
 
 def peak(device: str, bfloat16: bool, threads: int) -> dict[str, Any]:
-    """`flops` a second at most, `watts`, and where the first is from: a data sheet, or a matrix product here."""
+    """`flops` (peak FLOP/s), `watts`, and the `source` of the first: a data sheet, or a matrix product measured here."""
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
@@ -88,6 +87,7 @@ def native_bfloat16(device: str) -> bool:
 
 
 def pick_device() -> str:
+    """`cuda` if there is a GPU, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

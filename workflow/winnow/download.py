@@ -1,8 +1,8 @@
-"""Files of a Hub repository, pinned to a commit, through the Hub's own cache.
+"""Files of a Hub repository, pinned to a commit, through the Hub's cache.
 
 In: owner/name, a commit (40 hex digits), globs of files. Out: a JSON file with the repository, the revision,
 the snapshot's folder and the absolute paths of the files, in the order of the globs, matches sorted.
-With HF_HUB_OFFLINE=1 nothing is asked of the network: the cache (HF_HOME, HF_HUB_CACHE) must hold the files.
+With HF_HUB_OFFLINE=1 there is no network access: the cache (HF_HOME, HF_HUB_CACHE) must hold the files.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ MODEL_SKIP = [
 
 
 def match(folder: Path, patterns: list[str], skip: list[str]) -> list[Path]:
-    """Files below `folder` that the globs name: in the order of the globs, matches sorted, each once.
+    """Files below `folder` that match the globs: in the order of the globs, matches sorted, each once.
 
     Raises InputError for a glob without a file.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for pattern in patterns:
         matches = sorted(
             path
@@ -53,15 +53,15 @@ def match(folder: Path, patterns: list[str], skip: list[str]) -> list[Path]:
             raise InputError(
                 f"files: no file matches {pattern!r} in {folder}; there are: {', '.join(some) or 'none'}"
             )
-        found.update(dict.fromkeys(matches))
-    return list(found)
+        files.update(dict.fromkeys(matches))
+    return list(files)
 
 
 def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
-    """Downloads what is not in the cache yet.
+    """Downloads the files that are not in the cache yet.
 
-    Parameters: `source`, {"hub", "revision", "files"?}; `repo_type`, dataset or model (for a model, all files
-    but weights in other formats than safetensors unless `files` says otherwise).
+    Parameters: `source`, {"hub", "revision", "files"?}; `repo_type`, dataset or model (of a model, by default all files
+    but weights in other formats than safetensors).
     Returns {"repository", "revision", "folder", "files"}.
     Raises InputError with one line: offline and not in the cache, no such repository or commit, no access,
     no file that matches.
@@ -84,7 +84,7 @@ def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
             ignore_patterns=skip or None,
         )
     except hub.GatedRepoError:
-        raise InputError(f"{what}: access must be asked for on the Hub, and HF_TOKEN be set") from None
+        raise InputError(f"{what}: gated; request access on the Hub, and set HF_TOKEN") from None
     except hub.RevisionNotFoundError:
         raise InputError(
             f"{what}: the Hub has no such commit; take one from the repository's history"
@@ -122,7 +122,7 @@ def download(*, spec: str, repo_type: Literal["dataset", "model"], out: Path) ->
     source = read_spec(spec, "source")["source"]
     check_definition("corpus", {"source": source, "text": "-"}, where="--spec")
     if "hub" not in source or not re.fullmatch(r"[0-9a-f]{40}", source["revision"]):
-        raise InputError("--spec source: wanted: hub (owner/name) and revision (a commit of 40 hex digits)")
+        raise InputError("--spec source: must have hub (owner/name) and revision (a commit of 40 hex digits)")
     say(f"[download] {repo_type} {source['hub']} at {source['revision'][:12]}")
     result = fetch(source, repo_type)
     write_json(out, result)

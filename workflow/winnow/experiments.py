@@ -1,55 +1,66 @@
-"""What a configuration asks for: arms, runs, members of tables, proxies, and the sources they need: pure functions of it.
+"""What a configuration asks for: arms, runs, pools, members of tables and of sampler comparisons, and the sources they need.
 
-Imported at parse time: nothing heavy here.
+In: a checked configuration (`winnow.config.checks.resolve`). Out: names, ids and seeds; pure functions, but for the question
+whether a person's file of exclusions exists. Imported at parse time: nothing heavy here.
+
+Ids of an arm are a dict of `corpus`, `clustering` (NO_CLUSTERS where its draws depend on none), `sampler`, `budget` and
+`model`; ids of a run have `data_seed` and `training_seed`, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from winnow.sample.sampler import needs as sample_needs
+from winnow.score.kinds import kind_of
+
+Config = Mapping[str, Any]
+Ids = dict[str, Any]
 
 NO_CLUSTERS = "none"
 
+FEWEST_SEEDS = 3
+"""Data seeds an arm for a verdict on samplers, as in winnow.compare.statistics."""
 
-FEWEST_SEEDS = 3  # data seeds an arm for a verdict on samplers, as in winnow.compare.statistics
-
-
-PROXIES = ("proxy", "in_domain", "general", "classifier")
-
-
-def proxies_of(scorer: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The proxies of a scorer by their key, in the order in which its stage takes their models."""
-    return {key: scorer[key] for key in PROXIES if key in scorer}
+# ---------------------------------------------------------------- samplers and their pools
 
 
-def filters_differ(config: Mapping[str, Any], one: str, other: str) -> bool:
-    """Whether the samplers of two arms differ in what they do with excluded clusters."""
-    kept = [config["samplers"][arm.split("/")[1]]["filters"]["excluded_clusters"] for arm in (one, other)]
-    return kept[0] != kept[1]
+def proxies_of(scorer: Config) -> dict[str, dict[str, Any]]:
+    """The proxies of a scorer by their key, in the order in which its stage takes their models; none of an empty one."""
+    return {key: scorer[key] for key in kind_of(scorer).proxies} if scorer else {}
 
 
-def uses_clusters(sampler: Mapping[str, Any]) -> bool:
+def scorers_of(sampler: Config) -> list[str]:
+    """Names of the scorers that a sampler waits for."""
+    return sample_needs(sampler).scorers
+
+
+def uses_clusters(sampler: Config) -> bool:
     """Whether a sampler cannot draw without the clusters of a clustering."""
     return sample_needs(sampler).clusters
 
 
-def needs_clustering(config: Mapping[str, Any], name: str) -> bool:
+def needs_clustering(config: Config, name: str) -> bool:
     """Whether a sampler, or one whose documents it leaves out, uses clusters."""
     sampler = config["samplers"][name]
     earlier = [entry["sampler"] for entry in sampler["filters"].get("used", [])]
     return uses_clusters(sampler) or any(needs_clustering(config, other) for other in earlier)
 
 
+def keeps_excluded_clusters(config: Config, name: str) -> bool:
+    """Whether a sampler draws from excluded clusters, too."""
+    return not sample_needs(config["samplers"][name]).excluded
+
+
 def exclusions_path(corpus: str, clustering: str) -> Path:
-    """Where a person's exclusions of a clustering stand, seen from the folder that Snakemake runs in."""
+    """The file of a person's exclusions of a clustering, seen from the folder that Snakemake runs in."""
     return Path("config/exclusions") / f"{corpus}.{clustering}.tsv"
 
 
-def pool_of(config: Mapping[str, Any], corpus: str, clustering: str | None) -> str:
+def pool_of(config: Config, corpus: str, clustering: str | None) -> str:
     """The clustering whose exclusions shape an experiment's pool; NO_CLUSTERS where nothing is excluded.
 
     Clusters are excluded by a person's file, by proposals that the corpus applies, or as HDBSCAN's noise. Where none of
@@ -63,47 +74,19 @@ def pool_of(config: Mapping[str, Any], corpus: str, clustering: str | None) -> s
     return clustering if noise or proposed or exclusions_path(corpus, clustering).exists() else NO_CLUSTERS
 
 
-def draw_clustering(config: Mapping[str, Any], corpus: str, clustering: str | None, sampler: str) -> str:
-    """The clustering under which a sampler's draw stands in an experiment of `clustering`: the experiment's, if the
+def draw_clustering(config: Config, corpus: str, clustering: str | None, sampler: str) -> str:
+    """The clustering by which a sampler's draw is filed in an experiment of `clustering`: the experiment's, if the
     sampler uses its clusters or their exclusions shape its pool; else NO_CLUSTERS."""
     if clustering is None or needs_clustering(config, sampler):
         return clustering or NO_CLUSTERS
-    keeps = config["samplers"][sampler]["filters"]["excluded_clusters"] == "keep"
-    return NO_CLUSTERS if keeps else pool_of(config, corpus, clustering)
+    return NO_CLUSTERS if keeps_excluded_clusters(config, sampler) else pool_of(config, corpus, clustering)
 
 
-def runs_of(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Data seed and training seed of every run of an arm. Without training seeds a draw is trained once, with
-    its own seed: what is random between two draws then includes the training."""
-    return [
-        (data_seed, training_seed)
-        for data_seed in experiment["data_seeds"]
-        for training_seed in experiment["training_seeds"] or [data_seed]
-    ]
+# ---------------------------------------------------------------- experiments
 
 
-def all_experiments(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of the run, and those of the paper that do not bear the name of one of the run's."""
-    own = {experiment["name"] for experiment in config["experiments"]}
-    return [*config["experiments"], *(e for e in config["paper"]["experiments"] if e["name"] not in own)]
-
-
-def table_arms(
-    config: dict[str, Any], table: Mapping[str, Any]
-) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    """(experiment/sampler, ids, experiment) of each arm of a table."""
-    wanted = table.get("arms")
-    return [
-        (arm, ids, experiment)
-        for experiment in all_experiments(config)
-        if experiment["name"] in table["experiments"]
-        for arm, ids in arms(config, experiment).items()
-        if wanted is None or arm in wanted or arm.split("/")[1] in wanted
-    ]
-
-
-def arms(config: dict[str, Any], experiment: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Ids that make up each arm of an experiment, by `experiment/sampler`."""
+def arms(config: Config, experiment: Config) -> dict[str, Ids]:
+    """Ids of each arm of an experiment, by `experiment/sampler`."""
     return {
         f"{experiment['name']}/{sampler}": {
             "corpus": experiment["corpus"],
@@ -116,32 +99,192 @@ def arms(config: dict[str, Any], experiment: dict[str, Any]) -> dict[str, dict[s
     }
 
 
-def few_seeds(config: dict[str, Any], name: str) -> str:
+def runs_of(experiment: Config) -> list[tuple[int, int]]:
+    """Data seed and training seed of every run of an arm. Without training seeds a draw is trained once, with
+    its own seed: what is random between two draws then includes the training."""
+    return [
+        (data_seed, training_seed)
+        for data_seed in experiment["data_seeds"]
+        for training_seed in experiment["training_seeds"] or [data_seed]
+    ]
+
+
+def every_run(config: Config) -> list[Ids]:
+    """Ids and seeds of every model that the run's experiments train."""
+    return [
+        dict(ids, data_seed=data_seed, training_seed=training_seed)
+        for experiment in config["experiments"]
+        for ids in arms(config, experiment).values()
+        for data_seed, training_seed in runs_of(experiment)
+    ]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def table_arms(config: Config, table: Config) -> list[tuple[str, Ids, dict[str, Any]]]:
+    """(experiment/sampler, ids, experiment) of each arm of a table."""
+    only = table.get("arms")
+    return [
+        (arm, ids, experiment)
+        for experiment in config["experiments"]
+        if experiment["name"] in table["experiments"]
+        for arm, ids in arms(config, experiment).items()
+        if only is None or arm in only or arm.split("/")[1] in only
+    ]
+
+
+def is_baseline(table: Config, arm: str) -> bool:
+    """Whether a table's baseline is this arm (experiment/sampler) or pretrained model."""
+    return table["baseline"] in (arm, arm.rpartition("/")[2])
+
+
+def table_runs(config: Config, name: str) -> list[tuple[str, Ids, list[str]]]:
+    """(arm, ids with seeds, suites) of each model that a table compares and the workflow trains."""
+    return [
+        (arm, dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"])
+        for arm, ids, experiment in table_arms(config, config["tables"][name])
+        for data_seed, training_seed in runs_of(experiment)
+    ]
+
+
+def pretrained_suites(config: Config, name: str) -> tuple[str, list[str]]:
+    """The corpus of a table's pretrained models, which is that of its baseline or first arm, and the suites that its
+    experiments on it have, without those that are part of another."""
+    table = config["tables"][name]
+    if "corpus" in table:
+        return table["corpus"], table["suites"]
+    members = table_arms(config, table)
+    first = [ids for arm, ids, _ in members if is_baseline(table, arm)]
+    corpus = (first or [members[0][1]])[0]["corpus"]
+    suites = {s for _, ids, experiment in members if ids["corpus"] == corpus for s in experiment["suites"]}
+    benchmarks = {suite: set(config["suites"][suite]) for suite in suites}
+    whole = [s for s in suites if not any(benchmarks[s] < benchmarks[other] for other in suites)]
+    return corpus, sorted(whole)
+
+
+def table_members(config: Config, name: str) -> dict[str, Ids]:
+    """Ids of each arm of a table, by experiment/sampler, with its `data_seeds` and its model's `tokenizer` (None of a
+    classifier), then of each pretrained model, by its name: `pretrained` and `corpus`."""
+    table = config["tables"][name]
+    members = {
+        arm: dict(
+            ids,
+            data_seeds=experiment["data_seeds"],
+            tokenizer=config["models"][ids["model"]].get("tokenizer"),
+        )
+        for arm, ids, experiment in table_arms(config, table)
+    }
+    for model in table["pretrained"]:
+        members[model] = dict(pretrained=model, corpus=pretrained_suites(config, name)[0])
+    return members
+
+
+def table_suites(config: Config, name: str) -> list[str]:
+    """Names of the suites whose results a table shows."""
+    table = config["tables"][name]
+    if "suites" in table:
+        return sorted(table["suites"])
+    return sorted({s for _, _, experiment in table_arms(config, table) for s in experiment["suites"]})
+
+
+def table_benchmarks(config: Config, name: str, key: str) -> dict[str, Any]:
+    """A key (`metrics`, `task`) of each benchmark of a table that has it, by the benchmark's name."""
+    benchmarks = sorted({b for suite in table_suites(config, name) for b in config["suites"][suite]})
+    return {b: value for b in benchmarks if (value := config["benchmarks"][b].get(key))}
+
+
+def has_published_figures(config: Config, name: str) -> bool:
+    """Whether a table shows published figures beside measured ones."""
+    return bool(config["tables"][name].get("published"))
+
+
+def few_seeds(config: Config, name: str) -> str:
     """Which arms of a table get no verdict for want of data seeds, in words; empty where all get one."""
     table = config["tables"][name]
     if table["unit"] != "samplers":
         return ""
     seeds = {arm: len(e["data_seeds"]) for arm, _, e in table_arms(config, table)}
     few = {arm: n for arm, n in seeds.items() if n < FEWEST_SEEDS}
-    base = [arm for arm in few if table["baseline"] in (arm, arm.split("/")[1])]
-    wanted = f"a verdict takes {FEWEST_SEEDS} data seeds an arm"
-    shown = ", ".join(f"{arm} ({n})" for arm, n in few.items())
+    base = [arm for arm in few if is_baseline(table, arm)]
+    required = f"a verdict requires {FEWEST_SEEDS} data seeds an arm"
     if base:
-        return f"no verdict at all: {wanted}, and the baseline {base[0]} has {few[base[0]]}"
-    return f"no verdict on {shown}: {wanted}" if few else ""
+        return f"no verdict at all: {required}, and the baseline {base[0]} has {few[base[0]]}"
+    shown = ", ".join(f"{arm} ({n})" for arm, n in few.items())
+    return f"no verdict on {shown}: {required}" if few else ""
+
+
+# ---------------------------------------------------------------- comparisons of samplers, before any training
+
+
+def compared_draws(config: Config, corpus: str) -> list[tuple[dict[str, Any], Ids]]:
+    """Every draw of the experiments of a corpus: how the comparison of its samplers names it (`experiment`, `sampler`,
+    `seed`, `clustering`, and whether its model counts `tokens`), and its arm's ids with the data seed."""
+    return [
+        (
+            dict(
+                experiment=experiment["name"],
+                sampler=ids["sampler"],
+                seed=data_seed,
+                clustering=experiment["clustering"],
+                tokens=config["models"][ids["model"]]["kind"] == "language-model",
+            ),
+            dict(ids, data_seed=data_seed),
+        )
+        for experiment in config["experiments"]
+        if experiment["corpus"] == corpus
+        for ids in arms(config, experiment).values()
+        for data_seed in experiment["data_seeds"]
+    ]
+
+
+def compared_corpora(config: Config, experiments: Iterable[Config]) -> list[str]:
+    """Corpora of which `experiments` have two or more subsets that differ in more than the seed."""
+    subsets: dict[str, set[tuple[str, ...]]] = {}
+    for experiment in experiments:
+        for ids in arms(config, experiment).values():
+            key = (ids["clustering"], ids["sampler"], ids["budget"])
+            subsets.setdefault(ids["corpus"], set()).add(key)
+    return sorted(corpus for corpus, keys in subsets.items() if len(keys) > 1)
+
+
+def compared_clusterings(config: Config, corpus: str) -> list[str]:
+    """Clusterings of the experiments of a corpus."""
+    return sorted({e["clustering"] for e in config["experiments"] if e["corpus"] == corpus} - {None})
+
+
+def compared_tables(config: Config, corpus: str) -> list[dict[str, Any]]:
+    """Of each target that compares two or more arms of a corpus, its baseline among them: `name`, `baseline`, `arms`."""
+    compared = []
+    for name in config["targets"]:
+        table = config["tables"][name]
+        members = [arm for arm, ids, _ in table_arms(config, table) if ids["corpus"] == corpus]
+        baseline = [arm for arm in members if is_baseline(table, arm)]
+        if baseline and len(members) > 1:
+            compared.append(dict(name=name, baseline=baseline[0], arms=members))
+    return compared
+
+
+def experiments_of(config: Config, tables: Iterable[str]) -> list[dict[str, Any]]:
+    """The experiments that tables compare."""
+    names = {experiment for table in tables for experiment in config["tables"][table]["experiments"]}
+    return [experiment for experiment in config["experiments"] if experiment["name"] in names]
+
+
+# ---------------------------------------------------------------- sources
 
 
 @dataclass
 class Needs:
     """Names of what a run reads, in the order in which it names them: corpora, benchmarks; and the sources of weights
-    by their place in the config."""
+    by their keys in the config."""
 
     corpora: dict[str, None] = field(default_factory=dict)
     benchmarks: dict[str, None] = field(default_factory=dict)
     weights: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
 
-def needs(config: dict[str, Any]) -> Needs:
+def needs(config: Config) -> Needs:
     """Corpora, benchmarks and weights that the run's experiments and the tables of its targets read, those of their
     scorers, proxies and filters too. `config` has passed its cross-checks (tables may be wrong)."""
     out = Needs()
@@ -166,11 +309,11 @@ def needs(config: dict[str, Any]) -> Needs:
     return out
 
 
-def _encoder(config: dict[str, Any], name: str, out: Needs) -> None:
+def _encoder(config: Config, name: str, out: Needs) -> None:
     out.weights["encoders", name, "source"] = config["encoders"][name]["source"]
 
 
-def _model(config: dict[str, Any], name: str, out: Needs) -> None:
+def _model(config: Config, name: str, out: Needs) -> None:
     model = config["models"][name]
     if model["kind"] == "classifier":
         _encoder(config, model["encoder"], out)
@@ -178,16 +321,11 @@ def _model(config: dict[str, Any], name: str, out: Needs) -> None:
         out.weights["models", name, "start"] = model["start"]
 
 
-def _suites(config: dict[str, Any], suites: Iterable[str], out: Needs) -> None:
+def _suites(config: Config, suites: Iterable[str], out: Needs) -> None:
     out.benchmarks.update(dict.fromkeys(b for suite in suites for b in config["suites"][suite]))
 
 
-def scorers_of(sampler: dict[str, Any]) -> list[str]:
-    """Names of the scorers that a sampler waits for."""
-    return sample_needs(sampler).scorers
-
-
-def _sampler(config: dict[str, Any], name: str, corpus: str, out: Needs, seen: set[tuple[str, str]]) -> None:
+def _sampler(config: Config, name: str, corpus: str, out: Needs, seen: set[tuple[str, str]]) -> None:
     if (name, corpus) in seen:
         return
     seen.add((name, corpus))
@@ -199,9 +337,13 @@ def _sampler(config: dict[str, Any], name: str, corpus: str, out: Needs, seen: s
     for scorer in (config["scorers"][name] for name in scorers_of(sampler)):
         if target := scorer.get("target", {}).get("corpus"):
             out.corpora[target] = None
-        for proxy in proxies_of(scorer).values():
-            if "hub" not in proxy:
-                source = proxy["corpus"] or corpus
-                out.corpora[source] = None
-                _model(config, proxy["model"], out)
-                _sampler(config, proxy["sampler"], source, out, seen)
+        for proxy in local_proxies(scorer):
+            source = proxy["corpus"] or corpus
+            out.corpora[source] = None
+            _model(config, proxy["model"], out)
+            _sampler(config, proxy["sampler"], source, out, seen)
+
+
+def local_proxies(scorer: Config) -> Iterator[dict[str, Any]]:
+    """The proxies of a scorer that the workflow trains itself; the others come from the Hub."""
+    return (proxy for proxy in proxies_of(scorer).values() if "hub" not in proxy)

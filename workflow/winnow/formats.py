@@ -1,4 +1,4 @@
-"""Formats of source files, known by their names. Nothing heavy: the configuration is checked by them, too."""
+"""Formats of source files, by their names. Light to import: the checks of the configuration use it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def file_format(path: str, lines: bool = False) -> tuple[str, str | None]:
     kind = ENDINGS.get(ending)
     if kind is None or (kind in ("parquet", "arrow") and compression):
         raise InputError(
-            f"{path}: format not known by its name; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt "
+            f"{path}: unknown file format; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt "
             "(all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"
         )
     return ("lines" if lines and kind == "txt" else kind), compression

@@ -1,8 +1,8 @@
 """Random order without a generator: a 64-bit key for each document.
 
 `u = hash(purpose, seed, doc)`: taking the n smallest keys draws n documents at random, and the draw
-depends on no shard, worker or order. Different purposes never share keys, so that, say, a scorer is
-not scored on its own training documents.
+depends on no shard, worker or order. Different purposes never share keys, so that, say, the documents that a proxy is
+trained on are not those of a draw.
 """
 
 from __future__ import annotations

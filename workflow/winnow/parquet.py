@@ -1,8 +1,9 @@
-"""Parquet files of the stages: opened with one-line errors, read in batches, looked up by document."""
+"""Parquet files of the stages, and the vectors beside them: opened with one-line errors, read in batches, looked up by
+document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from winnow.stage import InputError
 
-BATCH = 1 << 17  # rows; what a pass over documents holds in the processor's cache
+BATCH = 1 << 17  # rows of a batch, which fit the processor's cache
 
 
 def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
@@ -40,8 +41,37 @@ def _array(column: pa.Array, name: str, path: Path) -> np.ndarray:
     if column.null_count:
         raise InputError(f"{path}: column {name!r} has no value in {column.null_count} rows")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InputError(f"{path}: column {name!r} holds {column.type} where numbers are wanted")
+        raise InputError(f"{path}: column {name!r} holds {column.type} where numbers are required")
     return column.to_numpy(zero_copy_only=False)
+
+
+def doc_column(path: Path) -> np.ndarray:
+    """Documents of a file in the order of its rows, int64 [rows]. Raises InputError as `batches` does."""
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(doc for (doc,) in batches(path, ["doc"]))])
+
+
+def listed_docs(paths: Iterable[Path]) -> np.ndarray:
+    """Documents that files with a column `doc` list (held-out documents, draws): int64 [n], ascending, each once.
+
+    Raises InputError as `batches` does.
+    """
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *map(doc_column, paths)]))
+
+
+def is_listed(values: np.ndarray, listed: np.ndarray) -> np.ndarray:
+    """Which of `values` are in `listed` (ascending), bool [n]; faster than np.isin where `listed` is short."""
+    if not len(listed):
+        return np.zeros(len(values), dtype=bool)
+    return listed[np.minimum(np.searchsorted(listed, values), len(listed) - 1)] == values
+
+
+def open_vectors(embeddings: Path, documents: int, of: Path) -> np.ndarray:
+    """Vectors of a shard, float16 [documents, d], memory-mapped. Raises InputError if they are not one for each of the
+    `documents` of the file `of`."""
+    vectors = np.load(embeddings, mmap_mode="r")
+    if len(vectors) != documents:
+        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {documents} documents of {of}")
+    return vectors
 
 
 def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
@@ -66,22 +96,22 @@ def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
 def matches(path: Path, column: str, values: Sequence[str | int]) -> np.ndarray:
     """Whether each row of a file has one of `values` in a column of strings or whole numbers: bool [rows]."""
     with open_parquet(path, [column]) as file:
-        found = file.read(columns=[column])[column]
-    if pa.types.is_dictionary(found.type):
-        found = found.cast(found.type.value_type)
+        rows = file.read(columns=[column])[column]
+    if pa.types.is_dictionary(rows.type):
+        rows = rows.cast(rows.type.value_type)
     try:
-        wanted = pa.array(list(values)).cast(found.type)
+        accepted = pa.array(list(values)).cast(rows.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         raise InputError(
-            f"{path}: column {column!r} holds {found.type}; the wanted values {list(values)} do not fit"
+            f"{path}: column {column!r} holds {rows.type}, which {list(values)} is not"
         ) from None
-    return pc.is_in(found, wanted).to_numpy(zero_copy_only=False).astype(bool)
+    return pc.is_in(rows, accepted).to_numpy(zero_copy_only=False).astype(bool)
 
 
 class Lookup:
-    """A number for each document out of shards that hold `doc` and that column, one shard in memory.
+    """A number for each document, looked up in shards with `doc` and a column, one shard in memory.
 
-    Shards may come in any order, and cut otherwise than the documents are. Raises InputError for files
+    Shards may be in any order, and cut otherwise than those of the documents. Raises InputError for files
     that cannot be read, and for a document that is in none of them.
     """
 
@@ -111,7 +141,7 @@ class Lookup:
         result = np.zeros(len(doc))
         if not len(doc):
             return result
-        found = np.zeros(len(doc), dtype=bool)
+        has_value = np.zeros(len(doc), dtype=bool)
         low, high = int(doc.min()), int(doc.max())
         near = [i for i, (a, b) in enumerate(self.ranges) if a <= high and b >= low]
         for i in near:
@@ -121,25 +151,24 @@ class Lookup:
             at = np.minimum(np.searchsorted(known, doc), len(known) - 1)
             hit = known[at] == doc
             result[hit] = values[at[hit]]
-            found |= hit
-        if not found.all():
-            missing = doc[~found]
+            has_value |= hit
+        if not has_value.all():
+            missing = doc[~has_value]
             raise InputError(f"column {self.column!r}: no value for document {missing[0]} and {len(missing) - 1} "
                              f"more like it in the {len(self.paths)} files from {self.paths[0]}")  # fmt: skip
         bad = ~np.isfinite(result)
         if bad.any():
             raise InputError(f"column {self.column!r}: the value of document {doc[bad][0]} is {result[bad][0]}; "
-                             "a finite number is wanted")  # fmt: skip
+                             "a finite number is required")  # fmt: skip
         return result
 
 
 class Where(Lookup):
-    """Whether each document has one of the wanted values of a column (1.0) or not (0.0)."""
+    """Whether each document has one of `values` in a column (1.0) or not (0.0)."""
 
     def __init__(self, paths: Sequence[Path], column: str, values: Sequence[str | int]):
         super().__init__(paths, column)
         self.values = values
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        doc = np.concatenate([b[0] for b in batches(path, ["doc"])])
-        return doc, matches(path, self.column, self.values).astype(np.float64)
+        return doc_column(path), matches(path, self.column, self.values).astype(np.float64)

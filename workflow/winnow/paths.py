@@ -1,8 +1,8 @@
-"""Paths that a person names, in a configuration or for `--files`: one grammar, and how a replaced file is noticed.
+"""Paths in a configuration or for `--files`: how they are expanded, and how a replaced file is noticed.
 
-`${NAME}`, `${NAME:-default}` and `$NAME` take the environment's value, `~` and `~user` at the start a home folder;
-`./`, doubled and trailing slashes go. Where files are read, a path that exists as it is written is that file,
-whatever signs its name holds. So is each part of a pattern: only a part that does not exist is read as a glob.
+`${NAME}`, `${NAME:-default}` and `$NAME` become the environment's value, `~` and `~user` at the start a home folder;
+`./`, doubled and trailing slashes are removed. Where files are read, a path that exists as it is written is that file,
+even if its name holds special characters; so is each part of a pattern: only a part that does not exist is a glob.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REFERENCE = re.compile(rf"\$\{{({_NAME})(?::-([^{{}}]*))?\}}|\$({_NAME})|\$\{{"
 
 
 def expand_environment(text: str) -> str:
-    """`${NAME}`, `${NAME:-default}` and `$NAME` replaced by the environment's value; other dollar signs stay.
+    """`${NAME}`, `${NAME:-default}` and `$NAME` replaced by the environment's value; other dollar signs are kept.
 
     Raises InputError for a name that is not set (or empty) and has no default, and for any other `${`.
     """
@@ -41,8 +41,8 @@ def expand_environment(text: str) -> str:
         name, default = match.group(1) or match.group(3), match.group(2)
         if name is None:
             raise InputError(f"{text}: '${{' begins a name; write ${{NAME}} or ${{NAME:-default}}")
-        if found := os.environ.get(name):
-            return found
+        if set_to := os.environ.get(name):
+            return set_to
         if default is None:
             raise InputError(f"{text}: {name} is not set; set it, or write ${{{name}:-default}}")
         return expand_environment(default)
@@ -51,7 +51,7 @@ def expand_environment(text: str) -> str:
 
 
 def local_path(text: str) -> str:
-    """A path as a person writes it, in the form in which it is used: expanded, without `./`, `//` and a last `/`.
+    """A path of the configuration in the form in which it is used: expanded, without `./`, `//` and a last `/`.
 
     Raises InputError as `expand_environment`, and for an unknown user's home, no path at all, or a NUL character.
     """
@@ -68,35 +68,35 @@ def local_path(text: str) -> str:
 
 
 def existing_path(text: str) -> str:
-    """The same of a path that is read: what exists as it is written is taken as it is written."""
+    """`local_path` of a path that is read; one that exists as it is written is not expanded."""
     return str(Path(text)) if text and "\0" not in text and os.path.lexists(text) else local_path(text)
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Paths of the files that `patterns` name: patterns in the order given, matches of each sorted.
+    """Paths of the files that `patterns` match: patterns in the order given, matches of each sorted.
 
-    A folder stands for the shards of a data set that `datasets.save_to_disk` wrote there, in its own order, else for all
-    txt files below it. A file that a second pattern matches again is read once. Raises InputError for a pattern without
+    A folder means the shards of a data set that `datasets.save_to_disk` wrote there, in their order, else all txt files
+    below it. A file that two patterns match is listed once. Raises InputError for a pattern without
     a file, for a link to nothing, a folder that cannot be listed, and a name that is not UTF-8.
     """
     paths: dict[str, str] = {}
     for pattern in patterns:
         path = existing_path(pattern)
         shown = f"{pattern}{f' (read as {path})' if path != pattern else ''}"
-        found = _saved(path) or sorted(match for match in _matches(path) if not os.path.isdir(match))
-        if not found and os.path.isdir(path):
-            found = sorted(_texts(path))
-        if not found:
+        matches = _saved(path) or sorted(match for match in _matches(path) if not os.path.isdir(match))
+        if not matches and os.path.isdir(path):
+            matches = sorted(_texts(path))
+        if not matches:
             what = (
                 "a folder without txt files; name its files"
                 if os.path.isdir(path)
                 else "no file there; give an existing path or glob"
             )
             raise InputError(f"{shown}: {what}, seen from {os.getcwd()}")
-        for match in found:
+        for match in matches:
             if not os.path.isfile(match):
-                what = "a link to nothing" if os.path.islink(match) else "no file"
-                raise InputError(f"{match!r}: {what}; mend it, or take it out of {pattern}")
+                what = "a broken link" if os.path.islink(match) else "not a file"
+                raise InputError(f"{match!r}: {what}; repair it, or remove it from {pattern}")
             try:
                 match.encode()
             except UnicodeEncodeError:
@@ -127,7 +127,7 @@ def _texts(folder: str) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """What `pattern` names: as glob.glob (recursive), but in each folder a name that exists comes before a glob."""
+    """The paths that match `pattern`: as glob.glob (recursive), but in each folder a name that exists is not a glob."""
     return _walk("", Path(pattern).parts)
 
 
@@ -170,22 +170,22 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _above(link: str, folder: str) -> bool:
-    """Whether a link leads to the folder that it lies in, or to one above: to follow it would never end."""
+    """Whether a link leads to its own folder or to one above, so that following it would never end."""
     return Path(os.path.realpath(folder or ".")).is_relative_to(os.path.realpath(link))
 
 
-# ---------------------------------------------------------------- what tells a file from its successor
+# ---------------------------------------------------------------- whether a file was replaced
 
 
 def file_state(path: str, content: bool) -> tuple[int, str | int]:
-    """What changes when a file is replaced: its bytes, and the digest of a small one's content or the time (ns).
+    """The state of a file, which changes when it is replaced: its bytes, and the digest of a small file or its time (ns).
 
-    `content`: whether digests are wanted at all. Raises InputError for a file that cannot be read.
+    `content`: whether to make digests at all. Raises InputError for a file that cannot be read.
     """
     try:
-        found = os.stat(path)
-        digest = content and found.st_size < SMALL
-        return found.st_size, sha256(Path(path)) if digest else found.st_mtime_ns
+        status = os.stat(path)
+        digest = content and status.st_size < SMALL
+        return status.st_size, sha256(Path(path)) if digest else status.st_mtime_ns
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
@@ -196,27 +196,27 @@ def file_states(paths: list[str]) -> list[tuple[int, str | int]]:
 
 
 def state(paths: list[str]) -> str:
-    """One line for a list of files: it differs when a file of it was replaced, or the list is another one.
+    """One line for a list of files, which changes when a file is replaced or the list changes.
 
-    What is compared: the paths, in their order, and `file_states`.
+    It depends on the paths, in their order, and on `file_states`.
     """
     if not paths:
         return "no files"
     states = file_states(paths)
-    text = canonical([[path, *found] for path, found in zip(paths, states, strict=True)])
+    text = canonical([[path, *one] for path, one in zip(paths, states, strict=True)])
     total = sum(size for size, _ in states)
     return f"{len(paths)} files, {total} bytes, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def folder_state(text: str, pinned: str) -> str:
-    """`state` of the files that lie in a folder of a model, but for the one whose digest is `pinned` in the config."""
+    """`state` of the files of a model's folder, but for the one whose digest is `pinned` in the config."""
     folder = existing_path(text)
     names = sorted(entry.name for entry in _entries(folder) if entry.is_file() and entry.name != pinned)
     return state([os.path.join(folder, name) for name in names])
 
 
 def check_unchanged(files: Iterable[Mapping[str, Any]], where: str) -> None:
-    """Raises InputError for a file (`path`, `bytes`, `state` or null) that is gone or not what it was for `where`."""
+    """Raises InputError for a file (`path`, `bytes`, `state` or null) that is gone or changed since `where` was made."""
     for file in files:
         path, was = file["path"], file.get("state")
         now = file_state(path, isinstance(was, str)) if os.path.isfile(path) else (None, None)
@@ -241,30 +241,30 @@ def plain_links(folders: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 
 
 def results_folder(text: str) -> str:
-    """The folder of results as it is used. Nothing is left there.
+    """The folder of results, expanded. Nothing is written there.
 
-    Raises InputError for a path that Snakemake cannot use, that is no folder, or that cannot be written.
+    Raises InputError for a path that Snakemake cannot use, that is not a folder, or that cannot be written.
     """
     path = local_path(text)
     shown = f"{text!r}{f' (read as {path!r})' if path != text else ''}"
-    if found := sorted(set(re.findall(r"[{}\x00-\x1f\x7f\x85\u2028\u2029]", path))):
+    if special := sorted(set(re.findall(r"[{}\x00-\x1f\x7f\x85\u2028\u2029]", path))):
         raise InputError(
-            f"{shown} holds {', '.join(map(repr, found))}, which Snakemake cannot have in a path"
+            f"{shown} holds {', '.join(map(repr, special))}, which Snakemake does not allow in a path"
         )
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):  # to Snakemake, and to Arrow
         raise InputError(
-            f"{shown} reads as an address; wanted: a folder of a file system, without a colon in its first name"
+            f"{shown} reads as a URL; name a folder of a file system, without a colon in its first part"
         )
     if path[0] in " -" or path[-1] == " ":
-        raise InputError(f"{shown} begins with a hyphen or a blank, or ends with one; take another name")
+        raise InputError(f"{shown} begins with a hyphen or a space, or ends with a space; take another name")
     if path == "/" or os.path.realpath(path) == os.path.realpath("."):
-        raise InputError(f"{shown}: wanted: a folder of its own, such as {os.path.join(path, 'results')}")
+        raise InputError(f"{shown}: name a folder for results alone, such as {os.path.join(path, 'results')}")
     above = Path(path)
     while not os.path.lexists(above) and above != above.parent:
         above = above.parent
     if not above.is_dir():
         raise InputError(
-            f"{shown}: {above} is {'a link to nothing' if above.is_symlink() else 'a file'}, no folder"
+            f"{shown}: {above} is {'a broken link' if above.is_symlink() else 'a file'}, not a folder"
         )
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".winnow-", dir=above))

@@ -1,4 +1,4 @@
-"""Matrix products whose result does not depend on where a row stands."""
+"""Rows of matrices: products that do not depend on the place of a row, and which rows are equal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def exact_product(vectors: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """vectors @ table.T without rounding: float64 [n, k], the same bits wherever a row stands, on any machine.
+    """vectors @ table.T without rounding: float64 [n, k], the same bits at any place of a row, on any machine.
 
     `vectors` [n, d]: float16 rows (of any dtype) of norm at most 1: their entries are multiples of 2^-24. `table` [k, d]:
     rows of norm at most 1, which are first rounded to multiples of 2^-28. Products and sums are then multiples of
@@ -14,3 +14,15 @@ def exact_product(vectors: np.ndarray, table: np.ndarray) -> np.ndarray:
     """
     grid = np.rint(table.astype(np.float64) * 2.0**28) / 2.0**28
     return vectors.astype(np.float64) @ grid.T
+
+
+def different_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The different rows of `points` [n, d] by their first places, int64 [m], ascending; the index of each row among
+    them, int64 [n]; how often each occurs, int64 [m]."""
+    rows = np.ascontiguousarray(points + points.dtype.type(0))  # -0 and 0 are equal
+    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    _, first, place, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[place], count[order]

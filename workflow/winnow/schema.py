@@ -1,5 +1,6 @@
 """The schema of the configuration: errors in one line, defaults, and the settings of a stage checked against it.
 
+In: a merged configuration, or the JSON of `--spec`. Out: the same with its defaults, or a ConfigError (InputError).
 Imported by the Snakefile at parse time: nothing heavy here.
 """
 
@@ -26,6 +27,7 @@ SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 @functools.cache
 def schema() -> dict[str, Any]:
+    """The schema as its file has it. Read only: the dict is shared."""
     return yaml.load(SCHEMA.read_text(encoding="utf-8"), Loader=LOADER)
 
 
@@ -39,7 +41,7 @@ class ConfigError(InputError):
 
 
 def dotted(path: Iterable[str | int], config: Any = None) -> str:
-    """`experiments[name].data_seeds[1]`: a list's position, or the name of what stands there."""
+    """`experiments[name].data_seeds[1]`: a list's position, or the name of what is there."""
     out = ""
     for key in path:
         config = config[key] if has(config, key) else None
@@ -52,6 +54,7 @@ def dotted(path: Iterable[str | int], config: Any = None) -> str:
 
 
 def has(node: Any, key: Any) -> bool:
+    """Whether a mapping has a key, or a list a position."""
     return (isinstance(node, dict) and key in node) or (
         isinstance(node, list) and isinstance(key, int) and key < len(node)
     )
@@ -80,7 +83,7 @@ def _check(part: dict[str, Any], value: Any) -> None:
 
 
 def check_plain(value: Any, path: tuple[str | int, ...] = ()) -> None:
-    """Values that YAML can hold and JSON cannot: keys that are no text, dates, sets, infinities."""
+    """Raises ConfigError for values that YAML can hold and JSON cannot: keys that are no text, dates, sets, infinities."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
@@ -112,7 +115,7 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value for a message, in one line of bearable length."""
+    """A value for a message, in one short line."""
     if isinstance(value, dict | list):
         return f"{_kind(value)} of {len(value)}" if value else f"an empty {_kind(value)[2:]}"
     if isinstance(value, str):
@@ -121,7 +124,7 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def wanted(part: dict[str, Any]) -> str:
+def expected(part: dict[str, Any]) -> str:
     """What a part of the schema takes, in words: for messages and for config/README.md."""
     if "$ref" in part:
         part = {
@@ -136,8 +139,8 @@ def wanted(part: dict[str, Any]) -> str:
     low, high = part.get("minimum"), part.get("maximum")
     above, below = part.get("exclusiveMinimum"), part.get("exclusiveMaximum")
     limits = [
-        f"{word} {bound:,}" if isinstance(bound, int) else f"{word} {bound}"
-        for word, bound in (("from", low), ("above", above), ("to", high), ("below", below))
+        f"{limit} {bound:,}" if isinstance(bound, int) else f"{limit} {bound}"
+        for limit, bound in (("from", low), ("above", above), ("to", high), ("below", below))
         if bound is not None
     ]
     words = {
@@ -179,7 +182,7 @@ PATTERNS = {
 
 
 def _explain(error: Any) -> ConfigError:
-    """One line for a jsonschema error; of alternatives, the branch that fits the keys best speaks."""
+    """One line for a jsonschema error; of alternatives, for the branch that fits the keys best."""
     while error.context and error.validator == "oneOf" and isinstance(error.instance, dict):
         chosen = _branch(error)
         if isinstance(chosen, ConfigError):
@@ -197,8 +200,8 @@ def _explain(error: Any) -> ConfigError:
             return ConfigError(path, why, extra)
         case "required":
             missing = next(k for k in error.schema["required"] if k not in value)
-            want = wanted(error.schema.get("properties", {}).get(missing, {}))
-            return ConfigError(path, f"missing key {missing!r}{f'; wanted: {want}' if want else ''}")
+            value = expected(error.schema.get("properties", {}).get(missing, {}))
+            return ConfigError(path, f"missing key {missing!r}{f'; expected: {value}' if value else ''}")
         case "enum" | "const":
             right = error.schema.get("enum") or [error.schema["const"]]
             near = difflib.get_close_matches(str(value), list(map(str, right)), 1)
@@ -206,18 +209,18 @@ def _explain(error: Any) -> ConfigError:
             return ConfigError(path, f"{shown} is not one of {', '.join(map(str, right))}{hint}")
         case "uniqueItems":
             again = next(v for i, v in enumerate(value) if v in value[:i])
-            return ConfigError(path, f"{_shown(again)} stands twice; wanted: {wanted(error.schema)}")
+            return ConfigError(path, f"{_shown(again)} is listed twice; expected: {expected(error.schema)}")
         case "minItems" | "minProperties" | "minLength":
             return ConfigError(
                 path,
-                f"{'empty text' if value == '' else shown} is too little; wanted: {wanted(error.schema)}"
+                f"{'empty text' if value == '' else shown} is too short; expected: {expected(error.schema)}"
                 + (", not empty" if value == "" else ""),
             )
         case "type" if isinstance(value, str) and "number" in error.schema["type"] and _reads_as_float(value):
             return ConfigError(path, f"{shown} is text to YAML; write {_yaml_float(value)}")
     if "propertyNames" in error.absolute_schema_path:
-        return ConfigError([*path, value], f"not a name; wanted: {PATTERNS[error.schema['pattern']]}")
-    return ConfigError(path, f"{shown} is not right; wanted: {wanted(error.schema)}")
+        return ConfigError([*path, value], f"not a name; expected: {PATTERNS[error.schema['pattern']]}")
+    return ConfigError(path, f"{shown} is not right; expected: {expected(error.schema)}")
 
 
 def _branch(error: Any) -> Any:
@@ -231,7 +234,7 @@ def _branch(error: Any) -> Any:
     ]
     if not any(need[0] in given for need in required):
         keys = " or ".join(" with ".join(need) for need in required)
-        return ConfigError(path, f"wanted: {keys}; got {', '.join(sorted(given)) or 'no key'}")
+        return ConfigError(path, f"expected: {keys}; got {', '.join(sorted(given)) or 'no key'}")
     if consts[0]:
         key = next(iter(consts[0]))
         kinds = sorted(c[key] for c in consts)
@@ -242,13 +245,14 @@ def _branch(error: Any) -> Any:
         errors.setdefault(sub.schema_path[0], []).append(sub)
 
     def misfit(index: int) -> tuple[bool, bool, int]:
-        foreign = any(given.get(k) != v for k, v in consts[index].items())
-        return foreign, required[index][0] not in given, len(errors[index])
+        other_kind = any(given.get(k) != v for k, v in consts[index].items())
+        return other_kind, required[index][0] not in given, len(errors[index])
 
     return min(errors[min(errors, key=misfit)], key=lambda e: -len(e.path))
 
 
 def deref(part: dict[str, Any]) -> dict[str, Any]:
+    """The definition that a part of the schema refers to, or the part itself."""
     return schema()["$defs"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part
 
 
@@ -305,8 +309,8 @@ def fill(config: dict[str, Any]) -> dict[str, Any]:
 def read_spec(text: str, *names: str) -> dict[str, Any]:
     """Settings of a stage from the JSON text of `--spec`.
 
-    `names` are the keys it must hold, no more and no fewer; a name that stands under `$defs` of the
-    config schema is checked against it, so that a stage takes what a config takes.
+    `names` are the keys it must have, no more and no fewer; a name that is defined under `$defs` of the config schema is
+    checked against it, so that a stage takes what a config takes.
 
     Raises InputError naming the key.
     """

@@ -1,7 +1,7 @@
-"""Scripts that are written without blanks between words: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan and their kin.
+"""Scripts that are written without spaces between words: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan and related ones.
 
-What counts, cuts or compares words by blanks sees one word a sentence there. `part` puts blanks around each character
-of these scripts, so that a character takes the place of a word; text of other scripts stays as it is.
+A sentence in them is one word to code that splits at spaces. `part` puts spaces around each character of these scripts,
+so that a character counts as a word; text of other scripts is unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 CHARACTERS_A_WORD = 2
 """Characters of these scripts that hold about as much as a word of others (of Chinese, 1.5 to 2)."""
 LOOK = 1000
-"""Characters of a text by which its script is told."""
+"""Characters of a text from which its script is recognised."""
 RANGES = (
     "\u0e00-\u0fff"  # Thai, Lao, Tibetan
     "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Burmese
@@ -24,12 +24,12 @@ CHARACTER = re.compile(f"[{RANGES}]")
 
 
 def part(text: str) -> str:
-    """The text with blanks around each character of a script without them; other text is the same."""
+    """The text with spaces around each character of a script without spaces; other text is unchanged."""
     return text if text.isascii() else CHARACTER.sub(r" \g<0> ", text)
 
 
 def count_words(text: str) -> int:
-    """Words of a text, by blanks; CHARACTERS_A_WORD characters of a script without blanks are one."""
+    """Words of a text, separated by spaces; CHARACTERS_A_WORD characters of a script without spaces are one."""
     if text.isascii():
         return len(text.split())
     characters = len(CHARACTER.findall(text))
@@ -37,10 +37,10 @@ def count_words(text: str) -> int:
 
 
 def without_blanks(text: str) -> bool:
-    """Whether a text is written without blanks between words: at least half of the letters among its first LOOK
+    """Whether a text is written without spaces between words: at least half of the letters among its first LOOK
     characters are of such a script."""
     start = text[:LOOK]
     if start.isascii():
         return False
-    own = sum(character.isalpha() for character in CHARACTER.findall(start))
-    return own > 0 and 2 * own >= sum(map(str.isalpha, start))
+    letters = sum(character.isalpha() for character in CHARACTER.findall(start))
+    return letters > 0 and 2 * letters >= sum(map(str.isalpha, start))

@@ -1,4 +1,4 @@
-"""What all stages share: the command line, checked settings, atomic files, progress, one-line errors."""
+"""Shared by all stages: the command line, atomic files, progress lines, errors of one line."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class InputError(Exception):
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: the one form in which settings travel and are compared."""
+    """JSON with sorted keys and no spaces: the form in which settings are passed and compared."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; moved onto it, synced, when the block ends well, removed otherwise.
+    """A temporary path beside `path`; synced and renamed to it when the block succeeds, removed otherwise.
 
-    What a killed run left of the same file is removed first.
+    Temporary files of the same path that a killed run left are removed first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def follow_umask(path: Path) -> None:
-    """Gives a file the mode of one that the user makes: libraries make theirs 0600 or 0644 whatever the umask."""
+    """Sets the mode of a file by the umask; libraries ignore it and write files of mode 0600 or 0644."""
     path.chmod(0o666 & ~_UMASK)
 
 
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A folder `.name-*` inside `parent` that goes when the block ends, and with it what a killed run left."""
+    """A folder `.name-*` inside `parent`, removed when the block ends; those that a killed run left are removed first."""
     parent.mkdir(parents=True, exist_ok=True)
     for stale in parent.glob(f".{name}-*"):
         shutil.rmtree(stale)
@@ -77,7 +77,7 @@ def sha256(path: Path) -> str:
 
 
 def content_digest(digests: dict[str, str]) -> str:
-    """One digest of the files of a data set, from those of each."""
+    """The digest of a data set, from those of its files by name."""
     return "sha256 " + hashlib.sha256(canonical(digests).encode()).hexdigest()
 
 
@@ -101,7 +101,8 @@ class Progress:
     """Progress lines `[what] done of total unit (share), rate, time left`, at most one each `every` seconds, the first
     after half of that.
 
-    `add` may be called with parts of a unit, as often as there is something to tell. `done` of the `total` were done before (a run that goes on), and do not count for the rate. Lines go to stderr (a rule's log) and, under Snakemake, to its terminal too (file descriptor 3,
+    `add` takes fractions of a unit, too. `done` of the `total` were done by an earlier run that this one continues, and
+    do not count for the rate. Lines go to stderr (a rule's log) and, under Snakemake, to its terminal (file descriptor 3,
     opened by the shell prefix).
     """
 
@@ -136,7 +137,7 @@ class Progress:
 
 
 def say(line: str) -> None:
-    """One line to the log and to the terminal of the run."""
+    """Writes a line to the log and to the terminal of the run."""
     print(line, file=sys.stderr, flush=True)
     if os.environ.get("WINNOW_TERMINAL_FD"):
         try:
@@ -146,7 +147,7 @@ def say(line: str) -> None:
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether a write failed for want of space (or quota). Arrow and safetensors tell it in words only."""
+    """Whether a write failed because the disk or a quota is full. Of Arrow and safetensors only the message says it."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return (
@@ -156,9 +157,9 @@ def disk_full(error: BaseException) -> bool:
     )
 
 
-def _spelt_out(arguments: list[str]) -> list[str]:
-    """A command line with what bash's `@<(...)` hands over, `@/dev/fd/N`, replaced by the lines of that file: such a
-    list may be longer than a command line (2 MB; some 20,000 paths)."""
+def _expand_lists(arguments: list[str]) -> list[str]:
+    """A command line in which `@/dev/fd/N` (bash's `@<(...)`) is replaced by the lines of that file: such a list may be
+    longer than a command line can be (2 MB; some 20,000 paths)."""
     out: list[str] = []
     for argument in arguments:
         if argument.startswith("@/dev/fd/"):
@@ -169,7 +170,7 @@ def _spelt_out(arguments: list[str]) -> list[str]:
 
 
 def _first_values(arguments: list[str], lists: set[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """A command line with the first value only of each option of `lists`, and all values of each."""
+    """A command line with only the first value of each option in `lists`, and all values of each option."""
     short: list[str] = []
     values: dict[str, list[str]] = {}
     option = ""
@@ -188,10 +189,10 @@ def _first_values(arguments: list[str], lists: set[str]) -> tuple[list[str], dic
 
 
 def run(*commands: Callable[..., None], name: str = "") -> None:
-    """Makes a command line from the signatures of `commands` and runs it; `name` is what its help calls it.
+    """Makes a command line from the signatures of `commands` and runs it; `name` is its name in the help.
 
-    One command stands alone, several become sub-commands. An InputError, and a full disk, end the
-    process with one line on stderr and exit code 1.
+    Several commands become sub-commands. An InputError, and a full disk, end the process with one line on stderr and
+    exit code 1.
     """
     import gc
     import typing
@@ -200,7 +201,7 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
 
     gc.set_threshold(
         200_000, 20, 20
-    )  # heavy imports make objects that never die: a quarter of start-up was GC
+    )  # heavy imports make objects that live on: a quarter of start-up was garbage collection
     app = App(
         name=name or None,
         help=None if name else sys.modules["__main__"].__doc__,
@@ -212,11 +213,11 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
             app.default(command)
         else:
             app.command(command)
-    sys.argv[1:] = _spelt_out(sys.argv[1:])
+    sys.argv[1:] = _expand_lists(sys.argv[1:])
     named = [c for c in commands if len(commands) == 1 or c.__name__.replace("_", "-") in sys.argv[1:2]]
     hints = {name: hint for command in named for name, hint in typing.get_type_hints(command).items()}
     lists = {f"--{n.replace('_', '-')}": n for n, hint in hints.items() if hint in (list[Path], list[str])}
-    # cyclopts compares each value of an option with each: 20,000 take it 40 s.
+    # cyclopts is quadratic in the values of an option: 20,000 take 40 s.
     short, values = _first_values(sys.argv[1:], set(lists))
     try:
         command, bound, _ = app.parse_args(short)
@@ -231,7 +232,7 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
         if disk_full(error):
             say(
                 f"error: no space left on the disk while writing {getattr(error, 'filename', None) or 'a result'}: "
-                "free some, then run the same command again; nothing half-written was kept"
+                "free some, then run the same command again; no partial file was kept"
             )
             sys.exit(1)
         if os.environ.get("WINNOW_TERMINAL_FD"):

@@ -1,4 +1,4 @@
-"""Model folders from a pinned source: a Python package of the lock, a local folder, or a Hub repository at a commit."""
+"""Folders of models from a pinned source: a Python package of the lock, a local folder, or a Hub repository at a commit."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from winnow.stage import InputError, sha256
 def weights_folder(source: dict[str, Any]) -> Path:
     """The local folder of a `weights` source (schema: $defs/weights), in Hugging Face layout.
 
-    A package is found without importing it; its model.safetensors, or the folder's, must have the digest given.
-    A Hub repository must already be in the cache: compute nodes have no internet (rule download_model).
+    A package is not imported. The model.safetensors of a package or folder must have the given digest. A Hub repository
+    must be in the cache: compute nodes have no internet (rule download_model).
 
-    Raises InputError if it is absent or differs.
+    Raises InputError if it is absent or has another digest.
     """
     if "package" in source:
         name = source["package"].replace("-", "_")
-        found = importlib.util.find_spec(name)
-        if found is None or not found.submodule_search_locations:
+        package = importlib.util.find_spec(name)
+        if package is None or not package.submodule_search_locations:
             raise InputError(
                 f"package {source['package']!r} is not installed; `make` installs what lock.txt names"
             )
-        files = sorted(Path(found.submodule_search_locations[0]).rglob("model.safetensors"))
+        files = sorted(Path(package.submodule_search_locations[0]).rglob("model.safetensors"))
         if not files:
             raise InputError(f"package {source['package']!r} holds no model.safetensors")
         return _checked(files[0], source["sha256"])
@@ -33,7 +33,7 @@ def weights_folder(source: dict[str, Any]) -> Path:
         folder = Path(existing_path(source["folder"]))
         weights = folder / "model.safetensors"
         if not weights.is_file():
-            raise InputError(f"{folder}: has no model.safetensors; wanted: a folder in Hugging Face layout")
+            raise InputError(f"{folder}: has no model.safetensors; name a folder in Hugging Face layout")
         return _checked(weights, source["sha256"])
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -47,8 +47,8 @@ def weights_folder(source: dict[str, Any]) -> Path:
         ) from None
 
 
-def _checked(weights: Path, wanted: str) -> Path:
+def _checked(weights: Path, expected: str) -> Path:
     digest = sha256(weights)
-    if digest != wanted:
-        raise InputError(f"{weights}: sha256 is {digest}, the config wants {wanted}")
+    if digest != expected:
+        raise InputError(f"{weights}: sha256 is {digest}, but {expected} in the config")
     return weights.parent

@@ -1,7 +1,7 @@
 """Clusters + a person's exclusions -> the cluster table that samplers read.
 
 The exclusions are a TSV that a person edits: `cluster<TAB>reason`, after a first line
-`# clustering FINGERPRINT`. Cluster ids of another clustering mean other clusters, so a fingerprint
+`# clustering FINGERPRINT`. The same id is another cluster in another clustering, so a fingerprint
 that does not match is an error.
 """
 
@@ -34,8 +34,8 @@ def read_exclusions(path: Path, fingerprint: str, k: int) -> dict[int, str]:
     given = lines[0].removeprefix(HEADER).strip()
     if given != fingerprint:
         raise InputError(
-            f"{path}, line 1: was written for clustering {given}, this clustering is {fingerprint}; "
-            "its cluster ids mean other clusters: review them again"
+            f"{path}, line 1: was written for clustering {given}, but this clustering is {fingerprint}; "
+            "the ids are of other clusters: review them again"
         )
     reasons: dict[int, str] = {}
     for number, line in enumerate(lines[1:], 2):
@@ -43,11 +43,11 @@ def read_exclusions(path: Path, fingerprint: str, k: int) -> dict[int, str]:
             continue
         fields = line.split("\t")
         if len(fields) < 2 or not fields[1].strip():
-            raise InputError(f"{path}, line {number}: wanted 'cluster<TAB>reason', got {line!r}")
+            raise InputError(f"{path}, line {number}: must be 'cluster<TAB>reason', not {line!r}")
         if not fields[0].strip().isdecimal() or int(fields[0]) >= k:
             raise InputError(f"{path}, line {number}: cluster {fields[0]!r} is not in 0 to {k - 1}")
         if int(fields[0]) in reasons:
-            raise InputError(f"{path}, line {number}: cluster {fields[0]} stands twice")
+            raise InputError(f"{path}, line {number}: duplicate of cluster {fields[0]}; remove one of them")
         reasons[int(fields[0])] = fields[1].strip()
     return reasons
 

@@ -4,9 +4,9 @@ In: the embedding shards of a corpus. Out: `fit`: as `winnow.cluster.kmeans`, ce
 unit norm), beside what assignment needs: the sample, its labels, and how far a document may lie from a cluster.
 `assign`: cluster and cosine distance of each document of a shard. It fits on a stated sample of the pool, after
 a principal component reduction if asked; every other document takes the cluster of the nearest sampled one, or
-is noise: if that one is, or if it lies farther off than the cluster's own points from their neighbours.
-With `noise: own`, noise is the last cluster, excluded unless a person says otherwise; with `nearest`, noise
-goes to the nearest centroid. Equal vectors get equal clusters and distances. So do, in the sample, vectors that differ
+is noise: if that one is, or if it is farther from it than the cluster's points are from their neighbours.
+With `noise: own`, noise is the last cluster, excluded unless a person's file says otherwise; with `nearest`, noise
+joins the nearest centroid. Equal vectors get equal clusters and distances. So do, in the sample, vectors that differ
 by rounding alone (equal texts of two blocks: `winnow.embed.encode`).
 """
 
@@ -19,15 +19,15 @@ import numpy as np
 
 from winnow.cluster.kmeans import fingerprint, nearest_centroids, open_shard, sample_rows, write_assignments
 from winnow.device import pick_device
-from winnow.parquet import batches
-from winnow.products import exact_product
+from winnow.parquet import listed_docs
+from winnow.products import different_rows, exact_product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
 
 STAGE_VERSION = 2
 ROWS = 4096
 NUMBERS = 1 << 26  # of a block of distances
-ROUNDING = 2.0**-10  # distance of unit vectors that float16, or another batch, may make of equal texts
+ROUNDING = 2.0**-10  # distance of the unit vectors of equal texts at most, by float16 and other batches
 
 
 def principal(points: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,8 +47,8 @@ def nearest(points: np.ndarray, table: np.ndarray, skip_self: bool = False) -> t
     """Row of the nearest of `table` [m, d] for each of `points` [n, d], int64 [n], and its Euclidean distance,
     float32 [n]; blocked. `skip_self`: the tables are the same and a row is not its own neighbour.
 
-    Rows whose best two are closer than a product of this size rounds are measured one by one, in float64, so that equal
-    points have equal answers wherever they stand; of equally near rows the first is taken.
+    Where the best two are closer than rounding can tell, distances are computed one by one in float64, so that equal
+    points have equal answers in any row; of equally near rows the first is taken.
     """
     import torch
 
@@ -62,19 +62,19 @@ def nearest(points: np.ndarray, table: np.ndarray, skip_self: bool = False) -> t
     for start in range(0, len(points), size):
         here = points[start : start + size]
         part = torch.from_numpy(here).to(device)
-        found = square - 2 * part @ known.T
+        far = square - 2 * part @ known.T
         if skip_self:
             at = torch.arange(len(part), device=device)
-            found[at, at + start] = torch.inf
-        best = found.min(1)
+            far[at, at + start] = torch.inf
+        best = far.min(1)
         margin = rounding * (reach + (part * part).sum(1))
-        near = found <= (best.values + margin)[:, None]
-        own = best.indices.cpu().numpy()
+        near = far <= (best.values + margin)[:, None]
+        nearest_row = best.indices.cpu().numpy()
         for i in torch.nonzero(near.sum(1) > 1).flatten().tolist():
             rows = torch.nonzero(near[i]).flatten().cpu().numpy()
-            own[i] = rows[_distances(here[i], table[rows]).argmin()]
-        row[start : start + size] = own
-        distance[start : start + size] = _distances(here, table[own])
+            nearest_row[i] = rows[_distances(here[i], table[rows]).argmin()]
+        row[start : start + size] = nearest_row
+        distance[start : start + size] = _distances(here, table[nearest_row])
     return row, distance
 
 
@@ -83,23 +83,11 @@ def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.sqrt(((points.astype(np.float64) - others) ** 2).sum(1))
 
 
-def different(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The different rows of `points` [n, d] by their first rows, int64 [m], ascending; the place of each row among
-    them, int64 [n]; how often each is there, int64 [m]."""
-    rows = np.ascontiguousarray(points + points.dtype.type(0))  # of the two zeros one
-    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    _, first, place, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[place], count[order]
-
-
-def settle(points: np.ndarray) -> np.ndarray:
-    """Points float32 [n, d] of which each within ROUNDING of an earlier one takes the place of the first such."""
+def merge_rounding(points: np.ndarray) -> np.ndarray:
+    """Points float32 [n, d] in which each that is within ROUNDING of an earlier one is replaced by the first such."""
     import torch
 
-    first, place, _ = different(points)
+    first, place, _ = different_rows(points)
     rows = points[first]
     known = torch.from_numpy(rows).to(pick_device(), torch.float64)
     square = (known * known).sum(1)
@@ -117,9 +105,8 @@ def settle(points: np.ndarray) -> np.ndarray:
 def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     """Labels of a sample, int32 [n]: 0 to k - 1 in order of first appearance, -1 for noise; equal points have one.
 
-    Where clusters meet, HDBSCAN deals equal points out by the order of its ties: they go where most of them went, to the
-    lower label if two have as many.
-    Raises InputError if HDBSCAN finds no cluster.
+    Where clusters meet, HDBSCAN gives equal points different labels, by the order of its ties: all get the most frequent
+    label, the lower one of two that are equally frequent. Raises InputError if HDBSCAN finds no cluster.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -130,42 +117,42 @@ def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
         cluster_selection_method=settings["selection"],
         copy=True,
     )
-    found = method.fit_predict(points)
-    place = different(points)[1]
-    (rows, labels), votes = np.unique((place, found), axis=1, return_counts=True)
+    label = method.fit_predict(points)
+    place = different_rows(points)[1]
+    (rows, labels), votes = np.unique((place, label), axis=1, return_counts=True)
     order = np.lexsort((labels, labels < 0, -votes, rows))
-    found = labels[order][np.unique(rows[order], return_index=True)[1]][place]
-    if (found < 0).all():
+    label = labels[order][np.unique(rows[order], return_index=True)[1]][place]
+    if (label < 0).all():
         raise InputError(
             f"hdbscan: all {len(points):,} sampled documents are noise; lower min_cluster_size "
             f"({settings['min_cluster_size']}) or min_samples ({settings['min_samples']})"
         )
-    names, first = np.unique(found[found >= 0], return_index=True)
-    label = np.full(int(found.max()) + 2, -1, dtype=np.int32)
-    label[names[np.argsort(first)]] = np.arange(len(names))
-    return label[found]
+    names, first = np.unique(label[label >= 0], return_index=True)
+    renamed = np.full(int(label.max()) + 2, -1, dtype=np.int32)
+    renamed[names[np.argsort(first)]] = np.arange(len(names))
+    return renamed[label]
 
 
 def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels without outliers, int32 [n], and how far a point of each cluster may lie from its nearest
+    """Labels without outliers, int32 [n], and the largest distance of a point of each cluster to its nearest
     neighbour in it, float32 [k].
 
-    HDBSCAN lets points far off join a cluster that is born at a low density. A point goes to noise if its
-    distance to its nearest neighbour in the cluster exceeds the upper quartile of those distances by more than
-    `fence` quartile ranges (Tukey 1977); 0 trims nothing, and then the limit is the largest distance. Points that stand
-    there twice are at distance 0 from a neighbour. No limit is below ROUNDING: equal documents are not noise.
+    HDBSCAN lets distant points join a cluster that forms at a low density. A point becomes noise if its distance to its
+    nearest neighbour in the cluster exceeds the upper quartile of those distances by more than `fence` interquartile
+    ranges (Tukey 1977); 0 trims nothing, and then the limit is the largest distance. Duplicate points are at distance 0
+    from a neighbour. No limit is below ROUNDING: equal documents are not noise.
     """
     label = label.copy()
     limit = np.zeros(int(label.max()) + 1, dtype=np.float32)
     for c in range(len(limit)):
-        mine = np.flatnonzero(label == c)
-        if len(mine) < 2:
+        members = np.flatnonzero(label == c)
+        if len(members) < 2:
             continue
-        first, place, count = different(points[mine])
+        first, place, count = different_rows(points[members])
         distance = np.zeros(len(first), dtype=np.float32)
         if len(first) > 1:
-            own = points[mine][first]
-            distance = nearest(own, own, skip_self=True)[1]
+            distinct = points[members][first]
+            distance = nearest(distinct, distinct, skip_self=True)[1]
         distance[count > 1] = 0
         distance = distance[place]
         limit[c] = distance.max()
@@ -173,7 +160,7 @@ def trim(points: np.ndarray, label: np.ndarray, fence: float) -> tuple[np.ndarra
         if fence and high > low:
             limit[c] = min(limit[c], high + fence * (high - low))
             limit[c] = max(limit[c], ROUNDING)
-            label[mine[distance > limit[c]]] = -1
+            label[members[distance > limit[c]]] = -1
     return label, np.maximum(limit, np.float32(ROUNDING))
 
 
@@ -200,12 +187,11 @@ def fit(
         model: .npz to write: points, label, limit, mean, axes.
         exclusions: TSV to write that excludes the noise cluster, if there is one.
         report: JSON to write: clusters, sampled documents, share of noise.
-        name: what progress lines call the clustering.
+        name: name of the clustering in progress lines.
     """
     clustering = read_spec(spec, "clustering")["clustering"]
     settings, seed = clustering["hdbscan"], clustering["seed"]
-    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    rows = sample_rows(documents, removed, settings["sample"], seed, "hdbscan-sample")
+    rows = sample_rows(documents, listed_docs([heldout]), settings["sample"], seed, "hdbscan-sample")
     count = sum(map(len, rows))
     if count < settings["min_cluster_size"]:
         raise InputError(
@@ -221,27 +207,27 @@ def fit(
         mean, axes = principal(vectors, settings["dimensions"])
         points = project(vectors, mean, axes)
     say(
-        f"[hdbscan {name}] {len(points):,} documents in {points.shape[1]} dimensions; this says nothing until it is done "
+        f"[hdbscan {name}] {len(points):,} documents in {points.shape[1]} dimensions; no progress lines until it is done "
         "(seconds for 10,000 documents, many minutes for 100,000)"
     )
-    points = settle(points)
+    points = merge_rounding(points)
     label, reach = trim(points, cluster_sample(points, settings), settings["fence"])
     k, noise = int(label.max()) + 1, label < 0
     share = float(noise.mean())
     say(f"[hdbscan {name}] {k} clusters in {len(points):,} documents, {share:.1%} noise")
     centroids = np.stack([vectors[label == c].mean(0) for c in range(k)])
-    own = settings["noise"] == "own" and bool(noise.any())
-    if own:
+    noise_cluster = settings["noise"] == "own" and bool(noise.any())
+    if noise_cluster:
         centroids = np.concatenate((centroids, vectors[noise].mean(0, keepdims=True)))
     centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
     with atomic_path(model) as partial:
         np.savez(partial, points=points, label=label, limit=reach, mean=mean, axes=axes)
     lines = [f"# clustering {fingerprint(centroids)}", "cluster\treason"]
-    if own:
+    if noise_cluster:
         lines.append(f"{k}\tnoise of HDBSCAN: {share:.1%} of the sample")
     write_text(exclusions, "\n".join(lines) + "\n")
     write_json(report, {"clusters": k, "sampled": len(points), "noise_documents": int(noise.sum()),
-                        "noise_share": share, "noise_cluster": k if own else None})  # fmt: skip
+                        "noise_share": share, "noise_cluster": k if noise_cluster else None})  # fmt: skip
     with atomic_path(out) as partial:
         np.save(partial, centroids.astype(np.float32))
 
@@ -256,13 +242,13 @@ def assign(
         embeddings: its vectors (.npy).
         centroids: centroids (.npy).
         model: what `fit` wrote for assignment (.npz).
-        out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine to the own centroid).
-        name: what progress lines call the shard.
+        out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine to its centroid).
+        name: name of the shard in progress lines.
     """
     doc, vectors = open_shard(documents, embeddings)
     with np.load(model) as file:
         points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
-    first = different(points)[0]
+    first = different_rows(points)[0]
     points, label = points[first], label[first]
     exact = np.load(centroids)
     k = len(limit)
@@ -274,15 +260,15 @@ def assign(
         whole = vectors[part].astype(np.float32)
         here = project(whole, mean, axes) if axes.size else whole
         row, far = nearest(here, points)
-        own = label[row]
-        own = np.where((own >= 0) & (far > limit[own]), -1, own)
-        noise = own < 0
+        cluster_of_row = label[row]
+        cluster_of_row = np.where((cluster_of_row >= 0) & (far > limit[cluster_of_row]), -1, cluster_of_row)
+        noise = cluster_of_row < 0
         if len(exact) > k:
-            own[noise] = k
+            cluster_of_row[noise] = k
         elif noise.any():
-            own[noise] = nearest_centroids(vectors[part][noise], exact)[0]
-        cluster[part] = own
-        distance[part] = 1 - (whole * exact[own]).sum(1)
+            cluster_of_row[noise] = nearest_centroids(vectors[part][noise], exact)[0]
+        cluster[part] = cluster_of_row
+        distance[part] = 1 - (whole * exact[cluster_of_row]).sum(1)
         progress.add(len(whole))
     progress.line()
     write_assignments(out, doc, cluster, distance)

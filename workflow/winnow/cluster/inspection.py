@@ -1,9 +1,9 @@
-"""Clusters -> what a person wants to see of them, and which ones criteria propose to exclude.
+"""Clusters -> a page for a person to inspect them, and exclusions that criteria propose.
 
 In: documents, assignments. Of each cluster a random sample of the pool (keys of the purpose `inspect`) is measured
 without a model; a cluster beyond a threshold is proposed for exclusion with its evidence. Out: the measures, the
 proposals in the form of the exclusions a person edits, and a page with nearest, farthest and random examples, top
-terms and the mix of domains. A proposal excludes nothing by itself unless the configuration says so.
+terms and the mix of domains. A proposal excludes a cluster only if the configuration applies proposals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.pages import STYLE, group_name
-from winnow.parquet import batches, open_parquet
+from winnow.parquet import batches, is_listed, listed_docs, open_parquet
 from winnow.sample.candidates import Candidates, Rows, Smallest
 from winnow.schema import read_spec
 from winnow.scripts import part
@@ -47,7 +47,7 @@ CRITERIA = {
     "near_duplicates": ("share of documents that have a near-duplicate in the sample", True),
     "boilerplate": ("share of the text in lines that at least 3 sampled documents have", True),
     "compressed": ("size of a document after compression, as a share of its own", False),
-    "symbols": ("share of characters that are neither letters, digits nor blanks", True),
+    "symbols": ("share of characters that are neither letters, digits nor spaces", True),
     "digits": ("share of characters that are digits", True),
     "names": ("share of words with a capital that begin no sentence", True),
     "english": ("share of words that are common English function words", False),
@@ -55,7 +55,7 @@ CRITERIA = {
 
 
 def shingles(text: str) -> np.ndarray:
-    """MinHash signature of the 5-word shingles of a text, uint32 [HASHES] (Broder 1997); of a script without blanks
+    """MinHash signature of the 5-word shingles of a text, uint32 [HASHES] (Broder 1997); in a script without spaces
     a character is a word."""
     words = part(text.lower()).split()
     grams = {zlib.crc32(" ".join(words[i : i + 5]).encode()) for i in range(max(1, len(words) - 4))}
@@ -81,9 +81,9 @@ def near_duplicates(texts: Sequence[str]) -> float:
 def measure(texts: Sequence[str]) -> dict[str, float]:
     """The criteria of a cluster's sampled texts (at least one)."""
     lines = [[stripped for line in text.splitlines() if (stripped := line.strip())] for text in texts]
-    spread = Counter(line for own in lines for line in set(own))
-    total = sum(len(line) for own in lines for line in own)
-    repeated = sum(len(line) for own in lines for line in own if spread[line] >= 3)
+    spread = Counter(line for of_text in lines for line in set(of_text))
+    total = sum(len(line) for of_text in lines for line in of_text)
+    repeated = sum(len(line) for of_text in lines for line in of_text if spread[line] >= 3)
     joined = "\n".join(texts)
     characters = max(1, len(joined))
     letters = sum(c.isalpha() for c in joined)
@@ -103,30 +103,30 @@ def measure(texts: Sequence[str]) -> dict[str, float]:
     }
 
 
-def propose(found: Mapping[str, float], thresholds: Mapping[str, float | None]) -> list[str]:
-    """Evidence for an exclusion: one phrase a criterion beyond its threshold (null: it proposes nothing)."""
+def propose(measures: Mapping[str, float], thresholds: Mapping[str, float | None]) -> list[str]:
+    """Evidence for an exclusion: one phrase for each criterion beyond its threshold (null switches a criterion off)."""
     reasons = []
     for name, (_, more) in CRITERIA.items():
         limit = thresholds.get(name)
-        if limit is not None and (found[name] > limit if more else found[name] < limit):
-            reasons.append(f"{name} {found[name]:.2f} {'>' if more else '<'} {limit:g}")
+        if limit is not None and (measures[name] > limit if more else measures[name] < limit):
+            reasons.append(f"{name} {measures[name]:.2f} {'>' if more else '<'} {limit:g}")
     return reasons
 
 
 def top_terms(texts: Mapping[int, Sequence[str]], many: int = 12) -> dict[int, list[str]]:
-    """Words that more documents of a cluster's sample have than of the others', by smoothed log odds."""
-    own = {c: Counter(w for t in part for w in {w.lower() for w in WORD.findall(t) if len(w) > 2}) for c, part in texts.items()}  # fmt: skip
-    everywhere = sum(own.values(), Counter())
+    """The `many` words that are most typical of a cluster's sample, by smoothed log odds of a document having them."""
+    documents_with = {c: Counter(w for t in part for w in {w.lower() for w in WORD.findall(t) if len(w) > 2}) for c, part in texts.items()}  # fmt: skip
+    everywhere = sum(documents_with.values(), Counter())
     size = sum(map(len, texts.values()))
-    found = {}
-    for c, counts in own.items():
+    terms = {}
+    for c, counts in documents_with.items():
         n = len(texts[c])
         odds = {
             w: m / (n + 1) * np.log((m + 0.5) / (n + 1) * (size - n + 1) / (everywhere[w] - m + 0.5))
             for w, m in counts.items()
         }
-        found[c] = sorted(odds, key=lambda w: (-odds[w], w))[:many]
-    return found
+        terms[c] = sorted(odds, key=lambda w: (-odds[w], w))[:many]
+    return terms
 
 
 def choose(assignments: Sequence[Path], k: int, removed: np.ndarray, sample: int) -> list[Candidates]:
@@ -135,17 +135,17 @@ def choose(assignments: Sequence[Path], k: int, removed: np.ndarray, sample: int
     keep = [Smallest(caps * n, 0, purpose="inspect") for n in (sample, EXAMPLES, EXAMPLES)]
     for path in assignments:
         for doc, cluster, distance in batches(path, ["doc", "cluster", "distance"]):
-            mine = ~np.isin(doc, removed)
-            doc, cluster, value = doc[mine], cluster[mine].astype(np.int32), distance[mine].astype(np.float64)
+            pool = ~is_listed(doc, removed)
+            doc, cluster, value = doc[pool], cluster[pool].astype(np.int32), distance[pool].astype(np.float64)
             for smallest, sign in zip(keep, (0.0, 1.0, -1.0), strict=True):
                 smallest.add(Rows(cluster, doc, value * sign if sign else None))
     return [smallest.finish() for smallest in keep]
 
 
 def read_texts(
-    documents: Sequence[Path], wanted: np.ndarray, group: str | None
+    documents: Sequence[Path], chosen: np.ndarray, group: str | None
 ) -> tuple[dict[int, str], dict[int, str | None]]:
-    """Beginning of the text, and the domain (None: the document has none), of the wanted documents (int64, ascending)."""
+    """Beginning of the text, and the domain (None: the document has none), of the `chosen` documents (int64, ascending)."""
     text: dict[int, str] = {}
     domain: dict[int, str | None] = {}
     progress = Progress("inspect", len(documents), "shards")
@@ -153,8 +153,8 @@ def read_texts(
         columns = ["doc", "text", *([group] if group else [])]
         with open_parquet(path, columns) as file:
             for batch in file.iter_batches(4096, columns=columns):
-                mine = pa.array(np.flatnonzero(np.isin(batch.column("doc").to_numpy(), wanted)))
-                part = batch.take(mine)
+                rows = pa.array(np.flatnonzero(is_listed(batch.column("doc").to_numpy(), chosen)))
+                part = batch.take(rows)
                 doc = part.column("doc").to_pylist()
                 start = pc.utf8_slice_codeunits(part.column("text"), 0, CHARACTERS).to_pylist()
                 text.update(zip(doc, start, strict=True))
@@ -166,9 +166,9 @@ def read_texts(
 
 
 def page(title: str, rows: Sequence[dict[str, Any]], fingerprint: str, proposals: Path, file: str) -> str:
-    """One self-contained HTML page: how to exclude clusters, a table of the measures, then a chapter a cluster.
+    """One self-contained HTML page: how to exclude clusters, a table of the measures, then a section for each cluster.
 
-    `proposals`: where they stand; `file`: where a person's exclusions are read from.
+    `proposals`: the file of the proposals; `file`: the file from which a person's exclusions are read.
     """
     e = html.escape
     out = [
@@ -223,14 +223,14 @@ def main(
     proposals: Path,
     criteria: Path,
 ) -> None:
-    """Look at the clusters.
+    """Measure the clusters and write the page.
 
     Args:
         documents: document shards (doc, text, the domain's column).
         assignments: assignment shards (doc, cluster, distance).
         heldout: documents outside the pool (parquet: doc).
         fingerprint: JSON with the clustering's fingerprint and number of clusters.
-        always: exclusions (TSV) that the proposals take over, such as those of noise.
+        always: exclusions (TSV) that the proposals include, such as those of noise.
         spec: JSON: name, proposals (documents a cluster, thresholds), group (column of the domain, or null).
         out: HTML page to write.
         proposals: TSV to write, in the form of a person's exclusions.
@@ -238,10 +238,11 @@ def main(
     """
     settings = read_spec(spec, "name", "proposals", "group")
     identity = read_json(fingerprint)
-    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    chosen = choose(assignments, identity["clusters"], removed, settings["proposals"]["documents"])
-    wanted = np.unique(np.concatenate([c.doc for c in chosen]))
-    text, domain = read_texts(documents, wanted, settings["group"])
+    chosen = choose(
+        assignments, identity["clusters"], listed_docs([heldout]), settings["proposals"]["documents"]
+    )
+    docs = np.unique(np.concatenate([c.doc for c in chosen]))
+    text, domain = read_texts(documents, docs, settings["group"])
     filled = np.flatnonzero(chosen[0].pool > 0).tolist()
     sampled = {c: chosen[0].doc[chosen[0].cluster == c].tolist() for c in filled}
     terms = top_terms({c: [text[d] for d in docs] for c, docs in sampled.items()})
@@ -253,13 +254,13 @@ def main(
                 given[int(cluster)] = reason
     rows: list[dict[str, Any]] = []
     for c in filled:
-        found = measure([text[d] for d in sampled[c]])
-        reasons = ([given[c]] if c in given else []) + propose(found, settings["proposals"]["thresholds"])
+        measures = measure([text[d] for d in sampled[c]])
+        reasons = ([given[c]] if c in given else []) + propose(measures, settings["proposals"]["thresholds"])
         nearest, farthest = (part.doc[part.cluster == c].tolist() for part in chosen[1:])
         kinds = {"nearest": nearest, "farthest": farthest, "random": sampled[c][:EXAMPLES]}
         mix = Counter(domain[d] for d in sampled[c]).most_common(6) if settings["group"] else []
         rows.append({
-            "cluster": c, "documents": int(chosen[0].pool[c]), **found, "reasons": reasons, "terms": terms[c],
+            "cluster": c, "documents": int(chosen[0].pool[c]), **measures, "reasons": reasons, "terms": terms[c],
             "domains": [(name, n / len(sampled[c])) for name, n in mix],
             "examples": {kind: [(d, text[d]) for d in docs] for kind, docs in kinds.items()},
         })  # fmt: skip

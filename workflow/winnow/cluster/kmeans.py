@@ -3,8 +3,8 @@
 In: the embedding shards of a corpus. Out: `fit`: centroids float32 [k, d], unit norm, from k-means++
 and Lloyd iterations on a stated sample; `assign`: cluster and cosine distance of each document of a
 shard, one streamed pass; `summarise`: one row a cluster, with the fingerprint of the clustering.
-The same code runs on a processor and on a GPU. Equal vectors get equal clusters and distances, wherever they stand:
-a matrix product rounds a row by its place in the block, so it only proposes, and close calls are decided exactly.
+The same code runs on a processor and on a GPU. Equal vectors get equal clusters and distances, in any row: a matrix
+product rounds a row by its place in the block, so where two centroids are close the nearer one is computed exactly.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
+from winnow.parquet import doc_column, is_listed, listed_docs, open_vectors
 from winnow.products import exact_product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
 
 STAGE_VERSION = 4
-ROWS = 8192  # of a block: its vectors and products stay in the cache
+ROWS = 8192  # of a block, whose vectors and products fit the cache
 START = 32  # points a centroid on which starts are tried
 GROWTH = 4
 TOLERANCE = 3e-4  # gain in mean cosine below which an iteration is the last
@@ -38,9 +39,9 @@ def spherical_kmeans(
 
     `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is greedy
     k-means++ on cosine distance and Lloyd iterations on 32 points a centroid, drawn
-    from `points`; the start of the best mean cosine goes on over four times as many (GROWTH), and so on to all.
+    from `points`; the start of the best mean cosine continues on four times as many (GROWTH), and so on up to all.
     An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
-    Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their own centroid).
+    Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their centroids).
     """
     import torch
 
@@ -69,16 +70,16 @@ def _lloyd(
     """
     import torch
 
-    own, similarity = _nearest(points, centroids)
+    nearest, similarity = _nearest(points, centroids)
     cosine = float(similarity.double().mean())
     for _ in range(iterations):
-        sums, sizes = _sums(points, own, len(centroids))
+        sums, sizes = _sums(points, nearest, len(centroids))
         empty = torch.nonzero(sizes == 0).flatten()
         if len(empty):
             farthest = torch.argsort(similarity, stable=True)[: len(empty)]
             sums[empty] = points[farthest].float()
         centroids = torch.nn.functional.normalize(sums, dim=1)
-        own, similarity = _nearest(points, centroids)
+        nearest, similarity = _nearest(points, centroids)
         before, cosine = cosine, float(similarity.double().mean())
         if progress:
             progress.add(1, f"mean cosine {cosine:.4f}")
@@ -87,12 +88,12 @@ def _lloyd(
     return centroids, cosine
 
 
-def _sums(points: Any, own: Any, k: int) -> tuple[Any, Any]:
+def _sums(points: Any, nearest: Any, k: int) -> tuple[Any, Any]:
     """Sum of each cluster's points, float32 [k, d], and its size, int64 [k]; in a fixed order of addition."""
     import torch
 
-    order = torch.argsort(own, stable=True)
-    sizes = torch.bincount(own, minlength=k)
+    order = torch.argsort(nearest, stable=True)
+    sizes = torch.bincount(nearest, minlength=k)
     sums = torch.zeros((k, points.shape[1]), dtype=torch.float32, device=points.device)
     for cluster, rows in enumerate(torch.split(order, sizes.tolist())):
         sums[cluster] = points[rows].sum(0, dtype=torch.float32)
@@ -126,13 +127,13 @@ def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
     import torch
 
     table = centroids.to(points.dtype).T.contiguous()
-    own = torch.empty(len(points), dtype=torch.long, device=points.device)
+    nearest = torch.empty(len(points), dtype=torch.long, device=points.device)
     similarity = torch.empty(len(points), dtype=torch.float32, device=points.device)
     for start in range(0, len(points), ROWS):
         part = slice(start, start + ROWS)
         best = (points[part] @ table).max(1)
-        own[part], similarity[part] = best.indices, best.values.float()
-    return own, similarity
+        nearest[part], similarity[part] = best.indices, best.values.float()
+    return nearest, similarity
 
 
 def nearest_centroids(
@@ -141,7 +142,7 @@ def nearest_centroids(
     """Nearest centroid, int64 [n], and cosine distance to it, float32 [n], of unit vectors float16 [n, d].
 
     Equal vectors have equal answers. Products in the machine's fastest type, then in float32, leave the rows whose best
-    two centroids are closer than rounding can tell; `exact_product` decides these, the first of equals.
+    two centroids are closer than rounding can tell; `exact_product` decides these, the first one of equal products.
     """
     import torch
 
@@ -162,21 +163,21 @@ def nearest_centroids(
         part = slice(start, start + ROWS)
         block = torch.from_numpy(np.array(vectors[part]))
         points = block.to(device, kind)
-        own = torch.empty(len(points), dtype=torch.long, device=device)
+        nearest = torch.empty(len(points), dtype=torch.long, device=device)
         rows = torch.arange(len(points), device=device)
         for (level, margin), table in zip(levels, tables, strict=True):
             product = (points if len(rows) == len(points) else points[rows]).to(level) @ table
             best = product.max(1)
-            own[rows] = best.indices
+            nearest[rows] = best.indices
             rows = rows[(product >= (best.values - margin)[:, None]).sum(1) > 1]
             if not len(rows):
                 break
         if len(rows):
             close = exact_product(points[rows].double().cpu().numpy(), last)
-            own[rows] = torch.from_numpy(close.argmax(1)).to(device)
-        own = own.cpu()
-        cluster[part] = own.numpy()
-        distance[part] = (1 - (block.float() * exact[own]).sum(1)).numpy()
+            nearest[rows] = torch.from_numpy(close.argmax(1)).to(device)
+        nearest = nearest.cpu()
+        cluster[part] = nearest.numpy()
+        distance[part] = (1 - (block.float() * exact[nearest]).sum(1)).numpy()
         if progress:
             progress.add(len(block))
     return cluster, distance
@@ -188,16 +189,13 @@ def _working_type(device: str) -> Any:
     return torch.bfloat16 if native_bfloat16(device) else torch.float32
 
 
-def open_shard(documents: Path, embeddings: Path) -> tuple[pa.ChunkedArray, np.ndarray]:
-    """(doc, vectors float16 [n, d], memory-mapped) of a shard. Raises InputError if they are not of one length."""
-    doc = pq.read_table(documents, columns=["doc"])["doc"]
-    vectors = np.load(embeddings, mmap_mode="r")
-    if len(doc) != len(vectors):
-        raise InputError(f"{embeddings}: {len(vectors)} vectors for the {len(doc)} documents of {documents}")
-    return doc, vectors
+def open_shard(documents: Path, embeddings: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(doc int64 [n], vectors float16 [n, d], memory-mapped) of a shard. Raises InputError as `open_vectors` does."""
+    doc = doc_column(documents)
+    return doc, open_vectors(embeddings, len(doc), documents)
 
 
-def write_assignments(out: Path, doc: pa.ChunkedArray, cluster: np.ndarray, distance: np.ndarray) -> None:
+def write_assignments(out: Path, doc: np.ndarray, cluster: np.ndarray, distance: np.ndarray) -> None:
     """Writes the assignments of a shard: doc, cluster int32 [n], distance float32 [n], at least 0."""
     table = pa.table({"doc": doc, "cluster": cluster, "distance": np.maximum(distance, 0)})
     with atomic_path(out) as partial:
@@ -211,10 +209,10 @@ def sample_rows(
 
     `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows a shard.
     """
-    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    docs = [doc_column(path) for path in documents]
     order_keys = [keys(purpose, seed, doc) for doc in docs]
     for doc, key in zip(docs, order_keys, strict=True):
-        key[np.isin(doc, removed, assume_unique=True)] = np.uint64(2**64 - 1)
+        key[is_listed(doc, removed)] = np.uint64(2**64 - 1)
     everything = np.concatenate(order_keys)
     pool = len(everything) - len(removed)
     size = min(size, pool)
@@ -242,7 +240,7 @@ def fit(
         heldout: documents outside the pool (parquet: doc, role).
         spec: JSON with the key `clustering`.
         out: centroids (.npy) to write.
-        name: what progress lines call the clustering.
+        name: name of the clustering in progress lines.
         threads: processor threads; 0 leaves torch's choice.
     """
     import torch
@@ -251,8 +249,9 @@ def fit(
     if threads:
         torch.set_num_threads(threads)
     k = clustering["k"]
-    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
-    rows = sample_rows(documents, removed, k * clustering["points_per_centroid"], clustering["seed"])
+    rows = sample_rows(
+        documents, listed_docs([heldout]), k * clustering["points_per_centroid"], clustering["seed"]
+    )
     count = sum(map(len, rows))
     if count < k:
         raise InputError(f"clustering {name}: k = {k} is more than the {count} documents of the pool")
@@ -280,7 +279,7 @@ def assign(
         embeddings: its vectors (.npy).
         centroids: centroids (.npy).
         out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine).
-        name: what progress lines call the shard.
+        name: name of the shard in progress lines.
         threads: processor threads; 0 leaves torch's choice.
     """
     import torch
@@ -314,12 +313,12 @@ def summarise(
     """
     table = np.load(centroids).astype(np.float64)
     k = len(table)
-    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    removed = listed_docs([heldout])
     documents = np.zeros(k, dtype=np.int64)
     total = np.zeros(k, dtype=np.float64)
     for path in assignments:
         shard = pq.read_table(path)
-        pool = ~np.isin(shard["doc"].to_numpy(), removed, assume_unique=True)
+        pool = ~is_listed(shard["doc"].to_numpy(), removed)
         cluster = shard["cluster"].to_numpy()[pool]
         documents += np.bincount(cluster, minlength=k)
         total += np.bincount(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from winnow.commands.preflight import look_at_sources
-from winnow.config.checks import check_paper, resolve
+from winnow.commands.preflight import check_sources
+from winnow.config.checks import resolve
 from winnow.config.files import definition_files, read_files
-from winnow.experiments import arms, few_seeds, runs_of
+from winnow.experiments import every_run, few_seeds
 from winnow.stage import canonical
 
 
@@ -19,14 +19,8 @@ def check(files: list[Path], /) -> None:
         files: Run configs, later ones over earlier ones.
     """
     paths: list[str | Path] = [*definition_files(Path(__file__).parents[3]), *files]
-    config = resolve(read_files(paths), paths, look=look_at_sources)
-    check_paper(config)
-    models = {
-        canonical([ids, d, t])
-        for e in config["experiments"]
-        for ids in arms(config, e).values()
-        for d, t in runs_of(e)
-    }
+    config = resolve(read_files(paths), paths, sources=check_sources)
+    models = set(map(canonical, every_run(config)))
     for name in config["targets"]:
         if note := few_seeds(config, name):
             print(f"note: table {name}: {note}")

@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from winnow.commands.preflight import look
-from winnow.config.checks import proxies_of
+from winnow.commands.first_rows import first_rows
+from winnow.experiments import proxies_of
 from winnow.stage import InputError
 
 START = (
@@ -41,12 +41,12 @@ def documents(config: dict[str, Any], results: str, corpus: str) -> tuple[int | 
         count = fixed or source.get("documents")
     elif "hub" not in source:
         try:
-            found = look(config["corpora"][corpus])
+            first = first_rows(config["corpora"][corpus])
         except InputError:
-            found = None
-        if found is not None:
-            count = found.rows or found.about
-            size = found.bytes / max(1, found.first)
+            first = None
+        if first is not None:
+            count = first.rows or first.estimated
+            size = first.bytes / max(1, first.read)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not made yet, or by another version
         count = int(json.loads(index.read_text(encoding="utf-8"))["rows"])
     return count, size

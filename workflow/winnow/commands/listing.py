@@ -35,7 +35,7 @@ def _proxy(one: dict[str, Any]) -> str:
 
 
 def _scorer(one: dict[str, Any]) -> str:
-    from winnow.config.checks import proxies_of
+    from winnow.experiments import proxies_of
 
     parts = [one["kind"], *(f"{key} {_proxy(proxy)}" for key, proxy in proxies_of(one).items())]
     target = one.get("target", {})

@@ -3,7 +3,7 @@
 In: the printed comparison rows (percentage, 95 % bounds, bold face, verdict of `b` against `a`) and the
 raw figures behind them. Out: a CSV of findings, one a line.
 
-Printed numbers are rounded, so each stands for the interval of numbers that print like it. A printed
+Printed numbers are rounded, so each is read as the interval of numbers that print like it. A printed
 result is wrong only if no inputs that print like the printed inputs give it (interval arithmetic); an
 input is wrong only if no number prints both like it and like the raw value.
 

@@ -58,7 +58,7 @@ def usage_of(path: Path) -> Usage:
     """Usage of a job from Snakemake's benchmark file. Snakemake samples the processors' time (each second, later each half
     minute): that of a job that ended before the first sample ("NA") is taken to be its wall time.
 
-    Raises InputError for a file that is not there, or is no benchmark file: what is not known is not free of charge.
+    Raises InputError for a file that is not there, or is no benchmark file: an unknown cost is never 0.
     """
     total = NO_USAGE
     try:
@@ -239,7 +239,7 @@ COLUMNS = tuple(one.name for one in fields(Cost))
 
 
 def quality_of(rows: Sequence[TableRow]) -> dict[str, TableRow]:
-    """The rows by arm that stand for quality: of the first held-out bits per byte of the table, else of its first figure."""
+    """The rows by arm that measure quality: of the first held-out bits per byte of the table, else of its first figure."""
     whole = [row for row in rows if row.scope == ALL_ITEMS]
     chosen = next((row for row in whole if row.metric == "bits_per_byte"), whole[0])
     return {r.arm: r for r in whole if (r.benchmark, r.metric) == (chosen.benchmark, chosen.metric)}
@@ -376,7 +376,7 @@ def answer(rows: Sequence[Cost]) -> list[str]:
         return []
     named = ", ".join(f"{row.arm} ({_hours(row.total)} {row.unit}, {number(row.figure)})" for row in front)
     return [
-        f"On the Pareto front of cost and {front[0].benchmark} {front[0].metric}, whatever the tests say of the differences: "
+        f"On the Pareto front of cost and {front[0].benchmark} {front[0].metric}, whether or not a test tells them apart: "
         f"{named}."
     ]
 
@@ -419,7 +419,8 @@ def chart(
         metrics: metrics.json of each, in the same order.
         timings: timings.json of each, in the same order.
         spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare.table), and Snakemake's benchmark files: `selection`
-            (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that run a model and the others) and
+            (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that ask for a GPU and the others; `models`:
+            whether one of them runs a model) and
             `training` (arm -> "data seed/training seed" -> the training's).
         out: prefix of the files to write.
     """
@@ -428,7 +429,7 @@ def chart(
     rows = planning.read_table(table)
     trainings = collect(arms_of(settings["arms"]), models, metrics, timings, settings["training"])
     selection = {
-        arm: Selection(usage(jobs["gpu"]), usage(jobs["cpu"]), bool(jobs["gpu"]))
+        arm: Selection(usage(jobs["gpu"]), usage(jobs["cpu"]), jobs["models"])
         for arm, jobs in settings["selection"].items()
     }
     quality = quality_of(rows)

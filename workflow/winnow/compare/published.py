@@ -6,7 +6,7 @@ with p of the same z statistic adjusted over the table (Holm), and claims for th
 follows from its own printed inputs, as it follows from the raw figures, and as it was measured here.
 
 The study's formulas take two models as independent and their items as the only noise. Measured comparisons do neither
-(`winnow.compare.statistics`); the two stand side by side, never mixed.
+(`winnow.compare.statistics`); the two are shown side by side, never mixed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ORDER = (
 )  # fmt: skip
 CONFIDENCE = 0.95
 CONSTANT_MMLU = 0.2295
-"""lm-eval's MMLU accuracy of a model that gives one and the same letter to every question."""
+"""lm-eval's MMLU accuracy of a model that gives the same letter to every question."""
 COLUMNS = (
     "table", "a", "b", "benchmark", "metric", "direction", "a_value", "a_stderr", "b_value", "b_stderr", "percent_difference",
     "ci_low", "ci_high", "interpretation", "p", "p_adjusted", "published_verdict", "recomputed_verdict", "raw_verdict", "findings",
@@ -48,7 +48,7 @@ VERDICTS = {"b": statistics.BETTER, "a": statistics.WORSE, "": statistics.SAME}
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured comparison of two arms that stand for two variants: `b` against `a`."""
+    """A measured comparison of the arms of two variants: `b` against `a`."""
 
     verdict: str
     scale: str

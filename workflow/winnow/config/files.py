@@ -1,4 +1,4 @@
-"""The files of a configuration: read, merged, and the line on which a key stands."""
+"""The files of a configuration: read, merged, and the line of a key in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import yaml
 from winnow.schema import LOADER, dotted
 from winnow.stage import InputError
 
-# The files of config/ in the order in which they are merged, later ones over earlier ones.
+# The files of config/ that every run reads, in the order in which they are merged, later ones over earlier ones: definitions,
+# and the default run.
 FILES = (
     "corpora",
     "encoders",
@@ -23,15 +24,13 @@ FILES = (
     "budgets",
     "models",
     "benchmarks",
-    "tables",
-    "minipile",
     "config",
 )
 
 
 def definition_files(root: str | Path) -> list[str]:
-    """The files of `config/` in the order in which they are merged: the working directory's own where it has them,
-    else those of the workflow's folder `root`."""
+    """The files of `config/` that every run reads, in the order in which they are merged: the working directory's own
+    where it has them, else those of the workflow's folder `root`."""
     names = [f"config/{name}.yaml" for name in FILES]
     return [name if os.path.exists(name) else str(Path(root) / name) for name in names]
 
@@ -79,7 +78,7 @@ def compose(file: Path) -> yaml.Node | None:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if tree is not None and not isinstance(tree, yaml.MappingNode):
         raise InputError(
-            f"{file}:1: not a mapping; wanted: keys such as experiments and targets at the top level"
+            f"{file}:1: not a mapping; expected: keys such as experiments and targets at the top level"
         )
     _no_repeats(file, tree)
     return tree
@@ -93,7 +92,7 @@ def _no_repeats(file: Path, node: yaml.Node | None, path: tuple[str | int, ...] 
                 line, inner = key.start_mark.line + 1, (*path, key.value)
                 if key.value in lines and key.value != "<<":
                     raise InputError(
-                        f"{file}:{line}: {dotted(inner)}: the key stands on line {lines[key.value]} already; keep one"
+                        f"{file}:{line}: {dotted(inner)}: the key is on line {lines[key.value]} already; keep one"
                     )
                 lines[key.value] = line
                 _no_repeats(file, value, inner)
@@ -106,7 +105,7 @@ def place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | in
     """`file:line: ` of what holds most of `path`, in the last file of equals; the command line if none does."""
     best, depth = "", 0
     for file, tree in trees:
-        node, line, found = tree, 1, 0
+        node, line, matched = tree, 1, 0
         for key in path:
             if isinstance(node, yaml.MappingNode):
                 pair = next(((k, v) for k, v in node.value if k.value == key), None)
@@ -118,10 +117,10 @@ def place(trees: list[tuple[str | Path, yaml.Node | None]], path: tuple[str | in
                 line = node.start_mark.line + 1
             else:
                 break
-            found += 1
-        if found and found >= depth:
+            matched += 1
+        if matched and matched >= depth:
             shown = os.path.relpath(file)
-            best, depth = f"{file if shown.startswith('..') else shown}:{line}: ", found
+            best, depth = f"{file if shown.startswith('..') else shown}:{line}: ", matched
     return best or ("--config: " if trees and path else "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from winnow.schema import deref, schema, wanted
+from winnow.schema import deref, expected, schema
 from winnow.stage import canonical, write_text
 
 MARK = "<!-- From here on: written by `winnow readme --out config/README.md` from the schema. -->"
@@ -21,7 +21,7 @@ def key_lines(part: dict[str, Any], prefix: str = "", required: bool = False) ->
         )
         if inner.get("default") == {}:
             default = "as below"
-        takes = "one of the forms below" if "oneOf" in inner else wanted(inner)
+        takes = "one of the forms below" if "oneOf" in inner else expected(inner)
         meaning = inner.get("description", "")
         rows.append(
             "| " + " | ".join(t.replace("|", "\\|") for t in (f"`{prefix}`", takes, default, meaning)) + " |"
@@ -55,7 +55,7 @@ def key_reference() -> str:
         "| --- | --- | --- |",
     ]
     for key, part in top["properties"].items():
-        out.append(f"| `{key}` | {wanted(part)} | {part.get('description', '')} |")
+        out.append(f"| `{key}` | {expected(part)} | {part.get('description', '')} |")
     for key, part in top["properties"].items():
         item = part if "$ref" in part else part.get("additionalProperties") or part.get("items")
         if not item or "$ref" not in item:
@@ -66,7 +66,7 @@ def key_reference() -> str:
         if text := definition.get("description"):
             out += [f"{text}.", ""]
         rows = key_lines(definition)
-        out += [*head, *rows] if rows else [f"Takes {wanted(definition)}."]
+        out += [*head, *rows] if rows else [f"Takes {expected(definition)}."]
     return "\n".join(out) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Types of source columns: what they are, how two become one, and values as arrays without a silent change.
 
-A value is stored as it is or is an InputError that names file, row and column. The type of a column is the
+A value is stored unchanged or is an InputError that names file, row and column. The type of a column is the
 narrowest that holds all its values exactly: whole numbers and floats make floats (if every number is exact as
 one), structs take the keys of all rows, null fits every type. Everything else must be one type, or be declared in
 the config (`types`). `widen` is commutative and associative, so that neither the order of rows and files nor the
@@ -32,19 +32,20 @@ DECLARED = {
 
 @dataclass(frozen=True)
 class Column:
-    """A source column: the name in the config, the way to it (fields of structs), its Arrow type, whether the config
-    declared the type."""
+    """A source column: its name in the config, its path (fields of structs), its Arrow type, whether the config declared
+    the type, whether it is the label (whose type cannot be declared)."""
 
     name: str
     path: tuple[str, ...]
     type: pa.DataType
     declared: bool = False
+    label: bool = False
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Classes of a corpus: class i has the name names[i]; in the source it is values[i], a text, a whole number or
-    a truth value."""
+    """Classes of a corpus: class i has the name names[i] and, in the source, the value values[i]: a text, a whole number
+    or a truth value."""
 
     names: tuple[str, ...]
     values: tuple[str | int | bool, ...]
@@ -72,13 +73,17 @@ class Layout:
 
 
 class Repeated(dict):
-    """A JSON object in which `names` stand more than once."""
+    """A JSON object that has each of the keys `names` more than once."""
 
     names: frozenset[str] = frozenset()
 
 
+class Deep(dict):
+    """A JSON value that is nested too deeply to be parsed."""
+
+
 class Number(float):
-    """A JSON number whose text is not the shortest one of its double: `str` gives it as it was written."""
+    """A JSON number whose text is not the shortest one of its double; `str` is its text in the source."""
 
     text = ""
 
@@ -229,15 +234,15 @@ def shown(kind: pa.DataType) -> str:
     return str(kind)
 
 
-def find(schema: pa.Schema, name: str) -> tuple[tuple[str, ...], pa.DataType] | None:
-    """The way to column `name` (`a.b`: field b of struct a, unless a column is called so) and its type."""
+def find_column(schema: pa.Schema, name: str) -> tuple[tuple[str, ...], pa.DataType] | None:
+    """Path and type of column `name` (`a.b`: field b of struct a, unless a column has this name); None if there is none."""
     fields = {field.name: field.type for field in schema}
     if name in fields:
         return (name,), fields[name]
     for dot in (match.start() for match in re.finditer(r"\.", name)):
         head, tail = name[:dot], name[dot + 1 :]
         if head in fields and pa.types.is_struct(fields[head]):
-            below = find(pa.schema(list(fields[head])), tail)
+            below = find_column(pa.schema(list(fields[head])), tail)
             if below:
                 return (head, *below[0]), below[1]
     return None
@@ -255,8 +260,11 @@ def names(schema: pa.Schema) -> str:
 # ---------------------------------------------------------------- values of JSON
 
 
+TOO_DEEP = "is nested too deeply; store it as text"
+
+
 class Mixed(Exception):
-    """A value that has no type, or none in common with those before it: why, as the end of a message."""
+    """A value that has no type, or none in common with those before it; the reason, as the end of a message."""
 
 
 def infer(value: Any) -> pa.DataType:
@@ -286,8 +294,10 @@ def infer(value: Any) -> pa.DataType:
                 raise Mixed(f"is a list of {shown(inner)} and {shown(kind)}; make its items one type")
             inner = both
         return pa.list_(inner)
+    if isinstance(value, Deep):
+        raise Mixed(TOO_DEEP)
     if isinstance(value, Repeated):
-        raise Mixed(f"names {min(value.names)!r} twice; name it once")
+        raise Mixed(f"has the key {min(value.names)!r} twice; keep one of them")
     if not all(name.isascii() or _is_unicode(name) for name in value):
         raise Mixed("has a key that is no valid text; store it as UTF-8")
     return pa.struct(sorted((name, infer(item)) for name, item in value.items()))
@@ -321,14 +331,14 @@ def fits(value: Any, kind: pa.DataType) -> bool:
         fields = {field.name: field.type for field in kind}
         return (
             isinstance(value, dict)
-            and not isinstance(value, Repeated)
+            and not isinstance(value, Repeated | Deep)
             and all(name in fields and fits(item, fields[name]) for name, item in value.items())
         )
     return False
 
 
 def declared(value: Any, kind: pa.DataType) -> Any:
-    """A value of JSON (or a cell of a csv file) as the config declares its column, if that loses nothing;
+    """A value of JSON (or a cell of a csv file) in the declared type of its column, if that loses nothing;
     otherwise the value itself."""
     if (
         pa.types.is_string(kind)
@@ -370,7 +380,7 @@ def fraction(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number from its text: 3, -3, 3.0; no leading zeros, which are names. Raises ValueError for another text."""
+    """A whole number from its text: 3, -3, 3.0; not 007, which is a name. Raises ValueError for another text."""
     match = re.fullmatch(r"(-?(?:0|[1-9][0-9]{0,17}))(\.0*)?", text)
     if not match:
         raise ValueError(text)
@@ -389,10 +399,14 @@ def to_array(path: str, column: Column, values: list[Any], first: int) -> pa.Arr
     for number, value in enumerate(values, start=first + 1):
         if not fits(value, kind):
             got = f"{value!r:.40}" if column.declared and not isinstance(value, list | dict) else _kind(value)
-            wanted = "declared as" if column.declared else "elsewhere"
-            advice = "mend the row, or the declared type" if column.declared else ADVICE.format(column.name)
+            required = "declared as" if column.declared else "elsewhere"
+            remedy = (
+                "correct the row, or the declared type"
+                if column.declared
+                else advice(column.name, column.label)
+            )
             raise InputError(
-                f"{path}: row {number}: column {column.name!r} is {got}, {wanted} {shown(kind)}; {advice}"
+                f"{path}: row {number}: column {column.name!r} is {got}, {required} {shown(kind)}; {remedy}"
             )
     try:
         return pa.array([_floats(value, kind) for value in values] if _has_float(kind) else values, type=kind)
@@ -403,7 +417,7 @@ def to_array(path: str, column: Column, values: list[Any], first: int) -> pa.Arr
             except UnicodeEncodeError:
                 raise InputError(
                     f"{path}: row {number}: column {column.name!r} holds an unpaired surrogate (\\ud800 to \\udfff), "
-                    "which no text can hold; take it out or write \\ufffd"
+                    "which is not valid in a text; remove it or write \\ufffd"
                 ) from None
         raise
 
@@ -429,10 +443,14 @@ def _floats(value: Any, kind: pa.DataType) -> Any:
     return value
 
 
-ADVICE = "make it one type, or declare one: types: {{{0}: string}}"
+def advice(name: str, label: bool) -> str:
+    """What to do about a column of several types; the type of a label cannot be declared."""
+    return "make it one type" + ("" if label else f", or declare one: types: {{{name}: string}}")
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, Deep):
+        return "nested too deeply"
     if isinstance(value, Huge):
         return "a number beyond the range of a double"
     if isinstance(value, dict):

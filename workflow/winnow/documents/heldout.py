@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
+from winnow.parquet import is_listed
 from winnow.schema import check_definition, read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
 
@@ -34,18 +35,11 @@ def later_duplicates(doc: np.ndarray, digest: np.ndarray) -> np.ndarray:
     """
     values = np.sort(digest)
     repeated = np.unique(values[1:][values[1:] == values[:-1]])
-    among = _in(digest, repeated)
+    among = is_listed(digest, repeated)
     doc, digest = doc[among], digest[among]
     order = np.lexsort((doc, digest))
     again = digest[order][1:] == digest[order][:-1]
     return np.sort(doc[order[1:][again]])
-
-
-def _in(values: np.ndarray, some: np.ndarray) -> np.ndarray:
-    """Which values occur in `some` (ascending); bool [n]. Faster than np.isin where `some` is short."""
-    if not len(some):
-        return np.zeros(len(values), dtype=bool)
-    return some[np.minimum(np.searchsorted(some, values), len(some) - 1)] == values
 
 
 def draw(doc: np.ndarray, seed: int, n: int) -> np.ndarray:
@@ -73,7 +67,7 @@ def _columns(documents: list[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def hold_out(
     documents: list[Path], seed: int, n: int, deduplicate: bool, part: int = PART
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is kept from the pool.
+    """The documents outside the pool, and why.
 
     Parameters: `documents`, the shards in any order; `seed`, data seed of the draw; `n`, documents to hold
     out; `deduplicate`, take all but the first of equal texts out of the pool; `part`, documents whose
@@ -93,22 +87,22 @@ def hold_out(
             if not deduplicate:
                 drawn = draw(np.concatenate((drawn, doc)), seed, n)
                 continue
-            mine = digest % np.uint64(parts) == p
-            docs.append(doc[mine])
-            digests.append(digest[mine])
+            in_part = digest % np.uint64(parts) == p
+            docs.append(doc[in_part])
+            digests.append(digest[in_part])
         if deduplicate and docs:
             doc, digest = np.concatenate(docs), np.concatenate(digests)
             again = later_duplicates(doc, digest)
             duplicates = np.concatenate((duplicates, again))
-            drawn = draw(np.concatenate((drawn, doc[~_in(doc, again)])), seed, n)
+            drawn = draw(np.concatenate((drawn, doc[~is_listed(doc, again)])), seed, n)
     if len(drawn) < n or (n and n >= total - len(duplicates)):
         raise InputError(
-            f"heldout.documents: {n} asked, but the corpus has {total - len(duplicates)} "
+            f"heldout.documents: {n}, but the corpus has {total - len(duplicates)} "
             f"{'distinct ' if deduplicate else ''}documents; some must stay for the pool"
         )
     duplicates.sort()
     twins = _twins(documents, drawn)
-    duplicates = duplicates[~_in(duplicates, twins)]
+    duplicates = duplicates[~is_listed(duplicates, twins)]
     doc = np.concatenate((drawn, twins, duplicates))
     role = np.repeat(np.arange(3, dtype=np.int8), (len(drawn), len(twins), len(duplicates)))
     order = np.argsort(doc, kind="stable")
@@ -119,12 +113,12 @@ def _twins(documents: list[Path], drawn: np.ndarray) -> np.ndarray:
     """Documents outside `drawn` whose digest a document of `drawn` has; int64, ascending."""
     if not len(drawn):
         return drawn
-    of_drawn = [digest[_in(doc, drawn)] for doc, digest in _columns(documents)]
+    of_drawn = [digest[is_listed(doc, drawn)] for doc, digest in _columns(documents)]
     known = np.unique(np.concatenate(of_drawn))
     if sum(map(len, of_drawn)) != len(drawn):
         raise InputError(f"{documents[0]} and others: a document is in two shards; give each shard once")
-    found = [doc[_in(digest, known) & ~_in(doc, drawn)] for doc, digest in _columns(documents)]
-    return np.sort(np.concatenate(found))
+    twins = [doc[is_listed(digest, known) & ~is_listed(doc, drawn)] for doc, digest in _columns(documents)]
+    return np.sort(np.concatenate(twins))
 
 
 def _check(spec: dict[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -1,17 +1,18 @@
 """Documents of a corpus: source files in, clean numbered documents out, in shards of whole blocks.
 
-`index` counts the rows of every source file, settles the columns' types and the classes of a label; `write` makes
+`index` counts the rows of every source file and finds the columns' types and the classes of a label; `write` makes
 one shard.
 
 In: parquet, arrow, jsonl, csv, tsv and txt files (winnow.documents.readers). A row is a parquet or arrow row, a line of a jsonl
 file, a record of a csv file, a whole txt file or, where the config says so, a line of one. Errors count rows of a file
-from 1. The columns of csv files are text, but for whole-number labels and for what the config declares.
+from 1. The columns of csv files are text, but for whole-number labels and for what the config declares. A meta column
+that a file, or a row of a jsonl file, lacks is null there; a column that all files lack is an error.
 Out: `source.json` (files with their rows, columns with their types, classes of the label) and
 `documents/{shard}.parquet` with `doc`, `text`, `bytes`, `digest`, `label` (labelled corpora), meta columns.
 
 `doc` is the number of the row over all files, from 0. A row whose text is null, empty or only white space
-is dropped, counted, and leaves a gap. NUL characters are removed. Text is otherwise stored as it is. Invalid UTF-8,
-text that is no string, values that a column's type does not hold exactly, and broken files are errors.
+is dropped, counted, and leaves a gap. NUL characters are removed. Text is otherwise stored unchanged. Invalid UTF-8,
+a text that is not a string, values that a column's type does not hold exactly, and broken files are errors.
 
 Memory: a few chunks of CHUNK bytes (or the largest single document), never the corpus.
 """
@@ -31,9 +32,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from winnow.documents.classes import class_number, missing_label, unknown_label
 from winnow.documents.columns import Column, Labels, Layout, type_from_json, type_to_json
-from winnow.documents.readers import READERS, Work, blank
-from winnow.documents.survey import ahead, class_number, in_order, layout, missing_label, unknown_label
+from winnow.documents.layout import layout
+from winnow.documents.readers import READERS, blank
+from winnow.documents.streams import Work
+from winnow.documents.threads import ahead, in_order
 from winnow.formats import file_format
 from winnow.paths import check_unchanged, expand, file_states
 from winnow.schema import read_spec
@@ -163,7 +167,7 @@ def index_files(
     sizes = [os.path.getsize(path) for path in paths]
     progress = Progress("documents index", sum(sizes) / 1e6, "MB")
     with ThreadPoolExecutor(threads) as pool:
-        found, surveys = layout(
+        rows_read, surveys = layout(
             files, corpus, pool, threads + 1, lambda path: progress.add(os.path.getsize(path) / 1e6), labels
         )
     total = sum(survey.rows for survey in surveys)
@@ -181,9 +185,10 @@ def index_files(
                 "type": type_to_json(column.type),
                 "declared": column.declared,
             }
-            for column in found.columns
+            for column in rows_read.columns
         },
-        "labels": found.labels and {"names": list(found.labels.names), "values": list(found.labels.values)},
+        "labels": rows_read.labels
+        and {"names": list(rows_read.labels.names), "values": list(rows_read.labels.values)},
     }
 
 
@@ -194,13 +199,14 @@ def classes_of(source: dict[str, Any]) -> Labels | None:
 
 
 def layout_of(source: dict[str, Any], corpus: dict[str, Any], where: str) -> Layout:
-    """What is read of each row, as `index_files` settled it. Raises InputError for a column that it did not settle."""
+    """What is read of each row, from source.json. Raises InputError for a column that is not in it."""
 
     def column(name: str) -> Column:
         if name not in source["columns"]:
             raise InputError(f"{where}: made without column {name!r}; make it again with this config")
         entry = source["columns"][name]
-        return Column(name, tuple(entry["path"]), type_from_json(entry["type"]), entry["declared"])
+        kind = type_from_json(entry["type"])
+        return Column(name, tuple(entry["path"]), kind, entry["declared"], name == label)
 
     label = corpus.get("label")
     return Layout(
@@ -293,13 +299,12 @@ def index(
     download: list[Path] = [],
     threads: int = 2,
 ) -> None:
-    """Counts the rows of a corpus's files and settles its columns.
+    """Counts the rows of a corpus's files and finds the types of its columns.
 
     Args:
         spec: {"corpus": {...}} as in the config; source, text, label and meta are read.
         out: source.json
-        files: Files or globs, for a generated corpus; without, those of the corpus's own source, so that many
-            files need no long command line.
+        files: Files or globs, for a generated corpus; by default those of the corpus's source in the spec.
         download: What `winnow.download` wrote, for a corpus from the Hub.
         threads: Files read at a time.
     """
@@ -340,17 +345,17 @@ def write(*, source: Path, shard: int, shards: int, spec: str, out: Path, thread
         shards: How many there are; the documents do not depend on it.
         spec: {"corpus": {...}} as in the config; text, label and meta are read.
         out: documents/{shard}.parquet
-        threads: Parsers at work; the bytes do not depend on it.
+        threads: Threads that parse; the bytes do not depend on it.
     """
     corpus = read_spec(spec, "corpus")["corpus"]
-    found = read_json(source)
-    start, stop = shard_range(found["rows"], shard, shards)
-    ends = accumulate(file["rows"] for file in found["files"])
+    index = read_json(source)
+    start, stop = shard_range(index["rows"], shard, shards)
+    ends = accumulate(file["rows"] for file in index["files"])
     check_unchanged(
-        (f for f, end in zip(found["files"], ends, strict=True) if start < end and end - f["rows"] < stop),
+        (f for f, end in zip(index["files"], ends, strict=True) if start < end and end - f["rows"] < stop),
         str(source),
     )
-    write_shard(found, corpus, shard, shards, out, threads, str(source))
+    write_shard(index, corpus, shard, shards, out, threads, str(source))
 
 
 if __name__ == "__main__":

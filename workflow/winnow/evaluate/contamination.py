@@ -1,10 +1,10 @@
-"""Contamination: which benchmark items stand in training documents.
+"""Contamination: which benchmark items occur in training documents.
 
-An item is found if one of its texts is (question, context, sentence, an answer: none shorter than 8 words; the blank of a
-sentence is filled with its right option), and a text if at least 70 % of its 8-grams of words are (PaLM's criterion: Chowdhery
-et al. 2022, section 8); words are runs of letters and digits in lower case, and of a script without blanks each
-character is half a word. `subset`: how many items of each benchmark the train split of a subset
-holds, all documents together. `shard`: the documents of a corpus that hold an item by themselves, for the filter
+An item is contaminated if one of its texts is (question, context, sentence, an answer; not those under 8 words; the blank
+of a sentence is filled with its right option), and a text if at least 70 % of its 8-grams of words occur in the documents
+(PaLM's criterion: Chowdhery et al. 2022, section 8). Words are runs of letters and digits in lower case; in a script
+without blanks each character is half a word. `subset`: how many items of each benchmark the train split of a subset
+contains, all documents together. `shard`: the documents of a corpus that contain an item by themselves, for the filter
 `contaminated` of a sampler.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.parquet import open_parquet
 from winnow.paths import plain_links
 from winnow.scripts import CHARACTER, CHARACTERS_A_WORD, part
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
@@ -39,8 +40,8 @@ class Items:
     """8-grams of the texts of benchmark items. `words`: number of each word; `light`: bool, whether a word is one
     character of a script without blanks. `grams`: uint64, sorted, unique; `gram` and `text`: int64, one row for each
     different 8-gram of each text (places in `grams` and among all texts), sorted by gram; `size`: int64, 8-grams of a
-    text; `benchmark` and `place`: int64, of a text, its benchmark's place in `names` and its item's number there; `asked`:
-    items of a benchmark, those too short too."""
+    text; `benchmark` and `place`: int64, of a text, its benchmark's place in `names` and its item's number there; `total`:
+    items of a benchmark, too short ones included."""
 
     words: dict[str, int]
     light: np.ndarray
@@ -51,7 +52,7 @@ class Items:
     benchmark: np.ndarray
     place: np.ndarray
     names: list[str]
-    asked: dict[str, int]
+    total: dict[str, int]
 
 
 def words_of(text: str) -> list[str]:
@@ -65,7 +66,7 @@ def is_light(words: Iterable[str]) -> np.ndarray:
 
 def hashes(ids: np.ndarray, light: np.ndarray | None = None) -> np.ndarray:
     """Hash of each window of WORDS words: uint64. `ids`: int64 [n], numbers of words, -1 for one of no benchmark;
-    windows with such a one are left out. `light` (bool, by number): words of which CHARACTERS_A_WORD count as one."""
+    windows with such a word are left out. `light` (bool, by number): words of which CHARACTERS_A_WORD count as one."""
     if not len(ids):
         return np.zeros(0, dtype=np.uint64)
     size = np.full(len(ids), CHARACTERS_A_WORD)
@@ -88,7 +89,7 @@ def hashes(ids: np.ndarray, light: np.ndarray | None = None) -> np.ndarray:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """All texts inside a row of a data set, those with a blank filled."""
+    """All texts inside a row of a data set, blanks filled."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -105,21 +106,21 @@ def rows_of(folder: Path) -> tuple[str, list[dict[str, Any]]]:
     """Name and item rows of a benchmark folder: of a mirror, the rows of the splits that its tasks evaluate."""
     manifest = read_json(folder / "manifest.json")
     if manifest["kind"] != "stock":
-        return manifest["name"], pq.read_table(folder / "data.parquet").to_pylist()
+        return manifest["name"], open_parquet(folder / "data.parquet", []).read().to_pylist()
     rows: list[dict[str, Any]] = []
     source = (folder / manifest["dataset"]).resolve()
     for config, split in manifest["evaluated"]:
         path = source / config / f"{split}.parquet"
-        rows += pq.read_table(path).to_pylist() if path.exists() else _open(source, config, split)
+        rows += open_parquet(path, []).read().to_pylist() if path.exists() else _open(source, config, split)
     return manifest["name"], rows
 
 
 def _open(source: Path, config: str, split: str) -> list[dict[str, Any]]:
-    """Rows of a copy of a Hub repository, whose card says where they lie."""
+    """Rows of a copy of a Hub repository, whose card names their files."""
     import datasets
 
     datasets.disable_progress_bars()
-    # Its own cache: the shared one knows a folder by its name.
+    # A cache of its own: the shared one identifies a folder by its name.
     with tempfile.TemporaryDirectory() as cache, plain_links({source.name: source}) as links:
         name = None if config == "default" else config
         return datasets.load_dataset(str(links[source.name]), name, split=split, cache_dir=cache).to_list()
@@ -129,13 +130,13 @@ def index(benchmarks: list[Path]) -> Items:
     """The 8-grams of all items. Raises InputError for two benchmarks of one name."""
     words: dict[str, int] = {}
     texts: list[np.ndarray] = []
-    benchmark, place, names, asked = [], [], [], {}
+    benchmark, place, names, total = [], [], [], {}
     for folder in benchmarks:
         name, rows = rows_of(folder)
-        if name in asked:
+        if name in total:
             raise InputError(f"{folder}: a second benchmark named {name!r}")
         names.append(name)
-        asked[name] = len(rows)
+        total[name] = len(rows)
         for number, row in enumerate(rows):
             for text in strings(row):
                 numbers = [words.setdefault(w, len(words)) for w in words_of(text)]
@@ -144,17 +145,16 @@ def index(benchmarks: list[Path]) -> Items:
                     benchmark.append(len(names) - 1)
                     place.append(number)
     light = is_light(words)
-    found = [np.unique(hashes(ids, light)) for ids in texts]
-    kept = [i for i, own in enumerate(found) if len(own)]
-    found = [found[i] for i in kept]
-    size = np.array([len(own) for own in found], dtype=np.int64)
-    flat = np.concatenate([np.zeros(0, dtype=np.uint64), *found])
-    grams, gram = np.unique(flat, return_inverse=True)
-    text_of = np.repeat(np.arange(len(found)), size)
+    of_text = [np.unique(hashes(ids, light)) for ids in texts]
+    kept = [i for i, hashed in enumerate(of_text) if len(hashed)]
+    of_text = [of_text[i] for i in kept]
+    size = np.array([len(hashed) for hashed in of_text], dtype=np.int64)
+    grams, gram = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *of_text]), return_inverse=True)
+    text_of = np.repeat(np.arange(len(of_text)), size)
     order = np.argsort(gram, kind="stable")
     return Items(
         words, light, grams, gram[order], text_of[order], size, np.array(benchmark, dtype=np.int64)[kept],
-        np.array(place, dtype=np.int64)[kept], names, asked,
+        np.array(place, dtype=np.int64)[kept], names, total,
     )  # fmt: skip
 
 
@@ -162,14 +162,14 @@ def matches(items: Items, text: str) -> np.ndarray:
     """Places in `items.grams` of the 8-grams of a text, int64, sorted, each once."""
     get = items.words.get
     ids = np.array([get(word, -1) for word in words_of(text)], dtype=np.int64)
-    own = np.unique(hashes(ids, items.light))
-    if not len(own) or not len(items.grams):
+    hashed = np.unique(hashes(ids, items.light))
+    if not len(hashed) or not len(items.grams):
         return np.zeros(0, dtype=np.int64)
-    at = np.minimum(np.searchsorted(items.grams, own), len(items.grams) - 1)
-    return at[items.grams[at] == own]
+    at = np.minimum(np.searchsorted(items.grams, hashed), len(items.grams) - 1)
+    return at[items.grams[at] == hashed]
 
 
-def held(items: Items, seen: np.ndarray) -> list[tuple[str, int]]:
+def contained(items: Items, seen: np.ndarray) -> list[tuple[str, int]]:
     """(benchmark, number of the item), ascending, of items with a text of which at least SHARE of the 8-grams are among
     `seen` (places in `grams`)."""
     starts, ends = np.searchsorted(items.gram, seen), np.searchsorted(items.gram, seen, side="right")
@@ -178,8 +178,8 @@ def held(items: Items, seen: np.ndarray) -> list[tuple[str, int]]:
     )
     hits = np.bincount(items.text[rows], minlength=len(items.size))
     texts = np.flatnonzero((hits >= SHARE * items.size) & (hits > 0))
-    both = {(int(items.benchmark[t]), int(items.place[t])) for t in texts}
-    return [(items.names[benchmark], place) for benchmark, place in sorted(both)]
+    numbers = {(int(items.benchmark[t]), int(items.place[t])) for t in texts}
+    return [(items.names[benchmark], place) for benchmark, place in sorted(numbers)]
 
 
 def _texts(path: Path, column: str) -> Iterator[tuple[int, str]]:
@@ -188,7 +188,7 @@ def _texts(path: Path, column: str) -> Iterator[tuple[int, str]]:
 
 
 def subset(*, subset: Path, split: Path, benchmarks: list[Path], out: Path, name: str = "") -> None:
-    """Count the benchmark items that a train split holds.
+    """Count the benchmark items that a train split contains.
 
     Args:
         subset: manifest.json of the subset.
@@ -203,23 +203,23 @@ def subset(*, subset: Path, split: Path, benchmarks: list[Path], out: Path, name
     for _, text in _texts(split, "text"):
         seen[matches(items, text)] = True
         progress.add(1)
-    found = held(items, np.flatnonzero(seen))
+    contaminated = contained(items, np.flatnonzero(seen))
     report = {}
     for number, benchmark in enumerate(items.names):
-        own = [place for name_, place in found if name_ == benchmark]
+        places = [place for of, place in contaminated if of == benchmark]
         report[benchmark] = {
-            "items": items.asked[benchmark],
+            "items": items.total[benchmark],
             "checked": len(np.unique(items.place[items.benchmark == number])),
-            "found": len(own),
-            "first": own[:EXAMPLES],
+            "found": len(places),
+            "first": places[:EXAMPLES],
         }
-    progress.line(f"{len(found):,} items found")
+    progress.line(f"{len(contaminated):,} items found")
     ids = read_json(subset)["ids"]
     write_json(out, {"ids": ids, "words": WORDS, "share": SHARE, "benchmarks": report})
 
 
 def shard(*, documents: Path, benchmarks: list[Path], out: Path, name: str = "") -> None:
-    """Find the documents of a shard that hold a benchmark item by themselves.
+    """Find the documents of a shard that contain a benchmark item by themselves.
 
     Args:
         documents: shard of documents (parquet: doc, text).
@@ -231,13 +231,13 @@ def shard(*, documents: Path, benchmarks: list[Path], out: Path, name: str = "")
     docs, counts, first = [], [], []
     progress = Progress(f"contamination {name}", total=pq.read_metadata(documents).num_rows, unit="documents")
     for doc, text in _texts(documents, "text"):
-        found = held(items, matches(items, text))
-        if len(found):
+        contaminated = contained(items, matches(items, text))
+        if contaminated:
             docs.append(doc)
-            counts.append(len(found))
-            first.append(found[0][0])
+            counts.append(len(contaminated))
+            first.append(contaminated[0][0])
         progress.add(1)
-    progress.line(f"{len(docs):,} hold an item")
+    progress.line(f"{len(docs):,} contain an item")
     table = pa.table(
         {
             "doc": pa.array(docs, pa.int64()),

@@ -1,7 +1,8 @@
-"""The floor of a language model: what a unigram and a bigram of the same subset say of the held-out documents.
+"""The n-gram baselines of a language model: bits per byte of a unigram and a bigram of the same subset.
 
-Both are fitted on the packed tokens that the model trained on, with the same tokenizer, and measured in bits per byte on
-the items of a held-out benchmark. A model that is no better has learned no more than to count (`winnow.compare.table` names it).
+In: the packed tokens that the model trained on, with the same tokenizer, and the items of a held-out benchmark. Out:
+numbers. A model that is no better than the bigram predicts no better than counts of neighbouring tokens;
+`winnow.compare.table` draws that conclusion.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from winnow.parquet import open_parquet
+from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_json
 from winnow.tokenizer import load
 
@@ -48,32 +50,51 @@ class Bigram:
         return float(-np.log(self.single[w]).sum()), float(-np.log(both).sum())
 
 
-def main(*, subset: Path, tokens: Path, tokenizer: Path, benchmark: Path, out: Path, name: str = "") -> None:
+def main(
+    *,
+    subset: Path,
+    tokens: Path,
+    tokenizer: Path,
+    tokenizer_config: Path,
+    benchmark: Path,
+    spec: str,
+    out: Path,
+    name: str = "",
+) -> None:
     """Fit both on a packed stream and measure them on held-out texts.
 
     Args:
         subset: manifest.json of the subset.
         tokens: packed train split (.npy).
         tokenizer: tokenizer.json.
-        benchmark: folder of a held-out benchmark of the form bits-per-byte.
+        tokenizer_config: its tokenizer_config.json.
+        benchmark: folder of a held-out benchmark of the form bits-per-byte, with its manifest.json.
+        spec: JSON with the key `names`: the name of the tokenizer.
         out: JSON to write: tokens (counted), bytes, unigram and bigram (bits per byte).
         name: what progress lines call the subset.
     """
-    encoder, end = load(tokenizer)
+    names = read_spec(spec, "names")["names"]
+    encoder, end = load(tokenizer, tokenizer_config)
     stream = np.load(tokens, mmap_mode="r")[:TOKENS]
     if len(stream) < 2:
-        raise InputError(f"{tokens}: {len(stream)} tokens are too few to count")
+        raise InputError(f"{tokens}: {len(stream)} tokens are too few to count; at least 2 are needed")
     model = Bigram(stream, encoder.get_vocab_size())
-    texts = pq.read_table(benchmark / "data.parquet", columns=["text"])["text"].to_pylist()
+    texts = open_parquet(benchmark / "data.parquet", ["text"]).read(["text"])["text"].to_pylist()
     unigram = bigram = 0.0
     size = 0
-    for text, found in zip(texts, encoder.encode_batch_fast(texts, add_special_tokens=False), strict=True):
-        one, two = model.nats(np.array([end, *found.ids]))
+    for text, encoded in zip(texts, encoder.encode_batch_fast(texts, add_special_tokens=False), strict=True):
+        one, two = model.nats(np.array([end, *encoded.ids]))
         unigram, bigram, size = unigram + one, bigram + two, size + len(text.encode())
     bits = math.log(2) * size
-    ids = {**read_json(subset)["ids"], "tokenizer": tokenizer.parent.name}
-    write_json(out, {"ids": ids, "benchmark": read_json(benchmark / "manifest.json")["name"], "tokens": len(stream), "items": len(texts), "bytes": size,
-                     "unigram": unigram / bits, "bigram": bigram / bits})  # fmt: skip
+    write_json(out, {
+        "ids": {**read_json(subset)["ids"], **names},
+        "benchmark": read_json(benchmark / "manifest.json")["name"],
+        "tokens": len(stream),
+        "items": len(texts),
+        "bytes": size,
+        "unigram": unigram / bits,
+        "bigram": bigram / bits,
+    })  # fmt: skip
     say(f"[ngrams {name}] bits per byte: unigram {unigram / bits:.3f}, bigram {bigram / bits:.3f}")
 
 

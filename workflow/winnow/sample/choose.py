@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from winnow.keys import keys, uniform
-from winnow.sample.allocate import webster
+from winnow.sample.apportion import webster
 from winnow.sample.candidates import Candidates, Rows
 from winnow.stage import InputError
 

@@ -1,10 +1,9 @@
-"""Semantic near-duplicates inside clusters (Abbas et al. 2023, arXiv 2303.09540).
+"""Kind semdedup: semantic near-duplicates inside clusters (Abbas et al. 2023, arXiv 2303.09540).
 
 In: vectors, assignments. Out: for each document of the pool its largest cosine similarity to a document that
 comes before it in its cluster (column `score`; -1 for the first one; exactly 1 where an equal vector comes before it).
-A document whose score exceeds 1 - eps
-is a near-duplicate, so one pass serves every eps. Which of them comes first, and so stays: `hard`, the
-farthest from the centroid; `easy`, the nearest; `random`, by key.
+A document whose score exceeds 1 - eps is a near-duplicate, so one pass serves every eps. Which of them comes first, and
+so is kept: `hard`, the farthest from the centroid; `easy`, the nearest; `random`, by key.
 
 The products are blocks of the lower triangle: memory is O(block^2 + the cluster's vectors), never n x n.
 """
@@ -20,11 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.parquet import batches
+from winnow.parquet import batches, is_listed, listed_docs, open_vectors
+from winnow.products import different_rows
 from winnow.schema import read_spec
+from winnow.score.kinds import Kind
 from winnow.stage import InputError, Progress, atomic_path, run, write_text
 
 STAGE_VERSION = 2
+KIND = Kind(
+    reads="clustering", uses=("semdedup",), columns=("cluster", "score"), minimum=-1, maximum=1, gpu=True
+)
 BLOCK = 2048
 
 
@@ -47,53 +51,48 @@ def largest_similarity(
     `vectors` [n, d], any scale; `device` cuda multiplies on the GPU. Returns float32 [n], at most 1. `progress` counts
     rows.
     """
-    found = _largest(vectors, block, device, progress)
-    same = np.ascontiguousarray(vectors + vectors.dtype.type(0))  # of the two zeros one
-    _, first, place = np.unique(
-        same.view(np.dtype((np.void, same.dtype.itemsize * same.shape[1])))[:, 0],
-        return_index=True,
-        return_inverse=True,
-    )
-    found[first[place] < np.arange(len(found))] = 1
-    return np.minimum(found, 1)
+    similarity = _largest(vectors, block, device, progress)
+    first, place, _ = different_rows(vectors)
+    similarity[first[place] < np.arange(len(similarity))] = 1
+    return np.minimum(similarity, 1)
 
 
 def _largest(vectors: np.ndarray, block: int, device: str, progress: Progress | None) -> np.ndarray:
-    """The same, as far as rounding tells rows apart."""
+    """The same, but for the rounding of equal rows."""
     rows = vectors.astype(np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    found = np.full(len(rows), -1, dtype=np.float32)
     if device == "cuda":
-        found = _largest_on_gpu(rows, block)
+        similarity = _largest_on_gpu(rows, block)
         if progress:
             progress.add(len(rows))
-        return found
+        return similarity
+    similarity = np.full(len(rows), -1, dtype=np.float32)
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
-        best = found[start : start + block]
+        best = similarity[start : start + block]
         for before in range(0, start, block):
             np.maximum(best, (part @ rows[before : before + block].T).max(1), out=best)
-        own = part @ part.T
-        own[np.triu_indices(len(part))] = -1
-        np.maximum(best, own.max(1), out=best)
+        diagonal = part @ part.T
+        diagonal[np.triu_indices(len(part))] = -1
+        np.maximum(best, diagonal.max(1), out=best)
         if progress:
             progress.add(len(part))
-    return found
+    return similarity
 
 
 def _largest_on_gpu(rows: np.ndarray, block: int) -> np.ndarray:
     import torch
 
     table = torch.from_numpy(rows).cuda()
-    found = torch.full((len(rows),), -1.0, device="cuda")
+    similarity = torch.full((len(rows),), -1.0, device="cuda")
     for start in range(0, len(rows), block):
         part = table[start : start + block]
-        best = found[start : start + block]
+        best = similarity[start : start + block]
         for before in range(0, start, block):
             torch.maximum(best, (part @ table[before : before + block].T).amax(1), out=best)
-        own = (part @ part.T).tril(-1) - torch.ones(len(part), len(part), device="cuda").triu()
-        torch.maximum(best, own.amax(1), out=best)
-    return found.cpu().numpy()
+        diagonal = (part @ part.T).tril(-1) - torch.ones(len(part), len(part), device="cuda").triu()
+        torch.maximum(best, diagonal.amax(1), out=best)
+    return similarity.cpu().numpy()
 
 
 def clustered_rows(
@@ -104,14 +103,12 @@ def clustered_rows(
     for i, path in enumerate(assignments):
         start = 0
         for doc, cluster, distance in batches(path, ["doc", "cluster", "distance"]):
-            mine = np.flatnonzero(mask(doc))
-            found = (doc[mine], cluster[mine], distance[mine], np.full(len(mine), i), mine + start)
-            for column, values in zip(columns, found, strict=True):
+            rows = np.flatnonzero(mask(doc))
+            part = (doc[rows], cluster[rows], distance[rows], np.full(len(rows), i), rows + start)
+            for column, values in zip(columns, part, strict=True):
                 column.append(values)
             start += len(doc)
-        rows = np.load(embeddings[i], mmap_mode="r").shape[0]
-        if rows != start:
-            raise InputError(f"{embeddings[i]}: {rows} vectors for the {start} documents of {path}")
+        open_vectors(embeddings[i], start, path)
     nothing = np.zeros(0, dtype=np.int64)
     doc, cluster, distance, shard, row = (np.concatenate([nothing, *c]) for c in columns)
     return doc.astype(np.int64), cluster, distance, shard.astype(np.int64), row.astype(np.int64)
@@ -134,15 +131,15 @@ def similarities(
     order = np.argsort(cluster, kind="stable")
     edges = np.flatnonzero(np.diff(cluster[order])) + 1
     progress = Progress("semdedup", total=len(doc), unit="documents")
-    for mine in np.split(order, edges):
-        if not len(mine):
+    for members in np.split(order, edges):
+        if not len(members):
             continue
-        mine = mine[keep_order(keep, seed, doc[mine], distance[mine])]
-        vectors = np.empty((len(mine), tables[0].shape[1]), dtype=np.float16)
-        for i in np.unique(shard[mine]):
-            here = np.flatnonzero(shard[mine] == i)
-            vectors[here] = tables[i][row[mine[here]]]
-        score[mine] = largest_similarity(vectors, device=device, progress=progress)
+        members = members[keep_order(keep, seed, doc[members], distance[members])]
+        vectors = np.empty((len(members), tables[0].shape[1]), dtype=np.float16)
+        for i in np.unique(shard[members]):
+            here = np.flatnonzero(shard[members] == i)
+            vectors[here] = tables[i][row[members[here]]]
+        score[members] = largest_similarity(vectors, device=device, progress=progress)
     progress.line()
     by_doc = np.argsort(doc)
     return doc[by_doc], cluster[by_doc], score[by_doc]
@@ -161,11 +158,16 @@ def score(*, assignments: list[Path], embeddings: list[Path], heldout: Path, spe
     from winnow.device import pick_device
 
     scorer = read_spec(spec, "scorer")["scorer"]
-    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *(b[0] for b in batches(heldout, ["doc"]))]))
-    doc, cluster, found = similarities(
-        assignments, embeddings, lambda d: ~np.isin(d, removed), scorer["keep"], scorer["seed"], pick_device()
+    removed = listed_docs([heldout])
+    doc, cluster, similarity = similarities(
+        assignments,
+        embeddings,
+        lambda d: ~is_listed(d, removed),
+        scorer["keep"],
+        scorer["seed"],
+        pick_device(),
     )
-    table = pa.table({"doc": doc, "cluster": cluster.astype(np.int32), "score": found})
+    table = pa.table({"doc": doc, "cluster": cluster.astype(np.int32), "score": similarity})
     with atomic_path(out) as partial:
         pq.write_table(table, partial, compression="zstd")
 
@@ -173,18 +175,20 @@ def score(*, assignments: list[Path], embeddings: list[Path], heldout: Path, spe
 def sweep(
     *, scores: list[Path], eps: list[float] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3], out: Path
 ) -> None:
-    """How many documents each eps leaves, as a CSV `eps,kept,removed,removed_share`.
+    """How many documents are left at each eps, as a CSV `eps,kept,removed,removed_share`.
 
     Args:
         scores: files that `score` wrote.
         eps: the values to try.
         out: CSV file to write.
     """
-    found = np.concatenate([b[0] for path in scores for b in batches(path, ["score"])])
+    similarity = np.concatenate([b[0] for path in scores for b in batches(path, ["score"])])
     lines = ["eps,kept,removed,removed_share"]
     for value in eps:
-        gone = int((found > 1 - value).sum())
-        lines.append(f"{value:g},{len(found) - gone},{gone},{gone / max(1, len(found)):.6f}")
+        removed = int((similarity > 1 - value).sum())
+        lines.append(
+            f"{value:g},{len(similarity) - removed},{removed},{removed / max(1, len(similarity)):.6f}"
+        )
     write_text(out, "\n".join(lines) + "\n")
 
 

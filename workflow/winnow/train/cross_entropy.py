@@ -1,8 +1,8 @@
 """Cross-entropy of a vocabulary without its logits in memory.
 
 Logits of 8,192 tokens over a vocabulary of 50,304 are 1.6 GB in float32, written and read several times. Here they are
-made, used and forgotten in chunks that stay in cache, and the gradients of hidden states and weights are computed on
-the way (as in Liger-Kernel, arXiv 2410.10989, section 3.2).
+made, used and dropped in chunks that stay in cache, and the gradients of hidden states and weights are computed in
+the same pass (as in Liger-Kernel, arXiv 2410.10989, section 3.2).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _loss_and_gradient(
 def _loss_and_gradient_in_place(
     logits: torch.Tensor, targets: torch.Tensor, kept: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same for a processor, whose cache holds the chunk."""
+    """The same for a processor, where the chunk fits the cache."""
     wide, right = logits.float(), torch.where(kept, targets, 0)[:, None]
     wide -= wide.amax(1, keepdim=True)
     chosen = wide.gather(1, right)
@@ -58,8 +58,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         kind = hidden.device.type
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        rows, wanted = hidden.reshape(-1, hidden.shape[-1]).to(low), targets.reshape(-1)
-        kept = wanted != IGNORED
+        rows, targets = hidden.reshape(-1, hidden.shape[-1]).to(low), targets.reshape(-1)
+        kept = targets != IGNORED
         matrix = weight.to(low)
         chunk = max(16, (LOGITS_CPU if kind == "cpu" else LOGITS_GPU) // len(weight))
         of_chunk = _loss_and_gradient_in_place if kind == "cpu" else _on_gpu()
@@ -69,7 +69,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(rows), chunk):
             part = slice(start, start + chunk)
             x = rows[part]
-            loss, gradient = of_chunk(x @ matrix.t(), wanted[part], kept[part])
+            loss, gradient = of_chunk(x @ matrix.t(), targets[part], kept[part])
             total += loss
             d_rows[part] = gradient @ matrix
             d_weight += gradient.t() @ x

@@ -1,4 +1,4 @@
-"""The processes of one training on one node: alone, or one a GPU under torchrun."""
+"""The processes of one training on one node: one alone, or one a GPU under torchrun."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def relaunch(processes: int) -> None:
         os.execv(sys.executable, [*line, "-m", "winnow.train.loop", *sys.argv[1:]])
 
 
-class Ranks:
-    """This process among its peers. Alone, nothing is communicated."""
+class ProcessGroup:
+    """The group of this process, which is number `rank` of `count`. A process alone communicates nothing."""
 
     def __init__(self, device: str):
         import torch
@@ -38,8 +38,8 @@ class Ranks:
     def first(self) -> bool:
         return self.rank == 0
 
-    def sum_up(self, model: Any, loss: float) -> float:
-        """Adds up the gradients of all processes, in place, and their losses."""
+    def sum_gradients(self, model: Any, loss: float) -> float:
+        """Sums the gradients of all processes, in place; returns the sum of their losses."""
         if self.count == 1:
             return loss
         import torch
@@ -47,21 +47,21 @@ class Ranks:
         for parameter in model.parameters():
             if parameter.grad is not None:
                 torch.distributed.all_reduce(parameter.grad)
-        return self._total(loss)
+        return self._sum(loss)
 
-    def any(self, told: bool) -> bool:
-        """Whether any process was told to stop: all stop at the same place, or none."""
-        return told if self.count == 1 else self._total(float(told)) > 0
+    def any(self, flag: bool) -> bool:
+        """Whether the flag of any process is set, so that all stop at the same place, or none."""
+        return flag if self.count == 1 else self._sum(float(flag)) > 0
 
-    def _total(self, value: float) -> float:
+    def _sum(self, value: float) -> float:
         import torch
 
-        both = torch.tensor([value], dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(both)
-        return float(both)
+        total = torch.tensor([value], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return float(total)
 
-    def wait(self) -> None:
-        """Until all processes are here; then the group is no more."""
+    def close(self) -> None:
+        """Waits for all processes, then ends the group."""
         if self.count > 1:
             import torch
 

@@ -5,9 +5,8 @@ Hub tokenizer. `pack`: a split of a subset as one stream of token ids, an end-of
 document, memory-mappable. `count`: tokens of each document, for budgets in tokens.
 
 Text is text: a document that spells out `<|endoftext|>`, `[SEP]` or `</s>` holds these characters, not a control
-token. Every stage opens its tokenizer with `open_tokenizer`, and what is saved says `split_special_tokens`, so that
-transformers' AutoTokenizer reads texts in the same way (but for the rare tokenizers whose vocabulary itself holds
-the name of a control token as a piece of text: see `as_text`).
+token (`winnow.tokenizer`); what is saved sets `split_special_tokens`, so that transformers' AutoTokenizer reads texts
+in the same way.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ def pool_texts(documents: list[Path], removed: np.ndarray, count: int, seed: int
     order = keys("tokenizer", seed, pool)
     chosen = pool[np.argsort(order)[:count]]
     for path, doc in zip(documents, docs, strict=True):
-        wanted = np.isin(doc, chosen, assume_unique=True)
-        if not wanted.any():
+        is_chosen = np.isin(doc, chosen, assume_unique=True)
+        if not is_chosen.any():
             continue
         start = 0
         for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
-            part = batch.filter(pa.array(wanted[start : start + len(batch)]))
+            part = batch.filter(pa.array(is_chosen[start : start + len(batch)]))
             start += len(batch)
             yield from pc.utf8_slice_codeunits(part.column(0), 0, CHARACTERS).to_pylist()
 
@@ -109,40 +108,44 @@ def train(*, documents: list[Path], heldout: Path, spec: str, out: Path, name: s
     write_text(out, tokenizer.to_str(pretty=False))
 
 
-def count(*, documents: Path, tokenizer: Path, out: Path, name: str = "") -> None:
+def count(*, documents: Path, tokenizer: Path, tokenizer_config: Path, out: Path, name: str = "") -> None:
     """Count the tokens of each document of a shard, its end-of-text token included.
 
     Args:
         documents: shard of documents (parquet: doc, text).
         tokenizer: tokenizer.json.
+        tokenizer_config: its tokenizer_config.json.
         out: parquet to write: doc int64, tokens int32.
         name: what progress lines call the shard.
     """
-    encoder, _ = load(tokenizer)
+    encoder, _ = load(tokenizer, tokenizer_config)
     schema = pa.schema([("doc", pa.int64()), ("tokens", pa.int32())])
     file = pq.ParquetFile(documents)
     progress = Progress(f"count tokens {name}", total=file.metadata.num_rows, unit="documents")
     with atomic_path(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for batch in file.iter_batches(batch_size=1024, columns=["doc", "text"]):
-            found = encoder.encode_batch_fast(batch.column("text").to_pylist(), add_special_tokens=False)
-            lengths = pa.array([len(one.ids) + 1 for one in found], pa.int32())
+            encoded = encoder.encode_batch_fast(batch.column("text").to_pylist(), add_special_tokens=False)
+            lengths = pa.array([len(one.ids) + 1 for one in encoded], pa.int32())
             writer.write_batch(pa.record_batch([batch.column("doc"), lengths], schema=schema))
             progress.add(len(batch))
     progress.line()
 
 
-def pack(*, split: Path, tokenizer: Path, out: Path, meta: Path, name: str = "") -> None:
+def pack(
+    *, split: Path, tokenizer: Path, tokenizer_config: Path, out: Path, meta: Path, name: str = ""
+) -> None:
     """Tokenise a split into one stream.
 
     Args:
         split: a split of a subset (parquet: text).
         tokenizer: tokenizer.json.
+        tokenizer_config: its tokenizer_config.json.
         out: .npy to write: token ids [tokens], uint16 (uint32 beyond 65,536 ids), an end-of-text id
             after each document.
         meta: JSON to write: documents, bytes, tokens, vocabulary, sha256 of the ids.
         name: what progress lines call it.
     """
-    encoder, end = load(tokenizer)
+    encoder, end = load(tokenizer, tokenizer_config)
     vocabulary = encoder.get_vocab_size()
     kind = np.uint16 if vocabulary <= 65536 else np.uint32
     file = pq.ParquetFile(split)
@@ -156,7 +159,7 @@ def pack(*, split: Path, tokenizer: Path, out: Path, meta: Path, name: str = "")
                 ids = np.array([*encoded.ids, end], dtype=kind)
                 if np.count_nonzero(ids == end) != 1:
                     raise InputError(
-                        f"{tokenizer}: makes {END} of another text; documents could not be told apart"
+                        f"{tokenizer}: encodes other text as {END}, which separates documents; take another tokenizer"
                     )
                 stream.write(ids.tobytes())
                 digest.update(ids.tobytes())

@@ -1,7 +1,7 @@
 """Real text of many kinds from a fixed list of pure-Python packages of the lock: nothing of it is committed.
 
 Every file that is read is checked against the sha256 in its package's RECORD, so the documents are the same on
-every machine. Which files and which parts are taken goes by hashes of their names and contents.
+every machine. Which files and parts are taken is decided by hashes of their names and contents.
 Columns: `text`; `domain`; `origin`, "package/path#part".
 """
 
@@ -90,7 +90,7 @@ def _sections(text: str) -> Iterator[str]:
 
 
 def _description(text: str) -> str:
-    """The long description of a METADATA file (what stands after its headers)."""
+    """The long description of a METADATA file (the text after its headers)."""
     return text.split("\n\n", 1)[1] if "\n\n" in text else ""
 
 
@@ -180,16 +180,14 @@ def _package(name: str, pins: dict[str, str], lock: Path) -> Distribution:
     if " or " in pins[name]:
         raise InputError(f"{lock}: pins {name} to {pins[name]}: files would differ between machines")
     try:
-        found = distribution(name)
+        package = distribution(name)
     except PackageNotFoundError:
-        raise InputError(
-            f"package {name}: not installed; wanted: {name}=={pins[name]}, as `make` installs"
-        ) from None
-    if found.version != pins[name]:
-        raise InputError(f"package {name}: version {found.version} is installed; {lock} pins {pins[name]}")
-    if "none-any" not in (found.read_text("WHEEL") or ""):
+        raise InputError(f"package {name}: not installed; `make` installs {name}=={pins[name]}") from None
+    if package.version != pins[name]:
+        raise InputError(f"package {name}: version {package.version} is installed; {lock} pins {pins[name]}")
+    if "none-any" not in (package.read_text("WHEEL") or ""):
         raise InputError(f"package {name}: its wheel is not pure Python; its files differ between machines")
-    return found
+    return package
 
 
 def checked(package: Distribution, entry: PackagePath) -> bytes:

@@ -8,9 +8,9 @@ classifier can be right on more than about 95 %. No sentence occurs twice, whate
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
+from winnow.documents.generators.dice import Dice
 from winnow.stage import InputError
 
 DOCUMENTS, MOST = 4000, 20_000
@@ -156,20 +156,7 @@ AUDIENCE = [
 ]  # fmt: skip
 
 
-class _Dice:
-    """Choices from a seeded generator, by `integers` alone (its stream is stable across numpy versions)."""
-
-    def __init__(self, seed: int):
-        self.generator = np.random.Generator(np.random.PCG64(seed))
-
-    def below(self, n: int) -> int:
-        return int(self.generator.integers(n))
-
-    def of(self, options: list[str] | tuple[str, ...]) -> str:
-        return options[self.below(len(options))]
-
-
-def _sentence(dice: _Dice, label: int) -> str:
+def _sentence(dice: Dice, label: int) -> str:
     """One phrase of the wanted sentiment."""
     names = list(ASPECTS)
     first = dice.below(len(names))
@@ -234,7 +221,7 @@ def table(documents: int, seed: int) -> pa.Table:
 
     Raises InputError if the grammar has not that many.
     """
-    dice = _Dice(seed)
+    dice = Dice(seed)
     sentences: dict[str, int] = {}
     tries = 0
     while len(sentences) < documents:

@@ -10,16 +10,13 @@ of what happens later, and so on). Stories have 80 to 180 words. No story occurs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
+from winnow.documents.generators.dice import Dice
 from winnow.stage import InputError
 
-T = TypeVar("T")
 DOCUMENTS, MOST = 3000, 100_000
 FEATURES = ("BadEnding", "Conflict", "Dialogue", "Foreshadowing", "MoralValue", "Twist")
 SHORTEST, LONGEST = 80, 180
@@ -129,17 +126,8 @@ MORALS = [
 ]  # fmt: skip
 
 
-class _Dice:
-    """Choices from a seeded generator, by `integers` alone (its stream is stable across numpy versions)."""
-
-    def __init__(self, seed: int):
-        self.generator = np.random.Generator(np.random.PCG64(seed))
-
-    def below(self, n: int) -> int:
-        return int(self.generator.integers(n))
-
-    def of(self, options: Sequence[T]) -> T:
-        return options[self.below(len(options))]
+class _Dice(Dice):
+    """Choices of children, too."""
 
     def child(self) -> Child:
         return Child(self.of(BOYS), "boy", "he") if self.below(2) else Child(self.of(GIRLS), "girl", "she")

@@ -1,0 +1,22 @@
+# Inputs and params of the rules of documents.smk: sources of corpora. No rules here.
+def source_kind(kind):
+    return names_of("corpora", lambda corpus: kind in corpus["source"])
+
+
+def generated_source(wildcards):
+    """The generated file that a corpus is read from."""
+    generated = "generator" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/source.parquet"] if generated else []
+
+
+def source_download(wildcards):
+    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
+    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
+
+
+def source_state(wildcards):
+    """What a replaced file of a source that is read from local files changes."""
+    source = CONFIG["corpora"][wildcards.corpus]["source"]
+    if "generator" in source or "hub" in source:
+        return "pinned"
+    return files_state(f"corpora.{wildcards.corpus}.source.files", *source["files"])

@@ -1,0 +1,46 @@
+# Inputs and params of the rules of evaluate.smk: benchmarks and suites. No rules here.
+EVALUATION = f"{MODEL}/evaluation/{{suite}}"
+PRETRAINED = f"{R}/{{corpus}}/pretrained/{{pretrained}}/evaluation/{{suite}}"
+
+
+def benchmark_kind(kind):
+    return names_of("benchmarks", lambda benchmark: kind in benchmark)
+
+
+def benchmark_folder(corpus, benchmark):
+    """Benchmarks of held-out documents or of a corpus's classes belong to it, the others to all corpora."""
+    definition = CONFIG["benchmarks"][benchmark]
+    owner = f"{R}/{corpus}" if "heldout" in definition or "labelled" in definition else R
+    return f"{owner}/benchmarks/{benchmark}"
+
+
+def benchmark_state(wildcards):
+    """What a replaced file of a benchmark that is read from local files changes."""
+    benchmark = CONFIG["benchmarks"][wildcards.benchmark]
+    key = "labelled" if "labelled" in benchmark else "data"
+    if "hub" in benchmark[key]:
+        return "pinned"
+    files = benchmark[key]["files"]
+    patterns = files.values() if isinstance(files, dict) else files
+    return files_state(f"benchmarks.{wildcards.benchmark}.{key}.files", *patterns)
+
+
+def benchmark_download(wildcards):
+    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
+    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
+
+
+def suite_folders(wildcards):
+    return [benchmark_folder(wildcards.corpus, b) for b in CONFIG["suites"][wildcards.suite]]
+
+
+def suite_manifests(wildcards):
+    return [f"{folder}/manifest.json" for folder in suite_folders(wildcards)]
+
+
+def suite_benchmarks(suite):
+    """What an evaluation depends on of each benchmark of a suite: not the metrics that tables show of it."""
+    return {
+        name: {k: v for k, v in CONFIG["benchmarks"][name].items() if k != "metrics"}
+        for name in CONFIG["suites"][suite]
+    }

@@ -1,0 +1,92 @@
+"""Classifiers on benchmarks of labels: batched prediction, accuracy and macro-F1."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
+from winnow.metrics import macro_f1
+from winnow.parquet import open_parquet
+from winnow.stage import InputError, Progress
+
+
+def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np.ndarray:
+    """Class of each text, int64 [n]: batches of texts of like length; equal texts are read once.
+
+    `tokenizer`: of `winnow.tokenizer.classifier_tokenizer`, which cuts texts where training did. `batch_size`: texts; 0
+    sizes batches by their tokens.
+    """
+    import torch
+
+    from winnow.batching import distinct, padded
+
+    ids, place = distinct([encoded.ids for encoded in tokenizer.encode_batch_fast(texts)])
+    order = np.argsort([-len(i) for i in ids], kind="stable")
+    out = np.zeros(len(ids), dtype=np.int64)
+    progress = Progress("evaluate", total=len(ids), unit="texts")
+    budget = TOKENS_CPU if model.device.type == "cpu" else TOKENS_GPU
+    start = 0
+    while start < len(order):
+        size = batch_size or max(1, budget // max(1, len(ids[order[start]])))
+        chosen = order[start : start + size]
+        tokens, mask = (x.to(model.device) for x in padded([ids[i] for i in chosen]))
+        with torch.inference_mode():
+            out[chosen] = model(input_ids=tokens, attention_mask=mask).logits.argmax(-1).cpu().numpy()
+        start += size
+        progress.add(len(chosen))
+    return out[place]
+
+
+def evaluate_classifier(
+    model: Path, benchmarks: dict[str, tuple[Path, dict[str, Any]]], batch_size: int
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a classifier on benchmarks of labels."""
+    from winnow.tokenizer import classifier_tokenizer
+
+    started = time.monotonic()
+    loaded, device = load(model, "SequenceClassification")
+    tokenizer = classifier_tokenizer(model)
+    ready = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    tasks = {}
+    classes = [loaded.config.id2label[i] for i in range(loaded.config.num_labels)]
+    for name, (folder, manifest) in benchmarks.items():
+        data = open_parquet(folder / "data.parquet", ["item", "group", "text", "label"]).read()
+        labels = data["label"].to_numpy()
+        if manifest["classes"] != classes:
+            raise InputError(
+                f"{folder}: its classes are {', '.join(manifest['classes'])}, those of {model} {', '.join(classes)}; "
+                "a benchmark and a model must be of one corpus"
+            )
+        predictions = predict(loaded, tokenizer, data["text"].to_pylist(), batch_size)
+        for item, group, label, prediction in zip(
+            data["item"].to_pylist(),
+            data["group"].to_pylist(),
+            labels.tolist(),
+            predictions.tolist(),
+            strict=True,
+        ):
+            rows.append({"benchmark": name, "task": name, "item": item, "group": group, "metric": "acc",
+                         "value": float(label == prediction), "weight": 1.0, "label": label, "prediction": prediction})  # fmt: skip
+        tasks[name] = {
+            "acc": float(np.mean(labels == predictions)),
+            "f1": macro_f1(labels, predictions)[0],
+            "items": len(labels),
+        }
+    budget = TOKENS_CPU if device.type == "cpu" else TOKENS_GPU
+    return rows, {
+        "tasks": tasks,
+        "leaves": {name: [name] for name in benchmarks},
+        "higher_is_better": {name: {"acc": True, "f1": True} for name in benchmarks},
+        "items": {name: values["items"] for name, values in tasks.items()},
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "task_versions": {},
+    }, {
+        "device": device.type,
+        "batch": {"texts": batch_size} if batch_size else {"tokens": budget},
+        "seconds": {"load_model": round(ready - started, 3), "evaluate": round(time.monotonic() - ready, 3)},
+    }  # fmt: skip

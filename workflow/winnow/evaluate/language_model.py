@@ -1,0 +1,285 @@
+"""Language models on benchmarks, through lm-eval, with its own prompts, scores and metrics.
+
+In: a model folder and benchmark folders with their manifests. Out: a row for each item and metric, and lm-eval's figures.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
+from winnow.evaluate.stock import tasks_folder
+from winnow.stage import InputError, Progress, say
+
+LOGITS_CPU, LOGITS_GPU = 2**26, 2**31
+"""Tokens times vocabulary of a batch at most (what its logits take), where batches are sized by their tokens."""
+BYTES_A_LOGIT = 32
+"""Of a GPU's free memory for each logit of a batch: it and its logarithm of the softmax in float32, four times over."""
+
+
+def text_tokenizer(model: Path) -> Any:
+    """transformers' own tokenizer of a model folder, for which text is text.
+
+    Raises InputError if the name of a control token inside a text would still become that token.
+    """
+    from transformers import AutoTokenizer
+
+    from winnow.tokenizer import as_text
+
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
+    tokenizer.split_special_tokens = True
+    if tokenizer.is_fast:
+        as_text(tokenizer.backend_tokenizer, tokenizer.all_special_tokens, str(model))
+    for name in set(tokenizer.all_special_tokens) - {tokenizer.unk_token}:
+        if tokenizer.convert_tokens_to_ids(name) in tokenizer.encode(f"a {name}", add_special_tokens=False):
+            raise InputError(f"{model}: {name!r} inside a text becomes the control token of this name")
+    return tokenizer
+
+
+def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
+    """lm-eval's HFLM around a loaded model; with batch_size 0 its batches are sized by their tokens.
+
+    The scores are HFLM's own: only how requests are gathered into batches differs.
+    """
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    class Batched(HFLM):
+        budget = 0
+        _batch = (0, 0)
+        progress = Progress("evaluate", unit="sequences")
+
+        def _batch_scheduler(self, pos: int, n_reordered_requests: Any) -> int:
+            """Size of the batch that holds request `pos` of a list sorted from long to short."""
+            start, size = self._batch
+            if pos == 0 or pos >= start + size:
+                _, context, continuation = n_reordered_requests[pos]
+                longest = min(len(context) + len(continuation), self.max_length)
+                start, size = self._batch = (pos, max(1, self.budget // longest))
+            return size
+
+        def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+            # HFLM omits the first token before a text that spells it out: here that is text like any other.
+            if add_special_tokens is None:
+                add_special_tokens = self.add_bos_token is not False
+            return super().tok_encode(string, add_special_tokens, **kwargs)
+
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            if self.batch_size != "auto":
+                return super().loglikelihood_rolling(requests, disable_tqdm=True)
+            windows, owners = [], []
+            for owner, request in enumerate(requests):
+                for window in get_rolling_token_windows(
+                    token_list=self.tok_encode(request.args[0]),
+                    prefix_token=self.prefix_token_id,
+                    max_seq_len=self.max_length,
+                    context_len=1,
+                ):
+                    windows.append((None, *make_disjoint_window(window)))
+                    owners.append(owner)
+            totals = [0.0] * len(requests)
+            for owner, (value, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+                totals[owner] += value
+            return totals
+
+        def _loglikelihood_tokens(
+            self, requests: Any, disable_tqdm: bool = True, override_bs: Any = None
+        ) -> Any:
+            if override_bs is None:
+                total = len({(*context, *continuation[:-1]) for _, context, continuation in requests})
+                self.progress = Progress("evaluate", total=total, unit="sequences")
+            return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+
+        def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
+            logits = super()._model_call(inps, attn_mask, labels)
+            self.progress.add(len(inps))
+            return logits
+
+    lm = Batched(pretrained=model, tokenizer=tokenizer, batch_size=batch_size or "auto")
+    lm.budget = token_budget(model.device, model.config.vocab_size)
+    return lm
+
+
+def token_budget(device: Any, vocabulary: int) -> int:
+    """Padded tokens of a batch at most, from the size of its logits and the memory that is free."""
+    if device.type == "cpu":
+        return max(1, min(TOKENS_CPU, LOGITS_CPU // vocabulary))
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(TOKENS_GPU, LOGITS_GPU // vocabulary, free // BYTES_A_LOGIT // vocabulary))
+
+
+def load_tasks(
+    benchmarks: dict[str, tuple[Path, dict[str, Any]]], cache: Path
+) -> tuple[Any, list[Any], dict[str, list[str]]]:
+    """(task manager, tasks and groups of lm-eval, names of the leaf tasks of each benchmark).
+
+    `cache` is where `datasets` may put its files. Raises InputError if two benchmarks have a task in common.
+    """
+    import yaml
+    from lm_eval.tasks import TaskManager
+
+    stock = [(folder, m) for folder, m in benchmarks.values() if m["kind"] == "stock"]
+    folders = sorted({str(tasks_folder() / m["folder"]) for _, m in stock})
+    manager = TaskManager(include_defaults=False, include_path=folders)
+    built: list[Any] = []
+    leaves: dict[str, list[str]] = {}
+    for name, (folder, manifest) in benchmarks.items():
+        if manifest["kind"] == "stock":
+            overrides = {
+                "dataset_path": str((folder / manifest["dataset"]).absolute()),
+                "dataset_kwargs": {"cache_dir": str(cache)},
+            }
+            # The factory, not manager.load: only it passes overrides to the members of a group.
+            item = manager._factory.build(
+                manager.task_index[manifest["task"]], overrides=overrides, registry=manager.task_index
+            )
+        else:
+            config = yaml.safe_load((folder / "task.yaml").read_text(encoding="utf-8"))
+            data_files = {"test": str((folder / "data.parquet").absolute())}
+            config["dataset_kwargs"] = {"cache_dir": str(cache), "data_files": data_files}
+            item = manager.load(config)["tasks"][config["task"]]
+        names = [task.task_name for task in leaf_tasks(item)]
+        for other, other_names in leaves.items():
+            if common := set(names) & set(other_names):
+                raise InputError(
+                    f"benchmarks {other!r} and {name!r} both have the task {min(common)}; put them in two suites"
+                )
+        leaves[name] = names
+        built.append(item)
+    return manager, built, leaves
+
+
+def leaf_tasks(item: Any) -> list[Any]:
+    """The tasks of a task or group of lm-eval."""
+    return item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item]
+
+
+def keep_first(task: Any, items: int) -> None:
+    """Cuts the split that a task evaluates to its first items, as `--limit` of lm-eval's command line does, which
+    has one limit for all tasks of a run."""
+    split = task.config.test_split or task.config.validation_split
+    data = task.dataset[split]
+    task.dataset[split] = data.select(range(min(items, len(data))))
+
+
+def item_rows(benchmark: str, task: Any, samples: list[dict[str, Any]], local: bool) -> list[dict[str, Any]]:
+    """Rows of items.parquet from lm-eval's logged samples of one task."""
+    rows = []
+    first = samples[0]["filter"] if samples else None
+    for sample in samples:
+        if sample["filter"] != first:
+            continue
+        doc = sample["doc"]
+        base = {
+            "benchmark": benchmark,
+            "task": task.task_name,
+            "item": int(doc["item"] if local else sample["doc_id"]),
+            "group": doc["group"] if local else None,
+        }
+        label, predictions, scores = choices_made(task, sample)
+        for metric in sample["metrics"]:
+            value = sample[metric]
+            if metric == "bits_per_byte":
+                value, weight = -value[0] / (value[1] * math.log(2)), float(value[1])
+            elif isinstance(value, int | float | np.number):
+                weight = 1.0
+            else:
+                continue
+            choice = metric in predictions
+            rows.append({**base, "metric": metric, "value": float(value), "weight": weight,
+                         "label": label if choice else None, "prediction": predictions.get(metric),
+                         "scores": scores if choice else None})  # fmt: skip
+    return rows
+
+
+def choices_made(task: Any, sample: dict[str, Any]) -> tuple[int | None, dict[str, int], list[float] | None]:
+    """(place of the right choice, place chosen by metric, log-likelihoods of the choices) of a multiple-choice sample, as
+    lm-eval scores it."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return None, {}, None
+    choices = task.doc_to_choice(sample["doc"])
+    label = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    if isinstance(label, str):
+        label = choices.index(label) if label in choices else None
+    if not isinstance(label, int | np.integer):
+        return None, {}, None
+    scores = np.array([response[0] for response in sample["filtered_resps"]])[: len(choices)]
+    lengths = np.array([float(len(choice)) for choice in choices])
+    chosen = {"acc": int(np.argmax(scores)), "acc_norm": int(np.argmax(scores / lengths))}
+    return int(label), chosen, [float(score) for score in scores]
+
+
+def evaluate_language_model(
+    model: Path,
+    benchmarks: dict[str, tuple[Path, dict[str, Any]]],
+    definitions: dict[str, dict[str, Any]],
+    cache: Path,
+    batch_size: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a language model."""
+    started = time.monotonic()
+    loaded, device = load(model, "CausalLM")
+    lm = language_model(loaded, text_tokenizer(model), batch_size)
+    from lm_eval.evaluator import simple_evaluate
+
+    ready = time.monotonic()
+    manager, built, leaves = load_tasks(benchmarks, cache)
+    tasks = {task.task_name: task for item in built for task in leaf_tasks(item)}
+    for benchmark, names in leaves.items():
+        limit = definitions[benchmark].get("items")
+        if limit and benchmarks[benchmark][1]["kind"] == "stock":
+            for name in names:
+                keep_first(tasks[name], limit)
+    say(f"[evaluate] {len(benchmarks)} benchmarks, {len(tasks)} tasks on {device}, {loaded.dtype}")
+    prepared = time.monotonic()
+    results = simple_evaluate(
+        model=lm,
+        tasks=built,
+        task_manager=manager,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    rows = []
+    for benchmark, names in leaves.items():
+        local = benchmarks[benchmark][1]["kind"] != "stock"
+        for name in names:
+            rows += item_rows(benchmark, tasks[name], results["samples"][name], local)
+    return rows, {
+        "tasks": finite({**results.get("groups", {}), **results["results"]}),
+        "leaves": leaves,
+        "higher_is_better": results["higher_is_better"],
+        "items": {name: counts["effective"] for name, counts in results["n-samples"].items()},
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "task_versions": results["versions"],
+    }, {
+        "device": device.type,
+        "batch": {"sequences": batch_size} if batch_size else {"tokens": lm.budget},
+        "seconds": {
+            "load_model": round(ready - started, 3),
+            "load_tasks": round(prepared - ready, 3),
+            "evaluate": round(time.monotonic() - prepared, 3),
+        },
+    }  # fmt: skip
+
+
+def finite(value: Any) -> Any:
+    """Plain JSON values: numpy scalars as Python's, numbers that are not finite as null, callables left out."""
+    if isinstance(value, dict):
+        return {str(k): finite(v) for k, v in value.items() if not callable(v)}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,80 @@
+"""Probes of clusters: a few documents of each, whose mean loss under a proxy is the cluster's (allocation weight `loss`).
+
+`probe`: assignments in, the documents of the probe out. `losses`: their scores (kind proxy-loss) in, a loss a cluster out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.keys import keys
+from winnow.parquet import batches, is_listed, listed_docs
+from winnow.schema import read_spec
+from winnow.stage import InputError, atomic_path, run
+
+STAGE_VERSION = 2
+
+
+def probe(*, assignments: list[Path], heldout: Path, trained: list[Path] = [], spec: str, out: Path) -> None:
+    """Choose the probe: of each cluster the documents with the smallest keys of the purpose `probe`.
+
+    Args:
+        assignments: assignment shards (parquet: doc, cluster).
+        heldout: documents outside the pool.
+        trained: draws that the proxy was trained on; none of them is probed.
+        spec: JSON: scorer (kind proxy-loss).
+        out: parquet to write: doc int64, cluster int32, ascending doc.
+    """
+    scorer = read_spec(spec, "scorer")["scorer"]
+    removed = listed_docs([heldout, *trained])
+    kept_doc, kept_cluster = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    for path in assignments:
+        for doc, cluster in batches(path, ["doc", "cluster"]):
+            pool = ~is_listed(doc, removed)
+            doc = np.concatenate((kept_doc, doc[pool]))
+            cluster = np.concatenate((kept_cluster, cluster[pool].astype(np.int32)))
+            order = np.lexsort((keys("probe", scorer["seed"], doc), cluster))
+            rank = np.arange(len(doc)) - np.searchsorted(cluster[order], cluster[order])
+            first = np.sort(order[rank < scorer["probe"]])
+            kept_doc, kept_cluster = doc[first], cluster[first]
+    order = np.argsort(kept_doc)
+    with atomic_path(out) as partial:
+        pq.write_table(pa.table({"doc": kept_doc[order], "cluster": kept_cluster[order]}), partial)
+
+
+def losses(*, probe: Path, scores: list[Path], spec: str, out: Path) -> None:
+    """Mean proxy loss of each cluster's probe.
+
+    Args:
+        probe: documents and clusters of the probe.
+        scores: score shards of the probe's documents (kind proxy-loss).
+        spec: JSON: scorer.
+        out: parquet to write: cluster, proxy_loss (nats a token, or a byte), probed (documents), and the sums
+            log_probability, tokens, bytes.
+    """
+    scorer = read_spec(spec, "scorer")["scorer"]
+    chosen = pq.read_table(probe)
+    doc, cluster = chosen["doc"].to_numpy(), chosen["cluster"].to_numpy()
+    names = ["doc", "log_probability", "tokens", "bytes"]
+    tables = [t for t in map(pq.read_table, scores) if t.num_rows]
+    columns = [np.concatenate([t[name].to_numpy() for t in tables]) for name in names]
+    order = np.argsort(columns[0])
+    if not np.array_equal(columns[0][order], doc):
+        raise InputError(f"{probe}: {len(doc):,} documents, but {len(order):,} have scores: make them again")
+    ids, row = np.unique(cluster, return_inverse=True)
+    log, tokens, size = (np.bincount(row, weights=c[order].astype(np.float64)) for c in columns[1:])
+    loss = -log / np.maximum(tokens if scorer["per"] == "token" else size, 1)
+    table = pa.table({
+        "cluster": ids.astype(np.int32), "proxy_loss": loss, "probed": np.bincount(row),
+        "log_probability": log, "tokens": tokens.astype(np.int64), "bytes": size.astype(np.int64),
+    })  # fmt: skip
+    with atomic_path(out) as partial:
+        pq.write_table(table, partial)
+
+
+if __name__ == "__main__":
+    run(probe, losses)
