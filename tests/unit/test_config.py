@@ -114,7 +114,7 @@ BAD = [
     ("short hash", "corpora: {mine: {source: {hub: a/b, revision: 0123abc}, text: t}}", f'1: corpora.mine.source.revision: "0123abc" is not right; {COMMIT}'),
     ("repository", f"corpora: {{mine: {{source: {{hub: sst2, revision: {SHA}}}, text: t}}}}", '1: corpora.mine.source.hub: "sst2" is not right; expected: text: owner/name'),
     ("weights", "encoders: {mine: {source: {hub: a/b, revision: v1}, dimension: 4}}", f'1: encoders.mine.source.revision: "v1" is not right; {COMMIT}'),
-    ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model, pretrained'),
+    ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model, pretrained, probe'),
     ("other kind's key", "models: {neox-nano: {encoder: minilm}}", "1: models.neox-nano: unknown key 'encoder'; known: heads, kind, layers, recipe, sequence, start, tokenizer, width"),
     ("heads", f"models: {{mine: {{kind: language-model, width: 100, heads: 4, {LM}}}}}", "1: models.mine.width: 100 is not right; expected: a multiple of 32 (8 x heads"),
     ("length", "recipes: {nano: {tokens: 5}}", "1: recipes.nano: expected: one of steps, tokens and epochs; got steps and tokens"),

@@ -129,7 +129,7 @@ def main(
     removed = np.sort(np.concatenate([batch[0] for batch in batches(heldout, ["doc"])]))
     rows = sample_rows(documents, removed, settings["sample"], settings["seed"], "reduction-sample")
     opened = [open_shard(*pair) for pair in zip(documents, embeddings, strict=True)]
-    shards = [(doc.to_numpy(), vectors) for doc, vectors in opened]
+    shards = list(opened)
     size = sum(map(len, rows))
     say(
         f"[reduce {name}] {settings['method']} to {settings['dimensions']} dimensions, fitted on {size:,} documents"

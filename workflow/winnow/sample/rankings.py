@@ -119,7 +119,7 @@ RANKINGS = {
     "score": Order("score", by_score),
     "weighted": Order("score", by_weight, "weighted"),
     "lsh": Order("bucket", by_bucket, "buckets", ("shares",), _check_shares),
-    "uncertainty": Order("prediction", by_uncertainty, keys=("measure", "quantiles")),
+    "uncertainty": Order("prediction", by_uncertainty),
     "badge": Order("prediction", draws="badge"),
 }
 
@@ -139,6 +139,9 @@ def check_ranking(ranking: Mapping[str, Any], weight: str) -> Problem:
         return "ranking.scorer", f"goes with 'by: {names}' only, not with {by}"
     if problem := entry.check(ranking):
         return problem
+    for key, default in (("measure", "entropy"), ("quantiles", 0)):
+        if ranking.get(key, default) != default and by != "uncertainty":
+            return f"ranking.{key}", f"goes with 'by: uncertainty' only, not with {by}"
     for owner, other in RANKINGS.items():
         for key in other.keys:
             if key in ranking and by != owner:

@@ -170,8 +170,8 @@ def check_sampler(config: Mapping[str, Any]) -> Problem:
     )
     if problem or (by := config.get("ranking", {}).get("by", "random")) not in RANKINGS:
         return problem
-    if (RANKINGS[by].reads == "prediction") != ("start" in config):
-        if "start" in config:
+    if (RANKINGS[by].reads == "prediction") != bool(config.get("start")):
+        if config.get("start"):
             return "start", f"goes with a ranking by the predictions of a model only, not with {by}"
         return "start", f"missing: 'by: {by}' requires the name of the sampler of the first round"
     return None
