@@ -21,6 +21,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/published.smk"
+include: "workflow/rules/rounds.smk"
 
 
 localrules:
@@ -38,6 +39,7 @@ rule all:
     """Every table that the run names, and how different its samplers are."""
     input:
         tables(CONFIG["targets"]),
+        learning_curves(CONFIG["targets"]),
         sampler_comparisons(experiments_of(CONFIG, CONFIG["targets"])),
 
 

@@ -60,13 +60,9 @@ def shards(corpus):
 
 
 def subset_ids(wildcards):
-    return dict(
-        corpus=wildcards.corpus,
-        clustering=wildcards.clustering,
-        sampler=wildcards.sampler,
-        budget=wildcards.budget,
-        data_seed=int(wildcards.data_seed),
-    )
+    """Ids of a subset; of an arm of probes, whose job draws those of all seeds, without one."""
+    ids = {key: wildcards[key] for key in ("corpus", "clustering", "sampler", "budget")}
+    return {**ids, "data_seed": int(wildcards.data_seed)} if "data_seed" in wildcards.keys() else ids
 
 
 # ---------------------------------------------------------------- params

@@ -27,6 +27,8 @@ rule draw_sample:
         f"{R}/logs/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
     benchmark:
         f"{R}/timings/draw_sample/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
+    wildcard_constraints:
+        sampler=names_of("samplers", lambda sampler: not needs(sampler).predictions),
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.sample.sampler import needs as sample_needs
+from winnow.schedule import has_rounds, last_budget, round_budget, sampler_of_arm
 from winnow.score.kinds import kind_of
 
 Config = Mapping[str, Any]
@@ -47,6 +48,7 @@ def needs_clustering(config: Config, name: str) -> bool:
     """Whether a sampler, or one whose documents it leaves out, uses clusters."""
     sampler = config["samplers"][name]
     earlier = [entry["sampler"] for entry in sampler["filters"].get("used", [])]
+    earlier += [sampler["start"]] if sampler["start"] else []
     return uses_clusters(sampler) or any(needs_clustering(config, other) for other in earlier)
 
 
@@ -86,17 +88,51 @@ def draw_clustering(config: Config, corpus: str, clustering: str | None, sampler
 
 
 def arms(config: Config, experiment: Config) -> dict[str, Ids]:
-    """Ids of each arm of an experiment, by `experiment/sampler`."""
+    """Ids of each arm of an experiment, by `experiment/sampler`; of one that labels in rounds those of its last round."""
     return {
         f"{experiment['name']}/{sampler}": {
             "corpus": experiment["corpus"],
             "clustering": draw_clustering(config, experiment["corpus"], experiment["clustering"], sampler),
-            "sampler": sampler,
-            "budget": experiment["budget"],
+            "sampler": sampler_of_arm(config, sampler, experiment["model"]),
+            "budget": last_budget(config, experiment["budget"]),
             "model": experiment["model"],
         }
         for sampler in experiment["samplers"]
     }
+
+
+def rounds_of(config: Config, experiment: Config, arm: Ids) -> list[Ids]:
+    """Ids of an arm at each of its rounds, the first one before all; the arm's own where its experiment has one round.
+
+    The first round of a sampler that asks a model is a draw of the sampler that it starts with.
+    """
+    if not has_rounds(config, experiment):
+        return [arm]
+    start = config["samplers"][arm["sampler"]]["start"]
+    count = config["budgets"][experiment["budget"]]["rounds"]["count"]
+    rounds = [dict(arm, budget=round_budget(experiment["budget"], index)) for index in range(count + 1)]
+    if start:
+        clustering = draw_clustering(config, experiment["corpus"], experiment["clustering"], start)
+        rounds[0] |= {"sampler": start, "clustering": clustering}
+    return rounds
+
+
+def is_probe(config: Config, ids: Ids) -> bool:
+    """Whether an arm's models are linear probes, of which one job trains and evaluates all seeds and rounds."""
+    return config["models"][ids["model"]]["kind"] == "probe"
+
+
+def probe_seeds(config: Config, ids: Ids) -> list[int]:
+    """Data seeds of an arm of probes: those of all experiments that have it."""
+    seeds = {
+        seed
+        for experiment in config["experiments"]
+        if any(
+            all(ids[key] == value for key, value in arm.items()) for arm in arms(config, experiment).values()
+        )
+        for seed in experiment["data_seeds"]
+    }
+    return sorted(seeds)
 
 
 def runs_of(experiment: Config) -> list[tuple[int, int]]:
@@ -110,11 +146,13 @@ def runs_of(experiment: Config) -> list[tuple[int, int]]:
 
 
 def every_run(config: Config) -> list[Ids]:
-    """Ids and seeds of every model that the run's experiments train."""
+    """Ids and seeds of every model that the run's experiments train, those of all rounds; probes apart."""
     return [
         dict(ids, data_seed=data_seed, training_seed=training_seed)
         for experiment in config["experiments"]
-        for ids in arms(config, experiment).values()
+        for arm in arms(config, experiment).values()
+        if not is_probe(config, arm)
+        for ids in rounds_of(config, experiment, arm)
         for data_seed, training_seed in runs_of(experiment)
     ]
 
@@ -140,12 +178,38 @@ def is_baseline(table: Config, arm: str) -> bool:
 
 
 def table_runs(config: Config, name: str) -> list[tuple[str, Ids, list[str]]]:
-    """(arm, ids with seeds, suites) of each model that a table compares and the workflow trains."""
+    """(arm, ids with seeds, suites) of each model that a table compares and the workflow trains; probes apart."""
     return [
         (arm, dict(ids, data_seed=data_seed, training_seed=training_seed), experiment["suites"])
         for arm, ids, experiment in table_arms(config, config["tables"][name])
+        if not is_probe(config, ids)
         for data_seed, training_seed in runs_of(experiment)
     ]
+
+
+def table_probes(config: Config, name: str) -> list[Ids]:
+    """Ids, with the `suite`, of each evaluation of an arm of probes that a table compares."""
+    return [
+        dict(ids, suite=suite)
+        for _, ids, experiment in table_arms(config, config["tables"][name])
+        if is_probe(config, ids)
+        for suite in experiment["suites"]
+    ]
+
+
+def table_rounds(config: Config, name: str) -> dict[str, list[tuple[Ids, int]]]:
+    """Of each arm of a table whose experiment labels in rounds, and of its ceiling, ids and labels of each round."""
+    table = config["tables"][name]
+    return {
+        arm: [(ids, config["budgets"][ids["budget"]]["train"]) for ids in rounds_of(config, experiment, last)]
+        for arm, last, experiment in table_arms(config, table)
+        if has_rounds(config, experiment) or arm == table.get("ceiling")
+    }
+
+
+def labels_in_rounds(config: Config, name: str) -> bool:
+    """Whether a table has learning curves."""
+    return any(has_rounds(config, e) for _, _, e in table_arms(config, config["tables"][name]))
 
 
 def pretrained_suites(config: Config, name: str) -> tuple[str, list[str]]:
@@ -234,6 +298,7 @@ def compared_draws(config: Config, corpus: str) -> list[tuple[dict[str, Any], Id
         for experiment in config["experiments"]
         if experiment["corpus"] == corpus
         for ids in arms(config, experiment).values()
+        if not is_probe(config, ids)
         for data_seed in experiment["data_seeds"]
     ]
 
@@ -243,6 +308,8 @@ def compared_corpora(config: Config, experiments: Iterable[Config]) -> list[str]
     subsets: dict[str, set[tuple[str, ...]]] = {}
     for experiment in experiments:
         for ids in arms(config, experiment).values():
+            if is_probe(config, ids):
+                continue  # its draws are made by the job that trains them
             key = (ids["clustering"], ids["sampler"], ids["budget"])
             subsets.setdefault(ids["corpus"], set()).add(key)
     return sorted(corpus for corpus, keys in subsets.items() if len(keys) > 1)
@@ -258,7 +325,11 @@ def compared_tables(config: Config, corpus: str) -> list[dict[str, Any]]:
     compared = []
     for name in config["targets"]:
         table = config["tables"][name]
-        members = [arm for arm, ids, _ in table_arms(config, table) if ids["corpus"] == corpus]
+        members = [
+            arm
+            for arm, ids, _ in table_arms(config, table)
+            if ids["corpus"] == corpus and not is_probe(config, ids)
+        ]
         baseline = [arm for arm in members if is_baseline(table, arm)]
         if baseline and len(members) > 1:
             compared.append(dict(name=name, baseline=baseline[0], arms=members))
@@ -315,7 +386,7 @@ def _encoder(config: Config, name: str, out: Needs) -> None:
 
 def _model(config: Config, name: str, out: Needs) -> None:
     model = config["models"][name]
-    if model["kind"] == "classifier":
+    if model["kind"] in ("classifier", "probe"):
         _encoder(config, model["encoder"], out)
     elif "start" in model:
         out.weights["models", name, "start"] = model["start"]
@@ -330,6 +401,8 @@ def _sampler(config: Config, name: str, corpus: str, out: Needs, seen: set[tuple
         return
     seen.add((name, corpus))
     sampler = config["samplers"][name]
+    if sampler["start"]:
+        _sampler(config, sampler["start"], corpus, out, seen)
     if suite := sampler["filters"].get("contaminated"):
         _suites(config, [suite], out)
     for earlier in sampler["filters"].get("used", []):

@@ -45,9 +45,10 @@ def _array(column: pa.Array, name: str, path: Path) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False)
 
 
-def doc_column(path: Path) -> np.ndarray:
-    """Documents of a file in the order of its rows, int64 [rows]. Raises InputError as `batches` does."""
-    return np.concatenate([np.zeros(0, dtype=np.int64), *(doc for (doc,) in batches(path, ["doc"]))])
+def doc_column(path: Path, column: str = "doc") -> np.ndarray:
+    """Documents (or items, of another column) of a file in the order of its rows, int64 [rows]. Raises InputError as
+    `batches` does."""
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(doc for (doc,) in batches(path, [column]))])
 
 
 def listed_docs(paths: Iterable[Path]) -> np.ndarray:

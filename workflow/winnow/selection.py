@@ -142,6 +142,8 @@ def gpus(config: Config, rule: str, ids: Config) -> int:
             return int(runs_model(config, rule, ids) and is_large_corpus(config, ids["corpus"]))
         case "train_model" | "evaluate_model":
             return int(is_large_model(config, ids["model"]))
+        case "predict_pool":
+            return int(is_large_corpus(config, ids["corpus"]))
         case "evaluate_pretrained":
             return 1
     return 0

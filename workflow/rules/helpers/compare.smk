@@ -32,7 +32,10 @@ def guide():
 
 
 def tables(names):
-    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS + COSTS) + guide()
+    """The tables, and what their trainings cost; a probe takes seconds, and has no loss curve."""
+    trained = [name for name in names if table_runs(CONFIG, name)]
+    costs = expand(f"{R}/tables/{{table}}.{{format}}", table=trained, format=COSTS)
+    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS) + costs + guide()
 
 
 # ---------------------------------------------------------------- what a table is made of
@@ -65,6 +68,7 @@ def items_of(evaluations):
 
 def table_evaluations(wildcards):
     trained = [path for run in trained_runs(wildcards.table) for path in run_evaluations(*run)]
+    trained += each(f"{PROBES}/results.json", table_probes(CONFIG, wildcards.table))
     return trained + [path for paths in pretrained_evaluations(wildcards.table).values() for path in paths]
 
 

@@ -103,7 +103,7 @@ Sign = BelowBaseline | ConstantAnswer
 @dataclass
 class Arm:
     """One arm: its ids, and what its files hold. `items` by benchmark and metric, then by run; facts of subsets by data
-    seed, facts of models by run."""
+    seed, facts of models by run. `deterministic`: neither its draws nor its trainings depend on a seed."""
 
     name: str
     ids: dict[str, Any]
@@ -124,10 +124,16 @@ class Arm:
     ngrams: dict[tuple[int, str], dict[str, float]] = field(default_factory=dict)
     contamination: dict[str, list[dict[str, int]]] = field(default_factory=dict)
     manifests: list[str] = field(default_factory=list)
+    deterministic: bool = False
 
     @property
     def is_pretrained(self) -> bool:
         return "pretrained" in self.ids
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the arm is one model whatever the seeds: published, or drawn and trained without chance."""
+        return self.is_pretrained or self.deterministic
 
     def has(self, ids: Mapping[str, Any]) -> bool:
         """Whether a file with these ids is of a run of this arm."""
@@ -259,8 +265,9 @@ def _run_of(path: Path, ids: Mapping[str, Any]) -> Run:
     return int(ids["data_seed"]), int(ids["training_seed"])
 
 
-def read_items(path: Path, classifier: bool) -> dict[Pair, Items]:
-    """Items of an items.parquet by benchmark and metric; of a classifier, macro-F1 is made of its `acc` rows.
+def read_items(path: Path, classifier: bool, run: tuple[int, int] | None = None) -> dict[Pair, Items]:
+    """Items of an items.parquet by benchmark and metric; of a classifier, macro-F1 is made of its `acc` rows. `run`: data
+    seed and round of the rows to take, of a file of many.
 
     Raises InputError for missing columns and for an item that occurs twice.
     """
@@ -270,6 +277,9 @@ def read_items(path: Path, classifier: bool) -> dict[Pair, Items]:
         raise InputError(f"{path}: no column {missing[0]!r}; required: {', '.join(ITEM_COLUMNS)}")
     choices = "scores" in file.schema_arrow.names
     table = file.read(columns=[*ITEM_COLUMNS, *(["scores"] if choices else [])])
+    if run is not None:
+        seeds = file.read(columns=["data_seed", "round"])
+        table = table.filter(pc.and_(pc.equal(seeds["data_seed"], run[0]), pc.equal(seeds["round"], run[1])))
     if choices:
         table = table.append_column("choices", pc.list_value_length(table["scores"])).drop_columns("scores")
     for name in ("benchmark", "task", "group", "metric"):
@@ -369,26 +379,32 @@ def _add_evaluations(
                 f"{path}: belongs to no arm and suite of this table "
                 f"({', '.join(f'{key} {value}' for key, value in sorted(ids.items()))})"
             )
-        by_pair = _shown_items(path, read_items(items_path, _is_classifier(results)), spec["metrics"])
-        run, suite = _run_of(path, ids), ids["suite"]
-        pairs_of_suite.setdefault(suite, set()).update(by_pair)
+        suite = ids["suite"]
         higher = {
             (benchmark, metric): bool(up)
             for benchmark, metrics_ in results.get("higher_is_better", {}).items()
             for metric, up in metrics_.items()
             if up is not None
         }
+        for run, whole in _runs_of(path, results, items_path):
+            by_pair = _shown_items(path, whole, spec["metrics"])
+            pairs_of_suite.setdefault(suite, set()).update(by_pair)
+            for arm in owners:
+                if arm.seeds is not None and "runs" in results and run[0] not in arm.seeds:
+                    continue
+                if (arm.name, run, suite) in seen:
+                    raise InputError(f"{path}: {seen[arm.name, run, suite]} is of the same run and suite")
+                seen[arm.name, run, suite] = path
+                arm.runs.add(run)
+                for pair, of_run in by_pair.items():
+                    if run not in arm.items.setdefault(pair, {}):
+                        arm.items[pair][run] = of_run
+                        arm.files.setdefault(pair, []).append(str(items_path))
         for arm in owners:
-            if (arm.name, run, suite) in seen:
-                raise InputError(f"{path}: {seen[arm.name, run, suite]} is of the same run and suite")
-            seen[arm.name, run, suite] = path
-            arm.runs.add(run)
             arm.item_limits.update(results.get("limits", {}))
             arm.higher_is_better.update(higher)
-            for pair, of_run in by_pair.items():
-                if run not in arm.items.setdefault(pair, {}):
-                    arm.items[pair][run] = of_run
-                    arm.files.setdefault(pair, []).append(str(items_path))
+            if "runs" in results:
+                _add_probes(arm, path, results)
     for arm in arms.values():
         if not arm.items:
             raise InputError(f"--spec arms: {arm.name} has no evaluation among the {len(evaluations)} given")
@@ -398,6 +414,33 @@ def _add_evaluations(
                 raise InputError(
                     f"{path}: has no {pair[1]} of {pair[0]}, which other runs of suite {suite} have; evaluate it again"
                 )
+
+
+def _runs_of(path: Path, results: Mapping[str, Any], items: Path) -> list[tuple[Run, dict[Pair, Items]]]:
+    """The runs of an evaluation with their items: one, or, of an arm of probes, that of each data seed at its last round."""
+    if "runs" not in results:
+        return [(_run_of(path, results["ids"]), read_items(items, _is_classifier(results)))]
+    last = max(run["round"] for run in results["runs"])
+    return [
+        ((run["data_seed"], run["training_seed"]), read_items(items, True, (run["data_seed"], last)))
+        for run in results["runs"]
+        if run["round"] == last
+    ]
+
+
+def _add_probes(arm: Arm, path: Path, results: Mapping[str, Any]) -> None:
+    """What the file of an arm of probes tells of its subsets and models."""
+    last = max(run["round"] for run in results["runs"])
+    arm.manifests.append(str(path))
+    for run in results["runs"]:
+        seed = run["data_seed"]
+        if run["round"] == last and (arm.seeds is None or seed in arm.seeds):
+            arm.consumed[seed] = results["consumed"]
+            arm.pools[seed] = run["pool"]["documents"] + run["pool"]["excluded"].get("not looked at", 0)
+            arm.documents[seed] = run["documents"]
+            arm.examples[seed, run["training_seed"]] = run["documents"]
+            arm.train_digests[seed] = run["train"]
+    arm.deterministic = len(arm.train_digests) > 1 == len(set(arm.train_digests.values()))
 
 
 def _shown_items(

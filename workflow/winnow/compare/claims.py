@@ -355,7 +355,7 @@ def _test(
     confidence = settings.get("confidence", 0.95)
     if settings.get("unit", SAMPLERS) == SAMPLERS:
         fewest = statistics.FEWEST_ITEMS if group is None else statistics.FEWEST_GROUP_ITEMS
-        fixed = (arm.is_pretrained, baseline.is_pretrained)
+        fixed = (arm.is_given, baseline.is_given)
         return statistics.compare_samplers(left, right, confidence, fixed=fixed, fewest_items=fewest)
     (of_arm,), (of_baseline,) = left.values(), right.values()
     weights = next(iter(arm.items[pair].values())).weights[selected]

@@ -17,7 +17,8 @@ from winnow.config.samplers import check_scorer, check_scores
 from winnow.config.tables import check_table
 from winnow.experiments import NO_CLUSTERS, needs_clustering
 from winnow.paths import results_folder
-from winnow.sample.sampler import check_sampler
+from winnow.sample.sampler import check_sampler, needs
+from winnow.schedule import asking, expand_rounds, has_rounds, round_budget
 from winnow.schema import ConfigError, dotted, fill
 from winnow.stage import InputError, say
 
@@ -45,6 +46,7 @@ def resolve(
     try:
         fill(config)
         _cross_check(config)
+        expand_rounds(config)
         config["results"] = _results(config["results"])
         try:
             _check_tables(config)
@@ -95,7 +97,7 @@ def _cross_check(config: dict[str, Any]) -> None:
             known_definition(config, "benchmarks", benchmark, ("suites", name, index))
     for name in config["tables"]:
         if name in ("paper", "reading-tables") or name.endswith(
-            (".claims", ".costs", ".power", ".front", ".losses")
+            (".claims", ".costs", ".power", ".pareto", ".losses", ".curves")
         ):
             raise ConfigError(("tables", name), "the name collides with files of other tables; take another")
     names: set[str] = set()
@@ -135,6 +137,9 @@ def _check_clusterings(config: dict[str, Any]) -> None:
 def _check_models(config: dict[str, Any]) -> None:
     for name, model in config["models"].items():
         if model["kind"] == "pretrained":
+            continue
+        if model["kind"] == "probe":
+            known_definition(config, "encoders", model["encoder"], ("models", name, "encoder"))
             continue
         recipe = known_definition(config, "recipes", model["recipe"], ("models", name, "recipe"))
         if wrong := check_recipe(recipe, model["kind"]):
@@ -227,13 +232,17 @@ def _check_experiment(
             raise ConfigError(
                 where, f"{name!r} draws from clusters, and the experiment has none; set its key clustering"
             )
-    if model["kind"] == "classifier" and not corpus["label"]:
+    labelled = model["kind"] in ("classifier", "probe")
+    if labelled and not corpus["label"]:
         raise ConfigError(
             (*path, "model"),
-            f"{experiment['model']!r} is a classifier, and corpora.{experiment['corpus']} has no label column; "
+            f"{experiment['model']!r} is a {model['kind']}, and corpora.{experiment['corpus']} has no label column; "
             "set its key label, or take a language model",
         )
+    _check_rounds(config, experiment, path)
     asked = budget["train"] + budget["validation"] + budget["test"]
+    if rounds := budget.get("rounds"):
+        asked += rounds["count"] * rounds["add"]
     if pool is not None and budget["unit"] == "documents" and asked > pool:
         raise ConfigError(
             (*path, "budget"),
@@ -245,8 +254,8 @@ def _check_experiment(
         for name in known_definition(config, "suites", suite, where):
             benchmark = config["benchmarks"][name]
             labels = benchmark.get("heldout") == "labels" or "labelled" in benchmark
-            if labels != (model["kind"] == "classifier"):
-                fit = "a classifier" if labels else "a language model"
+            if labels != labelled:
+                fit = "a classifier or a probe" if labels else "a language model"
                 raise ConfigError(
                     where,
                     f"benchmark {name!r} of suite {suite!r} requires {fit}; {experiment['model']!r} is a "
@@ -258,3 +267,44 @@ def _check_experiment(
                     f"benchmark {name!r} is made of held-out documents; set "
                     f"corpora.{experiment['corpus']}.heldout.documents above 0",
                 )
+
+
+def _check_rounds(config: dict[str, Any], experiment: dict[str, Any], path: tuple[str | int, ...]) -> None:
+    """Rounds are of a model of labels, and samplers that ask a model are of an experiment with rounds."""
+    budget, model = config["budgets"][experiment["budget"]], config["models"][experiment["model"]]
+    rounds = has_rounds(config, experiment)
+    if rounds:
+        if model["kind"] not in ("classifier", "probe"):
+            raise ConfigError(
+                (*path, "model"),
+                f"rounds of labelling require a classifier or a probe, not a {model['kind']}",
+            )
+        if budget["unit"] != "documents":
+            raise ConfigError(("budgets", experiment["budget"], "rounds"), "goes with unit: documents only")
+        if experiment["training_seeds"]:
+            raise ConfigError(
+                (*path, "training_seeds"), "rounds train once a draw, with its data seed; leave the key out"
+            )
+        for index in range(budget["rounds"]["count"] + 1):
+            name = round_budget(experiment["budget"], index)
+            if name in config["budgets"]:
+                raise ConfigError(("budgets", name), "the name is that of a round; take another")
+    for index, name in enumerate(experiment["samplers"]):
+        sampler = config["samplers"][name]
+        if not needs(sampler).predictions:
+            continue
+        if not rounds:
+            raise ConfigError(
+                (*path, "samplers", index),
+                f"{name!r} asks the model of the round before; take a budget with the key rounds",
+            )
+        start = known_definition(config, "samplers", sampler["start"], ("samplers", name, "start"))
+        if needs(start).predictions or needs(start).scorers:
+            raise ConfigError(
+                ("samplers", name, "start"), f"{sampler['start']!r} waits for a model; take one that does not"
+            )
+        if asking(name, experiment["model"]) in config["samplers"]:
+            raise ConfigError(
+                ("samplers", asking(name, experiment["model"])),
+                "the name is that of a sampler with a model; take another",
+            )

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from winnow.config.names import known_definition
-from winnow.experiments import NO_CLUSTERS, arms, is_baseline, keeps_excluded_clusters, table_arms
+from winnow.experiments import (
+    NO_CLUSTERS,
+    arms,
+    is_baseline,
+    keeps_excluded_clusters,
+    labels_in_rounds,
+    table_arms,
+)
 from winnow.schema import ConfigError
 from winnow.stage import canonical
 
@@ -41,6 +48,13 @@ def _check_arms(
         raise ConfigError(
             (*path, "baseline"), f"{table['baseline']!r} {what} the arms {', '.join(baselines or rows)}"
         )
+    if ceiling := table.get("ceiling"):
+        if ceiling not in rows:
+            raise ConfigError((*path, "ceiling"), f"{ceiling!r} is not among the arms {', '.join(rows)}")
+        if not labels_in_rounds(config, path[1]):
+            raise ConfigError(
+                (*path, "ceiling"), "no experiment of the table labels in rounds; leave the key out"
+            )
     if len(rows) < 2:
         raise ConfigError(
             (*path, "experiments"), f"one arm ({rows[0]}) leaves nothing to compare; add another"
@@ -69,7 +83,7 @@ def _check_pretrained(config: dict[str, Any], table: dict[str, Any], path: tuple
     for index, name in enumerate(table["pretrained"]):
         if known_definition(config, "models", name, (*path, "pretrained", index))["kind"] != "pretrained":
             raise ConfigError((*path, "pretrained", index), f"{name!r} is trained here, not pretrained")
-        if any(model["kind"] == "classifier" for model in models):
+        if any(model["kind"] in ("classifier", "probe") for model in models):
             raise ConfigError(
                 (*path, "pretrained", index), "a table of classifiers takes no pretrained language model"
             )

@@ -21,12 +21,13 @@ from winnow.stage import InputError, Progress, atomic_path, run, say
 STAGE_VERSION = 3
 
 
-def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str) -> None:
-    """Writes the vectors of one shard of documents, block by block; `what` names it in progress lines.
+def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: str = "doc") -> None:
+    """Writes the vectors of one shard of documents, block by block; `what` names it in progress lines; `ids`: the column of
+    its row numbers, ascending.
 
     Raises InputError for a document without a finite vector.
     """
-    doc = doc_column(documents)
+    doc = doc_column(documents, ids)
     slices = blocks(doc)
     progress = Progress(f"embed {what}", total=len(doc), unit="documents")
     with (
@@ -48,15 +49,18 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str) -> None
     progress.line(encoder.precision)
 
 
-def main(*, documents: Path, spec: str, out: Path, name: str = "", threads: int = 0) -> None:
+def main(
+    *, documents: Path, spec: str, out: Path, name: str = "", threads: int = 0, ids: str = "doc"
+) -> None:
     """Embed one shard.
 
     Args:
-        documents: shard of documents (parquet: doc, text).
+        documents: shard of documents (parquet: doc, text), or items of a benchmark.
         spec: JSON with the key `encoder`.
         out: .npy file to write.
         name: name of the shard in progress lines.
         threads: processor threads; 0 leaves torch's choice.
+        ids: column of the row numbers: `doc`, or `item` of a benchmark.
     """
     settings = read_spec(spec, "encoder")
     say(f"[embed {name}] loading the encoder")
@@ -65,7 +69,7 @@ def main(*, documents: Path, spec: str, out: Path, name: str = "", threads: int 
     if threads:
         torch.set_num_threads(threads)
     encoder = Encoder(settings["encoder"])
-    embed_shard(documents, encoder, out, name)
+    embed_shard(documents, encoder, out, name, ids)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,12 @@ def area(curve: Curve) -> dict[int, np.ndarray]:
     }
 
 
+def is_deterministic(runs: Runs) -> bool:
+    """Whether all of several seeds answered the same: a sampler without chance, which is one model and no sample of them."""
+    first, *others = runs.values()
+    return bool(others) and all(np.array_equal(first, other) for other in others)
+
+
 def compare_arms(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.95) -> dict[str, Test]:
     """Each (arm, baseline) of a family compared over seeds and items, p adjusted over those that can be tested."""
     found = {
@@ -106,6 +112,7 @@ def compare_arms(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.9
             {(seed, seed): items for seed, items in arm.items()},
             {(seed, seed): items for seed, items in baseline.items()},
             confidence,
+            fixed=(is_deterministic(arm), is_deterministic(baseline)),
         )
         for name, (arm, baseline) in pairs.items()
     }

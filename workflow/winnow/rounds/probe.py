@@ -36,9 +36,9 @@ class Probe:
         return p / p.sum(axis=1, keepdims=True)
 
 
-def folds(doc: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+def folds(doc: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """A fold of each document, int64 [n]: classes are dealt out in the order of keys, so folds depend on no order of rows."""
-    order = np.lexsort((keys("folds", seed, doc), labels))
+    order = np.lexsort((keys("folds", 0, doc), labels))
     ordered = labels[order]
     rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
     fold = np.empty(len(order), dtype=np.int64)
@@ -79,11 +79,11 @@ def _log_likelihood(
     return float(np.where(known[place] == labels, value, np.log(1e-6)).sum())
 
 
-def fit_probe(doc: np.ndarray, vectors: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Probe:
+def fit_probe(doc: np.ndarray, vectors: np.ndarray, labels: np.ndarray, classes: int) -> Probe:
     """The probe of drawn documents.
 
-    `doc` int64 [n]; `vectors` float [n, d]; `labels` int64 [n] in 0..classes-1; `seed` decides the folds only. With fewer
-    than two documents in a second class there is nothing to validate on: C is 1. With one class only the probe is sure of it.
+    `doc` int64 [n]; `vectors` float [n, d]; `labels` int64 [n] in 0..classes-1. No seed: equal documents make equal
+    probes. With fewer than two documents in a second class there is nothing to validate on: C is 1. With one class only the probe is sure of it.
     """
     order = np.argsort(doc)  # sums do not depend on the order in which documents came
     doc, vectors, labels = doc[order], np.asarray(vectors, dtype=np.float64)[order], labels[order]
@@ -94,7 +94,7 @@ def fit_probe(doc: np.ndarray, vectors: np.ndarray, labels: np.ndarray, classes:
         return Probe(weights, intercepts, 1.0)
     strength = 1.0
     if (sizes >= 2).sum() >= 2:
-        fold = folds(doc, labels, seed)
+        fold = folds(doc, labels)
         scores = []
         for candidate in STRENGTHS:
             score = 0.0

@@ -274,7 +274,7 @@ def main(
             )
             doc = train_split(table)
             at = corpus.rows(doc)
-            probe = fit_probe(doc, corpus.take(at), corpus.label[at], corpus.classes, seed)
+            probe = fit_probe(doc, corpus.take(at), corpus.label[at], corpus.classes)
             figures = {}
             for test in tests:
                 part, figures[test.name] = evaluate(probe, test, seed, index)

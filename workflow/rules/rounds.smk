@@ -1,0 +1,248 @@
+# Predictions of a round -> the draw of the next; probes; learning curves.
+include: "helpers/rounds.smk"
+
+
+rule predict_pool:
+    """What the model of a round predicts of the documents that the next round looks at, a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        shards=document_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        previous=f"{SUBSET}/draw.parquet",
+        model=f"{MODEL}/manifest.json",
+        weights=f"{MODEL}/model.safetensors",
+    output:
+        f"{PREDICTIONS}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/predict_pool/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/predict_pool/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{shard}}.tsv"
+    wildcard_constraints:
+        budget=rounds_where(lambda one: one["round"] < one["count"]),
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(240),
+        gpu=gpus_of("predict_pool"),
+    params:
+        spec=prediction_spec,
+        model=lambda wildcards: MODEL.format(**wildcards),
+        version=version("rounds.predict", "batching", "tokenizer"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.rounds.predict \
+            --documents {input.documents:q} \
+            --shards @<(printf '%s\\n' {input.shards:q}) \
+            --heldout {input.heldout:q} \
+            --previous {input.previous:q} \
+            --model {params.model:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.sampler:q}/{wildcards.budget:q}/seed{wildcards.data_seed:q} \
+            --threads {threads} \
+            --out {output:q} \
+            &>{log:q}
+        """
+
+
+rule draw_round:
+    """The documents of a round and of all before it, by what the model of the round before predicts."""
+    input:
+        documents=document_shards,
+        assignments=assignment_shards,
+        clusters=cluster_table,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        previous=previous_draw,
+        predictions=previous_predictions,
+        embeddings=round_embeddings,
+        used=draw_used,
+        contaminated=draw_contaminated,
+    output:
+        draw=f"{SUBSET}/draw.parquet",
+        facts=f"{SUBSET}/draw.json",
+    log:
+        f"{R}/logs/draw_round/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.log",
+    benchmark:
+        f"{R}/timings/draw_round/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
+    wildcard_constraints:
+        sampler=ASKING,
+        budget=rounds_where(lambda one: one["round"] > 0),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        spec=round_spec,
+        version=version("sample.draw", "sample.allocate", "sample.candidates"),
+    shell:
+        """
+        python -m winnow.sample.draw \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --clusters {input.clusters:q} \
+            --scores @<(printf '%s\\n' {input.predictions:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --used @<(printf '%s\\n' {input.used:q}) \
+            --contaminated @<(printf '%s\\n' {input.contaminated:q}) \
+            --previous {input.previous:q} \
+            --heldout {input.heldout:q} \
+            --spec {params.spec:q} \
+            --out {output.draw:q} \
+            --facts {output.facts:q} \
+            &>{log:q}
+        """
+
+
+rule embed_benchmark:
+    """Unit vectors of the texts of a labelled benchmark."""
+    input:
+        benchmark=f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
+        data=f"{R}/{{corpus}}/benchmarks/{{benchmark}}/data.parquet",
+        encoder=lambda wildcards: model_downloads(CONFIG["encoders"][wildcards.encoder]["source"]),
+    output:
+        f"{R}/{{corpus}}/benchmarks/{{benchmark}}/vectors/{{encoder}}.npy",
+    log:
+        f"{R}/logs/embed_benchmark/{{corpus}}/{{benchmark}}/{{encoder}}.log",
+    benchmark:
+        f"{R}/timings/embed_benchmark/{{corpus}}/{{benchmark}}/{{encoder}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+        gpu=0,
+    params:
+        spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
+        files=lambda wildcards: weights_state(**CONFIG["encoders"][wildcards.encoder]["source"]),
+        version=version("embed.encode", "batching", "tokenizer"),
+    shell:
+        """
+        python -m winnow.embed.encode \
+            --documents {input.data:q} \
+            --ids item \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.benchmark:q} \
+            --threads {threads} \
+            --out {output:q} \
+            &>{log:q}
+        """
+
+
+rule run_probes:
+    """An arm of linear probes: draws, probes and evaluations of all its data seeds and rounds."""
+    input:
+        documents=document_shards,
+        embeddings=probe_embeddings,
+        source=f"{R}/{{corpus}}/source.json",
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        benchmarks=suite_manifests,
+        benchmark_vectors=probe_benchmark_vectors,
+        assignments=assignment_shards,
+        clusters=cluster_table,
+        scores=draw_scores,
+        lengths=draw_lengths,
+        losses=draw_losses,
+        used=draw_used,
+        trained=draw_trained,
+        contaminated=draw_contaminated,
+        near=draw_near,
+        clustering_vectors=draw_embeddings,
+        proxies=draw_proxies,
+        proxy_subsets=draw_proxy_subsets,
+        ratios=draw_ratios,
+    output:
+        results=f"{PROBES}/results.json",
+        evaluation_items=f"{PROBES}/items.parquet",
+        draws=f"{PROBES}/draws.parquet",
+        timings=f"{PROBES}/timings.json",
+    log:
+        f"{R}/logs/run_probes/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/{{model}}/{{suite}}.log",
+    benchmark:
+        f"{R}/timings/run_probes/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/{{model}}/{{suite}}.tsv"
+    wildcard_constraints:
+        model=names_of("models", lambda model: model["kind"] == "probe"),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        spec=probe_spec,
+        benchmarks=suite_folders,
+        version=version("rounds.probes", "sample.draw", "sample.allocate", "sample.candidates"),
+        near_version=lambda wildcards: version("score.semdedup") if draw_embeddings(wildcards) else "",
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.rounds.probes \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --source {input.source:q} \
+            --heldout {input.heldout:q} \
+            --benchmarks {params.benchmarks:q} \
+            --benchmark-vectors {input.benchmark_vectors:q} \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --clusters {input.clusters:q} \
+            --scores @<(printf '%s\\n' {input.scores:q}) \
+            --lengths @<(printf '%s\\n' {input.lengths:q}) \
+            --losses {input.losses:q} \
+            --used @<(printf '%s\\n' {input.used:q}) \
+            --trained @<(printf '%s\\n' {input.trained:q}) \
+            --contaminated @<(printf '%s\\n' {input.contaminated:q}) \
+            --near @<(printf '%s\\n' {input.near:q}) \
+            --clustering-vectors @<(printf '%s\\n' {input.clustering_vectors:q}) \
+            --proxies {input.proxies:q} \
+            --proxy-subsets {input.proxy_subsets:q} \
+            --ratios {input.ratios:q} \
+            --spec {params.spec:q} \
+            --items {output.evaluation_items:q} \
+            --draws {output.draws:q} \
+            --timings {output.timings:q} \
+            --out {output.results:q} \
+            &>{log:q}
+        """
+
+
+rule chart_learning_curves:
+    """Figures of all rounds of a table's arms against the labels that they used."""
+    input:
+        evaluations=curve_evaluations,
+        evaluation_items=curve_items,
+    output:
+        f"{R}/tables/{{table}}.curves.csv",
+        f"{R}/tables/{{table}}.curves.md",
+        f"{R}/tables/{{table}}.curves.tex",
+        report(
+            f"{R}/tables/{{table}}.curves.html",
+            caption="../report/curves.rst",
+            category="Learning curves",
+            labels={"table": "{table}"},
+        ),
+        f"{R}/tables/{{table}}.curves.svg",
+    log:
+        f"{R}/logs/chart_learning_curves/{{table}}.log",
+    benchmark:
+        f"{R}/timings/chart_learning_curves/{{table}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        spec=curve_spec,
+        prefix=lambda wildcards: f"{R}/tables/{wildcards.table}.curves",
+        version=version("rounds.learning_curves", "pages"),
+    shell:
+        """
+        python -m winnow.rounds.learning_curves \
+            --evaluations @<(printf '%s\\n' {input.evaluations:q}) \
+            --items @<(printf '%s\\n' {input.evaluation_items:q}) \
+            --spec {params.spec:q} \
+            --out {params.prefix:q} \
+            &>{log:q}
+        """
