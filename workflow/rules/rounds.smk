@@ -76,7 +76,7 @@ rule draw_round:
         runtime=growing(60),
     params:
         spec=round_spec,
-        version=version("sample.draw", "sample.allocate", "sample.candidates"),
+        version=version("sample.draw", "sample.allocate", "sample.candidates", "score.semdedup"),
     shell:
         """
         python -m winnow.sample.draw \

@@ -298,6 +298,8 @@ def _check_rounds(config: dict[str, Any], experiment: dict[str, Any], path: tupl
                 (*path, "samplers", index),
                 f"{name!r} asks the model of the round before; take a budget with the key rounds",
             )
+        if needs(sampler).scorers:
+            raise ConfigError(("samplers", name), "asks a model and a scorer; take the filter semdedup out")
         start = known_definition(config, "samplers", sampler["start"], ("samplers", name, "start"))
         if needs(start).predictions or needs(start).scorers:
             raise ConfigError(
