@@ -16,7 +16,9 @@ from winnow import experiments as winnow_experiments
 from winnow.commands.preflight import look_at_sources
 from winnow.config import checks
 from winnow.config import files as config_files
+from winnow.config import pins
 from winnow.paths import folder_state, state
+from winnow.schema import is_commit
 from winnow.stage import InputError, canonical
 from winnow.versions import stage_version
 
@@ -51,6 +53,7 @@ def runs_jobs():
 COMMAND = command_line()
 given = list(workflow.overwrite_configfiles)
 shipped = config_files.definition_files(workflow.basedir)
+LOCK = pins.lock_file(workflow.basedir)
 if workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config:
     shipped = []
 
@@ -73,7 +76,11 @@ try:
     config.update(merged)
     workflow.configfiles.extend(shipped)
     CONFIG = checks.resolve(
-        config, [*shipped, *given], tables=asks_for_tables(), look=look_at_sources if runs_jobs() else None
+        config,
+        [*shipped, *given],
+        tables=asks_for_tables(),
+        look=look_at_sources if runs_jobs() else None,
+        lock=LOCK,
     )
 except InputError as error:
     stop(error)
@@ -234,9 +241,31 @@ def source_state(wildcards):
     return files_state(f"corpora.{wildcards.corpus}.source.files", *source["files"])
 
 
+@functools.cache
+def check_pinned(hub, revision, kind):
+    """Ends a run that reads a Hub revision by name whose commit nobody has looked up. A dry run goes on: what it plans
+    does not depend on the commit."""
+    if is_commit(revision):
+        return
+    source = dict(hub=hub, revision=revision)
+    where = pins.where_named(CONFIG, [*shipped, *given], source, kind)
+    line = f"{where}: {pins.not_pinned(source, pins.pin_command(given))}"
+    if runs_jobs() and not workflow.dryrun:
+        stop(line)
+    if not PIN_SAID:
+        PIN_SAID.append(True)
+        print(f"warning: {line}; a run stops here, and at others like it", file=sys.stderr)
+
+
+PIN_SAID = []
+
+
 def source_download(wildcards):
-    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
-    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
+    source = CONFIG["corpora"][wildcards.corpus]["source"]
+    if "hub" not in source:
+        return []
+    check_pinned(source["hub"], source["revision"], "dataset")
+    return [f"{R}/{wildcards.corpus}/download.json"]
 
 
 def reading(corpus):
@@ -248,6 +277,7 @@ def model_downloads(source):
     """The record of a Hub model's download, for a rule that loads it; none for a package."""
     if "hub" not in source:
         return []
+    check_pinned(source["hub"], source["revision"], "model")
     return [f"{R}/downloads/{source['hub']}/{source['revision']}.json"]
 
 
@@ -414,7 +444,10 @@ def benchmark_state(wildcards):
 
 def benchmark_download(wildcards):
     data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
-    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
+    if "hub" not in data:
+        return []
+    check_pinned(data["hub"], data["revision"], "dataset")
+    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"]
 
 
 # The working directory's own where it has them, as the files of config/.

@@ -128,6 +128,7 @@ rule download_benchmark:
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
+        lock=LOCK,  # it decides no result: no param
     params:
         spec=lambda wildcards: spec(source=CONFIG["benchmarks"][wildcards.benchmark]["data"]),
         version=version("download"),
@@ -136,6 +137,7 @@ rule download_benchmark:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type dataset \
+            --lock {resources.lock:q} \
             --out {output:q} \
             &>{log:q}
         """

@@ -10,6 +10,7 @@ from winnow.stage import run
 
 COMMANDS = {
     "check": ("winnow.commands.check:check", "check run configs, and the first rows of their local sources"),
+    "pin": ("winnow.commands.pin:pin", "look up the commits of Hub revisions by name, for runs that read them"),
     "list": ("winnow.commands.listing:list_", "list what a run config can name: samplers, models, corpora, ..."),
     "allocate": ("winnow.sample.allocate:command", "how many documents a sampler takes from each cluster of a table"),
     "audit": ("winnow.compare.audit:command", "check published comparisons against published figures"),

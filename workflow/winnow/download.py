@@ -3,17 +3,19 @@
 In: owner/name, a commit (40 hex digits), globs of files. Out: a JSON file with the repository, the revision,
 the snapshot's folder and the absolute paths of the files, in the order of the globs, matches sorted.
 With HF_HUB_OFFLINE=1 nothing is asked of the network: the cache (HF_HOME, HF_HUB_CACHE) must hold the files.
+Files whose digests the lock file holds (config/hub.lock.yaml, see winnow.config.pins) must have them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal
 
-from winnow.schema import check_definition, read_spec
-from winnow.stage import InputError, run, say, write_json
+from winnow.config.pins import locked_files, read_lock
+from winnow.schema import check_definition, is_commit, read_spec
+from winnow.stage import InputError, Progress, run, say, sha256, write_json
 
 STAGE_VERSION = 1
 DATASET_FILES = ("**/*.parquet",)
@@ -57,11 +59,55 @@ def match(folder: Path, patterns: list[str], skip: list[str]) -> list[Path]:
     return list(found)
 
 
-def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
+def hub_patterns(source: dict[str, Any], repo_type: str) -> tuple[list[str], list[str]]:
+    """Globs of the files that a source downloads (of a model, all), and of those of them that it leaves out (weights in
+    other formats than safetensors)."""
+    patterns = list(source.get("files") or (DATASET_FILES if repo_type == "dataset" else MODEL_FILES))
+    return patterns, list(MODEL_SKIP) if repo_type == "model" and not source.get("files") else []
+
+
+def hub_globs(patterns: list[str]) -> list[str]:
+    """The same globs as the Hub reads them, as fnmatch: there, "**/x" does not match a file x at the root."""
+    return [p for pattern in patterns for p in dict.fromkeys((pattern, pattern.replace("**/", "")))]
+
+
+def file_digest(path: Path, kind: Literal["sha256", "blob"]) -> str:
+    """The sha256 of a file, or git's name of its content (the sha1 of a header and it), as hex digits."""
+    if kind == "sha256":
+        return sha256(path)
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def check_digests(files: list[Path], root: Path, locked: dict[str, dict[str, Any]], where: str) -> int:
+    """Compares files below `root` with the sizes and digests that a lock file, `where`, holds of them (by their path
+    from `root`). Returns how many it holds. Raises InputError for the first that differs."""
+    pairs = [(path, locked[name]) for path in files if (name := path.relative_to(root).as_posix()) in locked]
+    progress = Progress("check digests", sum(entry["size"] for _, entry in pairs) / 1e6, "MB")
+    for path, entry in pairs:
+        size = path.stat().st_size
+        said = f"{size:,} bytes, {where} holds {entry['size']:,}" if size != entry["size"] else ""
+        for kind in ("sha256", "blob"):
+            if not said and kind in entry and (digest := file_digest(path, kind)) != entry[kind]:
+                said = f"{kind} is {digest}, {where} holds {entry[kind]}"
+        if said:
+            raise InputError(
+                f"{path}: {said}; delete {' and '.join(dict.fromkeys((str(path), os.path.realpath(path))))}, then run "
+                "the same command again"
+            )
+        progress.add(size / 1e6)
+    return len(pairs)
+
+
+def fetch(source: dict[str, Any], repo_type: str, pinned: str = "") -> dict[str, Any]:
     """Downloads what is not in the cache yet.
 
     Parameters: `source`, {"hub", "revision", "files"?}; `repo_type`, dataset or model (for a model, all files
-    but weights in other formats than safetensors unless `files` says otherwise).
+    but weights in other formats than safetensors unless `files` says otherwise); `pinned`, for messages: the branch or
+    tag that stood for the commit, and when.
     Returns {"repository", "revision", "folder", "files"}.
     Raises InputError with one line: offline and not in the cache, no such repository or commit, no access,
     no file that matches.
@@ -70,8 +116,7 @@ def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
     from huggingface_hub import errors as hub
 
     name, revision = source["hub"], source["revision"]
-    patterns = list(source.get("files") or (DATASET_FILES if repo_type == "dataset" else MODEL_FILES))
-    skip = list(MODEL_SKIP) if repo_type == "model" and not source.get("files") else []
+    patterns, skip = hub_patterns(source, repo_type)
     what = f"{repo_type} {name} at {revision}"
     cache = constants.HF_HUB_CACHE
     try:
@@ -79,16 +124,16 @@ def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
             name,
             revision=revision,
             repo_type=repo_type,
-            # The Hub's patterns are fnmatch's: there, "**/x" does not match a file x at the root.
-            allow_patterns=[p for pattern in patterns for p in {pattern, pattern.replace("**/", "")}],
+            allow_patterns=hub_globs(patterns),
             ignore_patterns=skip or None,
         )
     except hub.GatedRepoError:
         raise InputError(f"{what}: access must be asked for on the Hub, and HF_TOKEN be set") from None
     except hub.RevisionNotFoundError:
-        raise InputError(
-            f"{what}: the Hub has no such commit; take one from the repository's history"
-        ) from None
+        cure = "take one from the repository's history"
+        if pinned:
+            cure = f"it was {pinned}, and has moved: `winnow pin --update CONFIG` takes over what it is now"
+        raise InputError(f"{what}: the Hub has no such commit; {cure}") from None
     except hub.RepositoryNotFoundError:
         raise InputError(f"{what}: the Hub has no such repository, or it is private; set HF_TOKEN") from None
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled):
@@ -111,20 +156,30 @@ def fetch(source: dict[str, Any], repo_type: str) -> dict[str, Any]:
     return {"repository": name, "revision": revision, "folder": str(root), "files": [str(f) for f in files]}
 
 
-def download(*, spec: str, repo_type: Literal["dataset", "model"], out: Path) -> None:
+def download(
+    *, spec: str, repo_type: Literal["dataset", "model"], lock: Path | None = None, out: Path
+) -> None:
     """Fetches a Hub repository's files into the Hub's cache.
 
     Args:
         spec: {"source": {"hub": "owner/name", "revision": "<40 hex digits>", "files": [globs]}}; files is optional.
         repo_type: dataset or model
+        lock: File that holds digests of files by commit; those that it holds of this commit are checked.
         out: JSON with the folder and the files.
     """
     source = read_spec(spec, "source")["source"]
     check_definition("corpus", {"source": source, "text": "-"}, where="--spec")
-    if "hub" not in source or not re.fullmatch(r"[0-9a-f]{40}", source["revision"]):
+    if "hub" not in source or not is_commit(source["revision"]):
         raise InputError("--spec source: wanted: hub (owner/name) and revision (a commit of 40 hex digits)")
     say(f"[download] {repo_type} {source['hub']} at {source['revision'][:12]}")
-    result = fetch(source, repo_type)
+    pinned, locked = locked_files(
+        read_lock(lock) if lock else {}, repo_type, source["hub"], source["revision"]
+    )
+    result = fetch(source, repo_type, pinned)
+    if checked := check_digests(
+        list(map(Path, result["files"])), Path(result["folder"]), locked, where=str(lock)
+    ):
+        say(f"[download] {repo_type} {source['hub']}: {checked} digests are those of {lock}")
     write_json(out, result)
     say(f"[download] {repo_type} {source['hub']}: {len(result['files'])} files in {result['folder']}")
 

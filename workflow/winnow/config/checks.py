@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.config.files import compose, place, plain
+from winnow.config.pins import read_lock, resolve_names
 from winnow.experiments import (
     NO_CLUSTERS,
     all_experiments,
@@ -54,12 +55,16 @@ def resolve(
     files: Iterable[str | Path] = (),
     tables: bool = True,
     look: Callable[[dict[str, Any]], None] | None = None,
+    lock: str | Path | None = None,
+    local: bool = True,
 ) -> dict[str, Any]:
     """A checked copy of the merged configuration with every default filled in.
 
     `files` are the config files it was merged from, later ones over earlier ones. `tables`: whether tables of the run
     must be right (they are asked for); else what is wrong with them is said and passed over. `look`: a
-    further check of a configuration that passed these (winnow.commands.preflight.look_at_sources).
+    further check of a configuration that passed these (winnow.commands.preflight.look_at_sources). `lock`: the file that
+    holds the commits of Hub revisions by name (winnow.config.pins), which take the names' place; a name that it lacks stays.
+    `local`: whether the local files that the run reads must be there.
     Raises InputError: one line naming the file and line, the key, the value, and what would be right.
     """
     config = plain(config)
@@ -71,6 +76,8 @@ def resolve(
 
     try:
         fill(config)
+        if lock is not None:
+            resolve_names(config, read_lock(lock))
         _cross_check(config)
         config["results"] = _results(config["results"])
         try:
@@ -79,7 +86,8 @@ def resolve(
             if tables:
                 raise
             say(f"warning: {placed(error)}; its table cannot be made")
-        _check_files(config)
+        if local:
+            _check_files(config)
         if look:
             look(config)
     except ConfigError as error:
