@@ -6,6 +6,7 @@ digests of the files that the workflow downloads, as the Hub's API gives them.
 
 from __future__ import annotations
 
+import copy
 import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,6 +87,8 @@ def look_up(revision: Revision, sources: dict[Place, dict[str, Any]]) -> dict[st
     except hub.HFValidationError as error:
         raise InputError(f"{revision}: no name of a repository: {_line(error)}") from None
     except hub.HfHubHTTPError as error:
+        if error.response.status_code in (401, 403, 404):
+            raise InputError(f"{revision}: no access; see the repository's name, or set HF_TOKEN") from None
         raise InputError(f"{revision}: the Hub refused: {_line(error)}") from None
     except hub.OfflineModeIsEnabled:
         raise ConnectionError("HF_HUB_OFFLINE is set; unset it, where there is a network") from None
@@ -177,11 +180,12 @@ def pin(files: list[Path] = [], /, *, update: bool = False) -> None:
     paths: list[str | Path] = [*definition_files(root), *files]
     path = Path(lock_file(root))
     lock = read_lock(path)
+    before = copy.deepcopy(lock)
     config = resolve(read_files(paths), paths, tables=False, local=False)
     revisions = named_revisions(by_name(config, needed_only=bool(files)))
     added, taken, moved, problems = 0, 0, 0, []
     for revision, sources in revisions.items():
-        entries = lock.setdefault(revision.kind, {}).setdefault(revision.hub, {})
+        old = lock.get(revision.kind, {}).get(revision.hub, {}).get(revision.name)
         try:
             new = look_up(revision, sources)
         except InputError as error:
@@ -192,7 +196,6 @@ def pin(files: list[Path] = [], /, *, update: bool = False) -> None:
                 f"{revision}: {error}; run `{pin_command(files)}` on a machine with network and copy {path} here"
             )
             break
-        old = entries.get(revision.name)
         if old is None:
             added += 1
             print(f"pinned: {revision}: {new['commit']} ({len(new['files'])} files)")
@@ -206,8 +209,9 @@ def pin(files: list[Path] = [], /, *, update: bool = False) -> None:
             if not update:
                 continue
             taken += 1
-        entries[revision.name] = new
-    _write(path, lock)
+        lock.setdefault(revision.kind, {}).setdefault(revision.hub, {})[revision.name] = new
+    if lock != before:
+        _write(path, lock)
     for problem in problems[:-1]:
         say(f"error: {problem}")
     if problems:
@@ -221,13 +225,8 @@ def pin(files: list[Path] = [], /, *, update: bool = False) -> None:
 
 
 def _write(path: Path, lock: Lock) -> None:
-    """Writes a lock file if it changes, without repositories that have no entry."""
-    kept = {kind: {hub: e for hub, e in sorted(of.items()) if e} for kind, of in sorted(lock.items())}
-    text = lock_text({kind: of for kind, of in kept.items() if of})
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
     try:
-        write_text(path, text)
+        write_text(path, lock_text(lock))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); make a config/hub.lock.yaml in the folder that you run in"
