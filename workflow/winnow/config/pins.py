@@ -7,6 +7,7 @@ yet. Pure but for reading the lock; `winnow pin` (winnow.commands.pin) writes it
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +82,11 @@ def by_name(config: dict[str, Any], needed_only: bool) -> dict[Place, dict[str, 
 
 def pin_command(files: Iterable[str | Path]) -> str:
     """The command that pins what a run with these run configs needs; every definition, if there are none."""
-    return " ".join(["winnow pin", *map(str, files)])
+    shown = []
+    for file in map(str, files):
+        near = os.path.relpath(file)
+        shown.append(shlex.quote(file if near.startswith("..") else near))
+    return " ".join(["winnow pin", *shown])
 
 
 def not_pinned(source: Mapping[str, Any], command: str) -> str:
