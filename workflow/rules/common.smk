@@ -18,7 +18,6 @@ from winnow.config import checks
 from winnow.config import files as config_files
 from winnow.config import pins
 from winnow.paths import folder_state, state
-from winnow.schema import is_commit
 from winnow.stage import InputError, canonical
 from winnow.versions import stage_version
 
@@ -239,25 +238,6 @@ def source_state(wildcards):
     if "generator" in source or "hub" in source:
         return "pinned"
     return files_state(f"corpora.{wildcards.corpus}.source.files", *source["files"])
-
-
-@functools.cache
-def check_pinned(hub, revision, kind):
-    """Ends a run that reads a Hub revision by name whose commit nobody has looked up. A dry run goes on: what it plans
-    does not depend on the commit."""
-    if is_commit(revision):
-        return
-    source = dict(hub=hub, revision=revision)
-    where = pins.where_named(CONFIG, [*shipped, *given], source, kind)
-    line = f"{where}: {pins.not_pinned(source, pins.pin_command(given))}"
-    if runs_jobs() and not workflow.dryrun:
-        stop(line)
-    if not PIN_SAID:
-        PIN_SAID.append(True)
-        print(f"warning: {line}; a run stops here, and at others like it", file=sys.stderr)
-
-
-PIN_SAID = []
 
 
 def source_download(wildcards):
