@@ -12,6 +12,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/config.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/pins.smk"
 include: "workflow/rules/documents.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/cluster.smk"

@@ -75,7 +75,7 @@ def run(**changes: str) -> str:
 
 SEED = "expected: a whole number from 0 to 4,294,967,295"
 LM = "layers: 2, tokenizer: bpe-2k, recipe: nano, sequence: 64"
-COMMIT = "expected: text: the full commit of the Hub repository, 40 hex digits (no branch, tag or short hash)"
+COMMIT = "expected: text: the full commit of the Hub repository, 40 hex digits, or a branch or tag that `winnow pin` has looked up (no short hash)"
 NAME = "not a name; expected: lower-case letters and digits, single hyphens and dots between them"
 
 # (name, text of the run config, the line after `run.yaml:`)
@@ -110,10 +110,10 @@ BAD = [
     ("no source", "corpora: {mine: {source: {}, text: t}}", "1: corpora.mine.source: expected: generator or files or hub with revision; got no key"),
     ("odd source", "corpora: {mine: {source: {url: x}, text: t}}", "1: corpora.mine.source: expected: generator or files or hub with revision; got url"),
     ("no revision", "corpora: {mine: {source: {hub: a/b}, text: t}}", "1: corpora.mine.source: missing key 'revision'; " + COMMIT),
-    ("branch", "corpora: {mine: {source: {hub: a/b, revision: main}, text: t}}", f'1: corpora.mine.source.revision: "main" is not right; {COMMIT}'),
+    ("branch", "corpora: {mine: {source: {hub: a/b, revision: 'my branch'}, text: t}}", f'1: corpora.mine.source.revision: "my branch" is not right; {COMMIT}'),
     ("short hash", "corpora: {mine: {source: {hub: a/b, revision: 0123abc}, text: t}}", f'1: corpora.mine.source.revision: "0123abc" is not right; {COMMIT}'),
     ("repository", f"corpora: {{mine: {{source: {{hub: sst2, revision: {SHA}}}, text: t}}}}", '1: corpora.mine.source.hub: "sst2" is not right; expected: text: owner/name'),
-    ("weights", "encoders: {mine: {source: {hub: a/b, revision: v1}, dimension: 4}}", f'1: encoders.mine.source.revision: "v1" is not right; {COMMIT}'),
+    ("weights", "encoders: {mine: {source: {hub: a/b, revision: v1~}, dimension: 4}}", f'1: encoders.mine.source.revision: "v1~" is not right; {COMMIT}'),
     ("kind", "models: {neox-nano: {kind: lm}}", '1: models.neox-nano.kind: "lm" is not one of classifier, language-model, pretrained, probe'),
     ("other kind's key", "models: {neox-nano: {encoder: minilm}}", "1: models.neox-nano: unknown key 'encoder'; known: heads, kind, layers, recipe, sequence, start, tokenizer, width"),
     ("heads", f"models: {{mine: {{kind: language-model, width: 100, heads: 4, {LM}}}}}", "1: models.mine.width: 100 is not right; expected: a multiple of 32 (8 x heads"),
@@ -124,8 +124,8 @@ BAD = [
     ("contaminated suite", "samplers: {random: {filters: {contaminated: papr}}}", "1: samplers.random.filters.contaminated: unknown suite 'papr'; did you mean 'paper'? known: labels, mini, paper, paper-local, paper-tasks, stories"),
     ("recipe", "models: {neox-nano: {recipe: nan0}}", "1: models.neox-nano.recipe: unknown recipe 'nan0'; did you mean 'nano'? known: "),
     ("tokenizer", "models: {neox-nano: {tokenizer: bpe}}", "1: models.neox-nano.tokenizer: unknown tokenizer 'bpe'; "),
-    ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: e5-large, minilm, minilm-128"),
-    ("encoder", "clusterings: {mine: {encoder: bert, k: 3}}", "1: clusterings.mine.encoder: unknown encoder 'bert'; known: e5-large, minilm, minilm-128"),
+    ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: bert-base-uncased, e5-base-4k, e5-large, minilm, minilm-128"),
+    ("encoder", "clusterings: {mine: {encoder: bert, k: 3}}", "1: clusterings.mine.encoder: unknown encoder 'bert'; known: bert-base-uncased, e5-base-4k, e5-large, minilm, minilm-128"),
     ("reserved clustering", "clusterings: {none: {encoder: minilm, k: 3}}", "1: clusterings.none: the name is that of samplers without clusters; take another"),
     ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, downloads, logs, report.html, tables, timings"),
     ("colliding table", "tables: {a.claims: {title: A, experiments: [pile-mini], baseline: random}}", "1: tables.a.claims: the name collides with files of other tables; take another"),

@@ -68,7 +68,7 @@ def test_a_model_comes_without_the_weights_of_other_formats(cache, tmp_path):
     [
         ({"hub": "owner/other", "revision": SHA}, "not in the cache"),
         ({"hub": "owner/name", "revision": "f" * 40}, "not in the cache"),
-        ({"hub": "owner/name", "revision": "main"}, "commit of the Hub repository, 40 hex digits"),
+        ({"hub": "owner/name", "revision": "main"}, "(a commit of 40 hex digits)"),
         ({"hub": "owner/name", "revision": SHA, "files": ["*.csv"]}, "no file matches '*.csv'"),
         ({"files": ["x"]}, "must have hub"),
     ],

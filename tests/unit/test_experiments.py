@@ -58,7 +58,8 @@ def test_a_run_is_trained_once_whatever_tables_show_it(demo: dict[str, Any]) -> 
 
 def test_members_of_a_table_are_its_arms_and_then_its_pretrained_models(paper: dict[str, Any]) -> None:
     members = table_members(paper, "reproduction")
-    assert list(members)[-1] == "pythia-160m-deduped"
+    pretrained = ["pythia-160m-deduped", "pythia-160m-minipile", "pythia-160m-minipile-reproduction"]
+    assert list(members)[-3:] == pretrained
     assert members["pythia-160m-deduped"] == {"pretrained": "pythia-160m-deduped", "corpus": "pile"}
     arm = members["minipile-itself-160m/random"]
     assert (arm["corpus"], arm["data_seeds"], arm["tokenizer"]) == ("minipile", [0, 1, 2], "gpt-neox-20b")

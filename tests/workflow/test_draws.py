@@ -52,7 +52,12 @@ RUN: dict[str, Any] = {
         "proxy-labels": {"train": 25},
         "minipile-proxy": {"train": 20},
     },
-    "scorers": {"proxy-loss": {"probe": 5}, "proxy-loss-70m": {"probe": 5}, "web-ngrams": {"documents": 50}},
+    "scorers": {
+        "proxy-loss": {"probe": 5},
+        "proxy-loss-70m": {"probe": 5},
+        "proxy-loss-step72000": {"probe": 5},
+        "web-ngrams": {"documents": 50},
+    },
     "experiments": [
         {
             "name": "posts",
@@ -346,6 +351,7 @@ CONSUMED = {
        for name in ("lossi", "lossi-3", "lossi-3-top", "lossi-published")},
     **{name: {"documents": 20 + 5 * K, "labels": 0, "tokens": 5000 + 500 * K}
        for name in ("lossi-70m", "lossi-3-70m", "lossi-70m-published")},
+    "lossi-step72000-published": {"documents": 5 * K, "labels": 0, "tokens": 500 * K},  # a proxy from the Hub is not trained here
 }  # fmt: skip
 
 

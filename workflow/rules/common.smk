@@ -155,6 +155,7 @@ def model_downloads(source):
     """The record of a Hub model's download, for a rule that loads it; none for a package."""
     if "hub" not in source:
         return []
+    check_pinned(source["hub"], source["revision"], "model")
     return [f"{R}/downloads/{source['hub']}/{source['revision']}.json"]
 
 

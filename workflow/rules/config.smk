@@ -12,6 +12,7 @@ from snakemake.cli import get_argument_parser
 from winnow.commands.preflight import check_sources
 from winnow.config.checks import resolve
 from winnow.config.files import definition_files, merge, read_files
+from winnow.config.pins import lock_file
 from winnow.stage import InputError
 
 
@@ -56,19 +57,21 @@ def read_config():
             raise InputError(
                 f"{folder}: Winnow cannot run from a folder with {sign.group()!r} in its path; move it"
             )
-    shipped = definition_files(workflow.basedir)
-    if workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config:
-        shipped = []
-    given = list(workflow.overwrite_configfiles)
-    merged = read_files(shipped)
+    merged = read_files(SHIPPED)
     merge(merged, config)
     config.update(merged)
-    workflow.configfiles.extend(shipped)
+    workflow.configfiles.extend(SHIPPED)
     sources = check_sources if runs_jobs() else None
-    return resolve(config, [*shipped, *given], tables=asks_for_tables(), sources=sources)
+    return resolve(config, [*SHIPPED, *GIVEN], tables=asks_for_tables(), sources=sources, lock=LOCK)
 
 
 COMMAND = command_line()
+# The files of config/ and the run's own, over them.
+SHIPPED = definition_files(workflow.basedir)
+if workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config:
+    SHIPPED = []
+GIVEN = list(workflow.overwrite_configfiles)
+LOCK = lock_file(workflow.basedir)
 try:
     CONFIG = read_config()
 except InputError as error:

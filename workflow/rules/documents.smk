@@ -48,6 +48,7 @@ rule download_corpus:
     resources:
         mem_mb=growing(2000),
         runtime=growing(1440),
+        lock=LOCK,  # it changes no result, and is no param therefore
     params:
         spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
         version=version("download"),
@@ -56,6 +57,7 @@ rule download_corpus:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type dataset \
+            --lock {resources.lock:q} \
             --out {output:q} \
             &>{log:q}
         """

@@ -11,7 +11,7 @@ rule download_model:
         f"{R}/timings/download_model/{{repository}}/{{revision}}.tsv"
     wildcard_constraints:
         repository="[^/]+/[^/]+",
-        revision="[0-9a-f]{40}",
+        revision=".+",
     localrule: True
     conda:
         "../../envs/data.yaml"
@@ -19,6 +19,7 @@ rule download_model:
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
+        lock=LOCK,  # it changes no result, and is no param therefore
     params:
         spec=lambda wildcards: spec(source={"hub": wildcards.repository, "revision": wildcards.revision}),
         version=version("download"),
@@ -27,6 +28,7 @@ rule download_model:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type model \
+            --lock {resources.lock:q} \
             --out {output:q} \
             &>{log:q}
         """

@@ -129,6 +129,7 @@ rule download_benchmark:
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
+        lock=LOCK,  # it changes no result, and is no param therefore
     params:
         spec=lambda wildcards: spec(source=CONFIG["benchmarks"][wildcards.benchmark]["data"]),
         version=version("download"),
@@ -137,6 +138,7 @@ rule download_benchmark:
         HF_HUB_OFFLINE=${{WINNOW_OFFLINE:-0}} python -m winnow.download \
             --spec {params.spec:q} \
             --repo-type dataset \
+            --lock {resources.lock:q} \
             --out {output:q} \
             &>{log:q}
         """

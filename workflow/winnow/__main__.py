@@ -10,6 +10,7 @@ from winnow.stage import run
 
 COMMANDS = {
     "check": ("winnow.commands.check:check", "check a run config, its tables and the first rows of its local sources"),
+    "pin": ("winnow.commands.pin:pin", "look up the commits of Hub revisions that are named by branch or tag"),
     "list": ("winnow.commands.listing:list_", "list the definitions that a run config can name: samplers, models, corpora, ..."),
     "allocate": ("winnow.sample.allocate:command", "compute the quota of each cluster for a sampler and a budget"),
     "audit": ("winnow.compare.audit:command", "audit printed comparisons against their inputs and the raw figures"),

@@ -363,6 +363,7 @@ def needs(config: Config) -> Needs:
         out.corpora[experiment["corpus"]] = None
         if experiment["clustering"] is not None:
             _encoder(config, config["clusterings"][experiment["clustering"]]["encoder"], out)
+        _tokenizer(config, config["budgets"][experiment["budget"]]["tokenizer"], out)
         for sampler in experiment["samplers"]:
             _sampler(config, sampler, experiment["corpus"], out, set())
         _model(config, experiment["model"], out)
@@ -384,11 +385,18 @@ def _encoder(config: Config, name: str, out: Needs) -> None:
     out.weights["encoders", name, "source"] = config["encoders"][name]["source"]
 
 
+def _tokenizer(config: Config, name: str | None, out: Needs) -> None:
+    if name is not None and "hub" in config["tokenizers"][name]:
+        out.weights["tokenizers", name] = config["tokenizers"][name]
+
+
 def _model(config: Config, name: str, out: Needs) -> None:
     model = config["models"][name]
     if model["kind"] in ("classifier", "probe"):
         _encoder(config, model["encoder"], out)
-    elif "start" in model:
+        return
+    _tokenizer(config, model["tokenizer"], out)
+    if "start" in model:
         out.weights["models", name, "start"] = model["start"]
 
 
@@ -407,13 +415,18 @@ def _sampler(config: Config, name: str, corpus: str, out: Needs, seen: set[tuple
         _suites(config, [suite], out)
     for earlier in sampler["filters"].get("used", []):
         _sampler(config, earlier["sampler"], corpus, out, seen)
-    for scorer in (config["scorers"][name] for name in scorers_of(sampler)):
+    for scorer_name in scorers_of(sampler):
+        scorer = config["scorers"][scorer_name]
         if target := scorer.get("target", {}).get("corpus"):
             out.corpora[target] = None
-        for proxy in local_proxies(scorer):
+        for key, proxy in proxies_of(scorer).items():
+            if "hub" in proxy:
+                out.weights["scorers", scorer_name, key] = proxy
+                continue
             source = proxy["corpus"] or corpus
             out.corpora[source] = None
             _model(config, proxy["model"], out)
+            _tokenizer(config, config["budgets"][proxy["budget"]]["tokenizer"], out)
             _sampler(config, proxy["sampler"], source, out, seen)
 
 

@@ -11,6 +11,7 @@ import difflib
 import functools
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ def has(node: Any, key: Any) -> bool:
     return (isinstance(node, dict) and key in node) or (
         isinstance(node, list) and isinstance(key, int) and key < len(node)
     )
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision of a Hub repository is a commit, and no branch or tag."""
+    return re.fullmatch("[0-9a-f]{40}", revision) is not None
 
 
 def check_definition(name: str, value: Any, where: str) -> None:
@@ -175,7 +181,9 @@ def expected(part: dict[str, Any]) -> str:
 
 PATTERNS = {
     "^[a-z0-9]+([.-][a-z0-9]+)*$": "lower-case letters and digits, single hyphens and dots between them",
-    "^[0-9a-f]{40}$": "the full commit of the Hub repository, 40 hex digits (no branch, tag or short hash)",
+    "^(?![0-9a-f]{7,39}$)[A-Za-z0-9_][A-Za-z0-9._/+-]*$": "the full commit of the Hub repository, 40 hex digits, or a branch or tag that `winnow pin` has looked up (no short hash)",
+    "^[0-9a-f]{40}$": "a full commit, 40 hex digits",
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}$": "a date such as '2026-01-31', in quotes",
     "^[0-9a-f]{64}$": "a sha256, 64 hex digits",
     "^[^/ ]+/[^/ ]+$": "owner/name",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.paths import existing_path
+from winnow.schema import is_commit
 from winnow.stage import InputError, sha256
 
 
@@ -14,7 +15,8 @@ def weights_folder(source: dict[str, Any]) -> Path:
     """The local folder of a `weights` source (schema: $defs/weights), in Hugging Face layout.
 
     A package is not imported. The model.safetensors of a package or folder must have the given digest. A Hub repository
-    must be in the cache: compute nodes have no internet (rule download_model).
+    must be in the cache, at a commit: compute nodes have no internet (rule download_model, which checks the digests of
+    config/hub.lock.yaml).
 
     Raises InputError if it is absent or has another digest.
     """
@@ -35,6 +37,8 @@ def weights_folder(source: dict[str, Any]) -> Path:
         if not weights.is_file():
             raise InputError(f"{folder}: has no model.safetensors; name a folder in Hugging Face layout")
         return _checked(weights, source["sha256"])
+    if not is_commit(source["revision"]):
+        raise InputError(f"{source['hub']} at {source['revision']}: expected: a commit of 40 hex digits")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

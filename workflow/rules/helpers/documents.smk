@@ -10,8 +10,11 @@ def generated_source(wildcards):
 
 
 def source_download(wildcards):
-    hub = "hub" in CONFIG["corpora"][wildcards.corpus]["source"]
-    return [f"{R}/{wildcards.corpus}/download.json"] if hub else []
+    source = CONFIG["corpora"][wildcards.corpus]["source"]
+    if "hub" not in source:
+        return []
+    check_pinned(source["hub"], source["revision"], "dataset")
+    return [f"{R}/{wildcards.corpus}/download.json"]
 
 
 def source_state(wildcards):

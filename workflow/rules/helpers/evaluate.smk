@@ -27,7 +27,10 @@ def benchmark_state(wildcards):
 
 def benchmark_download(wildcards):
     data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
-    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"] if "hub" in data else []
+    if "hub" not in data:
+        return []
+    check_pinned(data["hub"], data["revision"], "dataset")
+    return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"]
 
 
 def suite_folders(wildcards):

@@ -1,25 +1,33 @@
-"""`winnow check`: run configs and the first rows of their local sources, without Snakemake."""
+"""`winnow check`: run configs, the first rows of their local sources and the pins of their Hub sources, without Snakemake."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from winnow.commands.preflight import check_sources
 from winnow.config.checks import resolve
 from winnow.config.files import definition_files, read_files
+from winnow.config.pins import lock_file, pin_command, require_pins
 from winnow.experiments import every_run, few_seeds
 from winnow.stage import canonical
 
 
 def check(files: list[Path], /) -> None:
-    """Check run configs without Snakemake, and the first rows of their local sources: each is merged over the files
-    of config/.
+    """Check run configs without Snakemake, the first rows of their local sources, and that their Hub revisions are
+    pinned: each is merged over the files of config/.
 
     Args:
         files: Run configs, later ones over earlier ones.
     """
-    paths: list[str | Path] = [*definition_files(Path(__file__).parents[3]), *files]
-    config = resolve(read_files(paths), paths, sources=check_sources)
+    root = Path(__file__).parents[3]
+    paths: list[str | Path] = [*definition_files(root), *files]
+
+    def sources(config: dict[str, Any]) -> None:
+        check_sources(config)
+        require_pins(config, pin_command(files))
+
+    config = resolve(read_files(paths), paths, sources=sources, lock=lock_file(root))
     models = set(map(canonical, every_run(config)))
     for name in config["targets"]:
         if note := few_seeds(config, name):

@@ -13,6 +13,7 @@ from typing import Any
 from winnow.config.files import compose, place, plain
 from winnow.config.local_files import check_files
 from winnow.config.names import OWN_COLUMNS, RESERVED, known_definition
+from winnow.config.pins import read_lock, resolve_names
 from winnow.config.samplers import check_scorer, check_scores
 from winnow.config.tables import check_table
 from winnow.experiments import NO_CLUSTERS, needs_clustering
@@ -28,12 +29,16 @@ def resolve(
     files: Iterable[str | Path] = (),
     tables: bool = True,
     sources: Callable[[dict[str, Any]], None] | None = None,
+    lock: str | Path | None = None,
+    local: bool = True,
 ) -> dict[str, Any]:
     """A checked copy of the merged configuration with every default filled in.
 
     `files` are the config files it was merged from, later ones over earlier ones. `tables`: whether the targets are
     made, so that a wrong one is an error; else it is a warning. `sources`: a further check of a configuration that passed
-    these (winnow.commands.preflight.check_sources).
+    these (winnow.commands.preflight.check_sources). `lock`: the file with the commits of Hub revisions that are named by
+    branch or tag (winnow.config.pins); they replace the names, and a name that it lacks is kept. `local`: whether the local
+    files that the run reads must exist.
     Raises InputError: one line naming the file and line, the key, the value, and what would be right.
     """
     config = plain(config)
@@ -45,6 +50,8 @@ def resolve(
 
     try:
         fill(config)
+        if lock is not None:
+            resolve_names(config, read_lock(lock))
         _cross_check(config)
         expand_rounds(config)
         config["results"] = _results(config["results"])
@@ -54,7 +61,8 @@ def resolve(
             if tables:
                 raise
             say(f"warning: {placed(error)}; its table cannot be made")
-        check_files(config)
+        if local:
+            check_files(config)
         if sources:
             sources(config)
     except ConfigError as error:

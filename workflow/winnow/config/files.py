@@ -51,8 +51,8 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def compose(file: Path) -> yaml.Node | None:
-    """A config file's YAML nodes.
+def compose(file: Path, keys: str = "experiments and targets") -> yaml.Node | None:
+    """A config file's YAML nodes; `keys`: examples of its keys at the top level, for messages.
 
     Raises InputError with the line for a file that is missing, is no YAML, or repeats a key in a mapping
     (of which YAML would silently keep the last).
@@ -77,9 +77,7 @@ def compose(file: Path) -> yaml.Node | None:
     except yaml.YAMLError as error:
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if tree is not None and not isinstance(tree, yaml.MappingNode):
-        raise InputError(
-            f"{file}:1: not a mapping; expected: keys such as experiments and targets at the top level"
-        )
+        raise InputError(f"{file}:1: not a mapping; expected: keys such as {keys} at the top level")
     _no_repeats(file, tree)
     return tree
 
