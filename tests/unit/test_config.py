@@ -84,7 +84,7 @@ BAD = [
     (
         "key",
         "budgets: {mine: {train: 5, trian: 3}}",
-        "1: budgets.mine: unknown key 'trian'; did you mean 'train'? known: test, tokenizer, train, unit, validation",
+        "1: budgets.mine: unknown key 'trian'; did you mean 'train'? known: rounds, test, tokenizer, train, unit, validation",
     ),
     ("key in list", run(more="seed: 3"), "10: experiments[mine]: unknown key 'seed'; known: "),
     ("missing", "budgets: {mine: {test: 5}}", "1: budgets.mine: missing key 'train'; expected: a whole number from 1"),
@@ -157,7 +157,7 @@ BAD = [
     ("seed", run(seeds="-1"), f"8: experiments[mine].data_seeds[0]: -1 is not right; {SEED}"),
     ("training seed twice", run(more="training_seeds: [0, 0]"), "10: experiments[mine].training_seeds: 0 is listed twice; expected: "),
     ("suite", run(suites="small"), "9: experiments[mine].suites[0]: unknown suite 'small'; "),
-    ("unfit suite", run(suites="labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-labels' of suite 'labels' requires a classifier; 'neox-nano' is a language-model"),
+    ("unfit suite", run(suites="labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-labels' of suite 'labels' requires a classifier or a probe; 'neox-nano' is a language-model"),
     ("unfit suite 2", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' of suite 'mini' requires a language model; 'minilm-classifier' is a classifier"),
     ("nothing held out", run(more="\ncorpora: {pile-mini: {heldout: {documents: 0}}}"), "9: experiments[mine].suites[0]: benchmark 'heldout-bpb' is made of held-out documents; set corpora.pile-mini.heldout.documents above 0"),
     ("beyond the pool", run(corpus="tinystories-mini", more="\nbudgets: {mini: {train: 2300}}"), "6: experiments[mine].budget: 'mini' asks for 2,330 documents, the pool of tinystories-mini has at most 1,900"),
