@@ -1,5 +1,5 @@
 # Winnow: which few documents of a corpus are worth training on, and how sure can we be?
-# A file a chapter: documents -> vectors -> clusters -> scores -> subsets -> models -> evaluations -> tables.
+# One file per chapter: documents -> vectors -> clusters -> scores -> subsets -> models -> evaluations -> tables.
 # Settings: config/README.md (config.smk reads the files of config/ and the run's own over them). Results:
 # results/README.md.
 from snakemake.utils import min_version

@@ -393,14 +393,14 @@ def test_check_names_the_arms_that_get_no_verdict(
     base["experiments"].append(few)
     base["tables"]["mine"]["experiments"].append("few")
     assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
-        "note: table mine: no verdict on few/density (2): a verdict requires 3 data seeds an arm"
+        "note: table mine: no verdict on few/density (2): a verdict requires 3 data seeds per arm"
     ]
     base["tables"]["mine"]["arms"] = ["random", "uniform"]  # the arm of two seeds is no arm of the table
     assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
     del base["tables"]["mine"]["arms"]
     base["tables"]["mine"]["baseline"] = "density"
     assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
-        "note: table mine: no verdict at all: a verdict requires 3 data seeds an arm, and the baseline few/density has 2"
+        "note: table mine: no verdict at all: a verdict requires 3 data seeds per arm, and the baseline few/density has 2"
     ]
     base["tables"]["mine"]["unit"] = "models"
     assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1

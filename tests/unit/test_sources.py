@@ -449,7 +449,7 @@ def test_a_test_file_of_some_classes_has_the_numbers_of_the_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1], r"test\.jsonl: row 1: label 'label' is 0, which is none of the corpus's 4 classes"),
+        ([0, 1], r"test\.jsonl: row 1: label 'label' is 0, which is not one of the corpus's 4 classes"),
         (["law", "Sport"], r"row 2: label 'label' is 'Sport', .* did you mean 'sport'"),
         (["law", ""], r"row 2: label 'label' is missing"),
         (["law", None], r"row 2: label 'label' is missing"),

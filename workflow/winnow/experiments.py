@@ -23,7 +23,7 @@ Ids = dict[str, Any]
 NO_CLUSTERS = "none"
 
 FEWEST_SEEDS = 3
-"""Data seeds an arm for a verdict on samplers, as in winnow.compare.statistics."""
+"""Data seeds per arm for a verdict on samplers, as in winnow.compare.statistics."""
 
 # ---------------------------------------------------------------- samplers and their pools
 
@@ -207,7 +207,7 @@ def few_seeds(config: Config, name: str) -> str:
     seeds = {arm: len(e["data_seeds"]) for arm, _, e in table_arms(config, table)}
     few = {arm: n for arm, n in seeds.items() if n < FEWEST_SEEDS}
     base = [arm for arm in few if is_baseline(table, arm)]
-    required = f"a verdict requires {FEWEST_SEEDS} data seeds an arm"
+    required = f"a verdict requires {FEWEST_SEEDS} data seeds per arm"
     if base:
         return f"no verdict at all: {required}, and the baseline {base[0]} has {few[base[0]]}"
     shown = ", ".join(f"{arm} ({n})" for arm, n in few.items())

@@ -31,7 +31,7 @@ GENERATED = {"python-packages": (2444, 1122), "sentiment-grammar": (0, 53), "sto
 
 
 def documents(config: dict[str, Any], results: str, corpus: str) -> tuple[int | None, float | None]:
-    """Documents of a corpus and bytes a document, as far as they are known before it is read."""
+    """Documents of a corpus and bytes per document, as far as they are known before it is read."""
     source = config["corpora"][corpus]["source"]
     index = Path(results) / corpus / "source.json"
     count: int | None = None

@@ -150,7 +150,7 @@ def smooth(losses: np.ndarray) -> np.ndarray:
 
 
 def losses(curves: Mapping[str, Sequence[tuple[float, np.ndarray]]], name: str) -> str:
-    """Training loss over the tokens or examples read: a thin line a run, a colour an arm. SVG.
+    """Training loss over the tokens or examples read: one thin line per run, one colour per arm. SVG.
 
     `curves`: of each arm, of each run, what it read in all and its loss by step, float64 [steps].
     """

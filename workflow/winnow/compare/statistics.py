@@ -1,6 +1,6 @@
 """Tests of comparisons: pure functions of numbers, no files.
 
-In: the influence values of each run, one an item (`winnow.metrics`). Out: effects, intervals, p-values and verdicts. What
+In: the influence values of each run, one per item (`winnow.metrics`). Out: effects, intervals, p-values and verdicts. What
 is compared decides the random unit: for two samplers seeds and then items, for two models items.
 
 Two samplers. The reference procedure is a hierarchical bootstrap over seeds, then items. With few seeds
