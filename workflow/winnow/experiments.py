@@ -75,7 +75,7 @@ def pool_of(config: Config, corpus: str, clustering: str | None) -> str:
 
 
 def draw_clustering(config: Config, corpus: str, clustering: str | None, sampler: str) -> str:
-    """The clustering by which a sampler's draw is filed in an experiment of `clustering`: the experiment's, if the
+    """The clustering under which a sampler's draw is kept in an experiment of `clustering`: the experiment's, if the
     sampler uses its clusters or their exclusions shape its pool; else NO_CLUSTERS."""
     if clustering is None or needs_clustering(config, sampler):
         return clustering or NO_CLUSTERS
@@ -200,7 +200,7 @@ def has_published_figures(config: Config, name: str) -> bool:
 
 
 def few_seeds(config: Config, name: str) -> str:
-    """Which arms of a table get no verdict for want of data seeds, in words; empty where all get one."""
+    """Which arms of a table get no verdict because they have too few data seeds, in words; empty where all get one."""
     table = config["tables"][name]
     if table["unit"] != "samplers":
         return ""

@@ -38,7 +38,7 @@ def spherical_kmeans(
     """Centroids by spherical k-means.
 
     `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is greedy
-    k-means++ on cosine distance and Lloyd iterations on 32 points a centroid, drawn
+    k-means++ on cosine distance and Lloyd iterations on 32 points per centroid, drawn
     from `points`; the start of the best mean cosine continues on four times as many (GROWTH), and so on up to all.
     An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
     Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their centroids).

@@ -1,4 +1,4 @@
-"""What the heavy jobs of a run come to, in a line: documents to embed, models to train and to evaluate, about how long.
+"""A forecast of the heavy jobs of a run, in one line: documents to embed, models to train and to evaluate, about how long.
 
 The constants were measured on two cores of an AVX2 EPYC without a GPU (the demo: 3 embeddings, 18 trainings, 18
 evaluations; tests/benchmarks); the forecast scales them by cores and by the multiplications that a job makes.

@@ -53,7 +53,7 @@ class TableRow:
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """Rows of a table of winnow.compare.table; raises InputError for a file that is none."""
+    """Rows of a table of winnow.compare.table; raises InputError for another file."""
     rows = []
     for line, row in enumerate(read_rows(path, (*TEXTS, *NUMBERS)), start=1):
         numbers: dict[str, float | None] = {}

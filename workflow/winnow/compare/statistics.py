@@ -410,7 +410,7 @@ def minimum_detectable_effect(comparison: Comparison, level: float, power: float
     """The true effect that such a test, two-sided at `level`, detects with probability `power`.
 
     From the noncentral t with the degrees of freedom of the same critical value (Cohen 1988, section
-    2.5); None without a standard error. It does not regard the bounds of the metric: see `possible`.
+    2.5); None without a standard error. It ignores the bounds of the metric: see `possible`.
     """
     components = comparison.components
     if comparison.standard_error == 0 or min(degrees for _, degrees in components) <= 0:
