@@ -190,11 +190,11 @@ def test_a_bad_value_is_named_with_its_file_and_line(
 ) -> None:
     with pytest.raises(InputError) as caught:
         resolved(shipped, text, tmp_path)
-    said = str(caught.value)
-    assert said.startswith(f"{tmp_path}/run.yaml:{line}")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/run.yaml:{line}")
     if not line.endswith((" ", "heads")):
-        assert said == f"{tmp_path}/run.yaml:{line}"
-    assert "\n" not in said
+        assert message == f"{tmp_path}/run.yaml:{line}"
+    assert "\n" not in message
 
 
 def test_at_least_forty_mistakes_are_tested() -> None:
@@ -431,16 +431,16 @@ def test_list_knows_definitions_of_a_run(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["check", "none.yaml"], "error: none.yaml: no such file"),
         (["check", "config"], "error: config: a folder; name a file in it"),
     ],
 )
-def test_a_run_config_that_is_not_there_is_told(arguments: list[str], said: str) -> None:
+def test_a_run_config_that_is_not_there_is_told(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "winnow", *arguments], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")},
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [said]
+    assert done.stderr.splitlines() == [message]
