@@ -444,3 +444,14 @@ def test_a_run_config_that_is_not_there_is_told(arguments: list[str], message: s
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines() == [message]
+
+
+def test_no_table_is_named_like_a_file_of_another(shipped: dict[str, Any], tmp_path: Path) -> None:
+    """A table `a.pareto` would have overwritten the plot a.pareto.svg of the table `a`."""
+    rules = (ROOT / "workflow" / "rules" / "compare.smk").read_text()
+    endings = set(re.findall(r"tables/\{\{table\}\}\.(\w+)\.\w+", rules))
+    assert {"claims", "costs", "pareto"} <= endings
+    for ending in sorted(endings):
+        table = f"tables: {{a.{ending}: {{title: A, experiments: [pile-mini], baseline: random}}}}"
+        with pytest.raises(InputError, match="collides with files of other tables"):
+            resolved(shipped, table, tmp_path)
