@@ -1,5 +1,5 @@
 # Winnow: which few documents of a corpus are worth training on, and how sure can we be?
-# A file a chapter: documents -> vectors -> clusters -> scores -> subsets -> models -> evaluations -> tables.
+# One file per chapter: documents -> vectors -> clusters -> scores -> subsets -> models -> evaluations -> tables.
 # Settings: config/README.md (config.smk reads the files of config/ and the run's own over them). Results:
 # results/README.md.
 from snakemake.utils import min_version
@@ -45,7 +45,7 @@ rule all:
 
 
 rule clusters:
-    """Pages that show the clusters of the run, with proposals of exclusions and a template for a person's."""
+    """Pages that show the clusters of the run, proposed exclusions, and a template for a reviewed file of them."""
     input:
         inspections(),
 
@@ -76,13 +76,13 @@ rule paper_tables:
 
 
 rule partial_tables:
-    """The tables of the arms that are evaluated already, each with what is missing at its head; for a run with failed jobs."""
+    """The tables of the arms evaluated so far, each headed by what is missing; for a run with failed jobs."""
     input:
         partial_outputs,
 
 
 rule published_tables:
-    """The published figures alone, computed anew and audited: seconds, nothing is trained."""
+    """The published figures alone, recomputed and audited: seconds, nothing is trained."""
     input:
         published_tables(["md", "csv", "tex", "html"]),
         guide(),
@@ -96,6 +96,6 @@ include: "workflow/rules/start.smk"
 onerror:
     if workflow.is_main_process:
         print(
-            "Some jobs failed. The tables of the arms that are there: the same command with the target partial_tables.",
+            "Some jobs failed. For the tables of the arms that are complete, run the same command with the target partial_tables.",
             file=sys.stderr,
         )

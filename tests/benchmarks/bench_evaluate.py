@@ -59,11 +59,11 @@ def make_mirrors(folder: Path) -> Path:
         asked = [{"id": str(i), "question": f"Which is {i}?", "answerKey": "ABCD"[i % 4],
                   "choices": {"text": [f"the {j} of {i}" for j in ("cat", "house", "bird", "dog")], "label": list("ABCD")}}
                  for i in range(100)]  # fmt: skip
-        said = [{"text": f"The {i}th fox was quick, and they said that it was there"} for i in range(100)]
+        passages = [{"text": f"The {i}th fox was quick, and they said that it was there"} for i in range(100)]
         tasks = {}
         for task, splits in {
             "arc_challenge": {"train": asked[:3], "test": asked},
-            "lambada_openai": {"test": said},
+            "lambada_openai": {"test": passages},
         }.items():
             for split, rows in splits.items():
                 path = folder / f"{task}-{split}.jsonl.gz"

@@ -1,4 +1,7 @@
-"""Tables from evaluations: what a reader of a table would be misled by if it broke."""
+"""Tables from evaluations: what a reader of a table would be misled by if it broke.
+
+One long file: all cases share the evaluations that `write_run` makes.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,8 @@ def write_run(
     label = np.random.default_rng(7).integers(0, 3, items)
     rows = []
     for i in range(items):
-        label_, said = int(label[i]), int(label[i] if right[i] else (label[i] + 1) % 3)
-        rows.append(("cloze", "cloze_a", i, None, "acc", right[i], 1.0, label_, said))
+        label_, predicted = int(label[i]), int(label[i] if right[i] else (label[i] + 1) % 3)
+        rows.append(("cloze", "cloze_a", i, None, "acc", right[i], 1.0, label_, predicted))
         bits = 3 - 0.1 * shift + 0.2 * ease[i]
         rows.append(("bpb", "bpb", i, "abc"[i % 3], "bits_per_byte", bits, float(sizes[i]), None, None))
         rows.append(("lambada", "lambada", i, None, "perplexity", -9 + shift + ease[i], 1.0, None, None))
@@ -447,7 +450,7 @@ def test_one_sampler_with_two_sets_of_seeds_is_two_arms(tmp_path):
     assert any("not paired" in note for note in sentences.notes_of(row))
 
 
-def test_a_published_model_stands_beside_the_trained_ones(tmp_path):
+def test_a_published_model_is_shown_beside_the_trained_ones(tmp_path):
     runs = write_runs(tmp_path)
     ids = {"corpus": "corpus", "pretrained": "big"}
     folder = tmp_path / "big"
@@ -523,7 +526,7 @@ def with_groups(
     return runs
 
 
-def test_a_group_of_any_name_is_a_group_and_the_total_stands_once(tmp_path):
+def test_a_group_of_any_name_is_a_group_and_the_total_is_listed_once(tmp_path):
     """A domain named "all" vanished from its table, and the total stood twice, in the family of tests as well."""
     runs = with_groups(tmp_path, [*NAMES, None], items=60 * 9)
     rows = [row for row in rows_of(runs) if row.benchmark == "bpb" and not row.is_baseline]
@@ -665,7 +668,7 @@ def test_facts_of_dead_models_are_fields(tmp_path):
     assert not any("dead" in note.lower() for note in sentences.notes_of(row))
 
 
-def test_chance_and_items_stand_below_the_figures(tmp_path):
+def test_chance_and_items_are_shown_below_the_figures(tmp_path):
     runs = write_runs(tmp_path, seeds=3)
     for results, _, _ in runs[:]:
         path = results.with_name("items.parquet")

@@ -190,11 +190,11 @@ def test_a_bad_value_is_named_with_its_file_and_line(
 ) -> None:
     with pytest.raises(InputError) as caught:
         resolved(shipped, text, tmp_path)
-    said = str(caught.value)
-    assert said.startswith(f"{tmp_path}/run.yaml:{line}")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/run.yaml:{line}")
     if not line.endswith((" ", "heads")):
-        assert said == f"{tmp_path}/run.yaml:{line}"
-    assert "\n" not in said
+        assert message == f"{tmp_path}/run.yaml:{line}"
+    assert "\n" not in message
 
 
 def test_at_least_forty_mistakes_are_tested() -> None:
@@ -393,14 +393,14 @@ def test_check_names_the_arms_that_get_no_verdict(
     base["experiments"].append(few)
     base["tables"]["mine"]["experiments"].append("few")
     assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
-        "note: table mine: no verdict on few/density (2): a verdict requires 3 data seeds an arm"
+        "note: table mine: no verdict on few/density (2): a verdict requires 3 data seeds per arm"
     ]
     base["tables"]["mine"]["arms"] = ["random", "uniform"]  # the arm of two seeds is no arm of the table
     assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
     del base["tables"]["mine"]["arms"]
     base["tables"]["mine"]["baseline"] = "density"
     assert checked(tmp_path, capsys, yaml.safe_dump(base))[:-1] == [
-        "note: table mine: no verdict at all: a verdict requires 3 data seeds an arm, and the baseline few/density has 2"
+        "note: table mine: no verdict at all: a verdict requires 3 data seeds per arm, and the baseline few/density has 2"
     ]
     base["tables"]["mine"]["unit"] = "models"
     assert len(checked(tmp_path, capsys, yaml.safe_dump(base))) == 1
@@ -431,16 +431,27 @@ def test_list_knows_definitions_of_a_run(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["check", "none.yaml"], "error: none.yaml: no such file"),
         (["check", "config"], "error: config: a folder; name a file in it"),
     ],
 )
-def test_a_run_config_that_is_not_there_is_told(arguments: list[str], said: str) -> None:
+def test_a_run_config_that_is_not_there_is_told(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "winnow", *arguments], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")},
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [said]
+    assert done.stderr.splitlines() == [message]
+
+
+def test_no_table_is_named_like_a_file_of_another(shipped: dict[str, Any], tmp_path: Path) -> None:
+    """A table `a.pareto` would have overwritten the plot a.pareto.svg of the table `a`."""
+    rules = (ROOT / "workflow" / "rules" / "compare.smk").read_text()
+    endings = set(re.findall(r"tables/\{\{table\}\}\.(\w+)\.\w+", rules))
+    assert {"claims", "costs", "pareto"} <= endings
+    for ending in sorted(endings):
+        table = f"tables: {{a.{ending}: {{title: A, experiments: [pile-mini], baseline: random}}}}"
+        with pytest.raises(InputError, match="collides with files of other tables"):
+            resolved(shipped, table, tmp_path)

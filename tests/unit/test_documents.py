@@ -255,7 +255,7 @@ BAD = {
         [{"text": "a"}] * 40 + [{"text": 3}],
         r"a\.jsonl: row 41: column 'text' is a whole number, but text in row 1",
     ),
-    "an array": ([["a"]], r"row 1: a JSON array; one object a line is needed"),
+    "an array": ([["a"]], r"row 1: a JSON array; one object per line is needed"),
     "lone surrogate": ([{"text": "\ud800"}], r"row 1: column 'text' holds an unpaired surrogate"),
 }
 

@@ -76,9 +76,9 @@ def test_a_model_comes_without_the_weights_of_other_formats(cache, tmp_path):
 def test_what_is_absent_offline_is_one_line(cache, tmp_path, source, message):
     done = download(cache, tmp_path / "d.json", source)
     assert done.returncode == 1
-    said = done.stderr.splitlines()
-    assert said[-1].startswith("error: ")
-    assert all(line.startswith("[download]") for line in said[:-1])
+    lines = done.stderr.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert all(line.startswith("[download]") for line in lines[:-1])
     assert message in done.stderr
     assert not (tmp_path / "d.json").exists()
 

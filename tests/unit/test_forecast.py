@@ -32,8 +32,8 @@ def train(corpus: str, model: str, budget: str, count: int = 1) -> Jobs:
     return [("train_model", {**ids, "data_seed": str(i), "training_seed": str(i)}) for i in range(count)]
 
 
-def minutes(said: str) -> float:
-    number, unit = said.rsplit("about ", 1)[1].split(" on ")[0].split()
+def minutes(message: str) -> float:
+    number, unit = message.rsplit("about ", 1)[1].split(" on ")[0].split()
     return float(number.replace(",", "")) * {"minutes": 1, "hours": 60, "days": 1440}[unit]
 
 
@@ -42,8 +42,8 @@ def test_a_run_without_heavy_jobs_has_no_forecast(config: dict[str, Any], tmp_pa
 
 
 def test_documents_that_nobody_has_counted_are_named(config: dict[str, Any], tmp_path: Path) -> None:
-    said = forecast(config, str(tmp_path), embed("pile", "e5-large", 256) + embed("sst2-mini"), 0)
-    assert said == (
+    message = forecast(config, str(tmp_path), embed("pile", "e5-large", 256) + embed("sst2-mini"), 0)
+    assert message == (
         "Forecast: embed 4,000 documents (about 53,000 tokens) and the documents of pile (not counted yet)"
     )
 
@@ -77,9 +77,9 @@ def test_the_demo_is_forecast_as_it_was_measured(config: dict[str, Any], tmp_pat
         trained = train(corpus, model, budget, 6)
         jobs += embed(corpus, "minilm-128") + trained
         jobs += [("evaluate_model", {**ids, "suite": suite}) for _, ids in trained]
-    said = forecast(config, str(tmp_path), jobs, 2)
-    assert "train 18 models, evaluate 18: about " in said
-    assert 7 <= minutes(said) <= 12
+    message = forecast(config, str(tmp_path), jobs, 2)
+    assert "train 18 models, evaluate 18: about " in message
+    assert 7 <= minutes(message) <= 12
 
 
 @pytest.mark.parametrize("scorer", ["proxy-loss", "web-likelihood", "entropy", "web-ngrams"])

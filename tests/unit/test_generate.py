@@ -59,7 +59,7 @@ def test_an_edited_package_file_is_named(tmp_path):
     [
         ("attrs==1.0 \\\n", "version .* is installed; .* pins 1.0"),
         ("click==1.0 \\\n", "does not pin attrs"),
-        ("no-such-package==1 \\\n", "not installed; `make` installs no-such-package==1"),
+        ("no-such-package==1 \\\n", "not installed; `make install` installs no-such-package==1"),
         ("attrs==1.0 ; python_version < '3.12' \\\nattrs==2.0 \\\n", "pins attrs to 1.0 or 2.0"),
     ],
 )

@@ -55,17 +55,17 @@ def test_install_makes_the_environment_once_in_a_folder_with_blanks(clone: Path)
 
 def test_where_no_cpu_build_of_torch_is_found_the_way_to_it_is_told(clone: Path) -> None:
     (clone / ".venv/bin/python").write_text(RECORDER + 'case "$*" in *torch-cpu*) exit 1;; esac\n')
-    said, calls = make(clone, "install", "CPU_ONLY=yes")
-    assert "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install" in said
+    output, calls = make(clone, "install", "CPU_ONLY=yes")
+    assert "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install" in output
     assert any("<requirements.txt>" in call for call in calls)  # the CUDA build, as the lock has it
     (clone / ".venv/.installed").unlink()
-    said, calls = make(clone, "install", "CPU_ONLY=")
-    assert "CUDA" not in said
+    output, calls = make(clone, "install", "CPU_ONLY=")
+    assert "CUDA" not in output
     assert not any("torch-cpu" in call for call in calls)
 
 
 def test_help_lists_every_target(clone: Path, root: Path) -> None:
-    said, _ = make(clone, "help")
+    output, _ = make(clone, "help")
     phony = re.search(r"^\.PHONY: (.*)$", (root / "Makefile").read_text(), re.MULTILINE)
     assert phony
     targets = [
@@ -74,7 +74,7 @@ def test_help_lists_every_target(clone: Path, root: Path) -> None:
         if re.search(rf"^{name}:", (root / "Makefile").read_text(), re.MULTILINE)
     ]
     assert "install" in targets
-    assert sorted(line.split()[1] for line in said.splitlines()) == sorted(targets)
+    assert sorted(line.split()[1] for line in output.splitlines()) == sorted(targets)
 
 
 def test_the_cpu_builds_of_torch_are_those_of_the_lock_for_each_python_and_processor(root: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_link_that_leads_up_is_not_followed_for_ever(here: Path) -> None:
     assert expand(["data/**/*.txt"]) == ["data/a.txt", "data/link/c.txt", "data/sub/b.txt"]
 
 
-def test_files_that_cannot_be_read_are_said_and_not_left_out(here: Path) -> None:
+def test_files_that_cannot_be_read_are_named_and_not_left_out(here: Path) -> None:
     put("data/a.txt")
     os.symlink("nothing", "data/b.txt")
     with pytest.raises(InputError, match=r"data/b\.txt': a broken link; repair it, or remove it"):

@@ -1,4 +1,7 @@
-"""Corpora with known structure: each sampler does what its name says."""
+"""Corpora with known structure: each scorer and sampler does what its name says.
+
+One long file: the cases share a planted corpus, a library and its proxies, which take seconds to make.
+"""
 
 from __future__ import annotations
 

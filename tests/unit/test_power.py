@@ -102,10 +102,10 @@ def test_the_hours_of_a_shipped_model_are_its_flops_over_the_gpus(
     assert hours == pytest.approx(1.5e9 * flops / (0.4 * 989e12) / 3600)
     assert hours < power.model_hours(models, "pythia-1.4b", "H100")
     power.power(table=table, model="pythia-160m", models=models, gap=0.05)
-    assert "GPU-hours a run" in capsys.readouterr().out
+    assert "GPU-hours per run" in capsys.readouterr().out
     with pytest.raises(InputError, match="has no language model 'nano'; there are: neox-nano"):
         power.model_hours(models, "nano", "H100")
-    with pytest.raises(InputError, match="is none of H200"):
+    with pytest.raises(InputError, match="is not one of H200"):
         power.model_hours(models, "pythia-160m", "TPU")
     with pytest.raises(InputError, match="both set the hours of a run"):
         power.power(table=table, model="pythia-160m", models=models, hours_a_run=1)

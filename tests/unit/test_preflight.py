@@ -90,10 +90,10 @@ def check(shipped: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
         try:
             resolve(merged, [run_file], sources=check_sources)
         except InputError as error:
-            said = str(error)
-            assert "\n" not in said
-            assert said.startswith((f"{run_file}:", "--config: scorers."))  # the shipped one of scorers
-            return said.split(": ", 1)[1].replace(f"{tmp_path}/", "")
+            message = str(error)
+            assert "\n" not in message
+            assert message.startswith((f"{run_file}:", "--config: scorers."))  # the shipped one of scorers
+            return message.split(": ", 1)[1].replace(f"{tmp_path}/", "")
         return capsys.readouterr().err.replace(f"{tmp_path}/", "")
 
     return run
@@ -106,38 +106,40 @@ def check(shipped: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_missing_text_column_is_named_with_its_key_and_those_that_are_there(
     check: Check, name: str
 ) -> None:
-    said = check(posts(60, topic=lambda i: "ab"[i % 2]), name, corpus={"text": "body"})
-    assert said == f"corpora.mine.text: {name}: no column 'body'; columns: text, topic"
+    message = check(posts(60, topic=lambda i: "ab"[i % 2]), name, corpus={"text": "body"})
+    assert message == f"corpora.mine.text: {name}: no column 'body'; columns: text, topic"
 
 
 def test_a_text_column_that_is_no_text_is_named(check: Check) -> None:
-    said = check(posts(60, size=lambda i: i), corpus={"text": "size"})
-    assert said.startswith("corpora.mine.text: posts.jsonl: text column 'size' is a whole number, not text")
+    message = check(posts(60, size=lambda i: i), corpus={"text": "size"})
+    assert message.startswith(
+        "corpora.mine.text: posts.jsonl: text column 'size' is a whole number, not text"
+    )
 
 
 def test_a_missing_meta_column_is_named_with_its_place(check: Check) -> None:
-    said = check(posts(60, a=str), corpus={"meta": ["a", "b"]})
-    assert said == "corpora.mine.meta[1]: posts.jsonl: no column 'b'; columns: text, a"
+    message = check(posts(60, a=str), corpus={"meta": ["a", "b"]})
+    assert message == "corpora.mine.meta[1]: posts.jsonl: no column 'b'; columns: text, a"
 
 
 def test_a_key_that_comes_after_the_first_megabyte_is_no_mistake(check: Check) -> None:
     rows = posts(2000, filler=lambda i: "x" * 1000)
     rows[-1]["late"] = "here"
-    said = check(rows, corpus={"meta": ["late"]})
-    assert said == "note: corpora.mine: no row of the first 1,000 has 'late'; later rows may have it\n"
+    message = check(rows, corpus={"meta": ["late"]})
+    assert message == "note: corpora.mine: no row of the first 1,000 has 'late'; later rows may have it\n"
 
 
 def test_a_label_that_no_row_of_the_first_megabyte_has_is_pointed_out(check: Check) -> None:
     rows = posts(4000, topic=lambda i: "ab"[i % 2], filler=lambda i: "x" * 400)
-    said = check(rows, corpus={"label": "topci"}, labelled=True)
-    assert "has 'topci'; later rows may have it" in said
+    message = check(rows, corpus={"label": "topci"}, labelled=True)
+    assert "has 'topci'; later rows may have it" in message
 
 
 def test_a_budget_beyond_the_estimated_rows_of_a_large_file_is_pointed_out(check: Check) -> None:
     rows = posts(4000, filler=lambda i: "x" * 400)
-    said = check(rows, more={"budgets": {"small": {"train": 40_000}}})
-    assert "asks for 40,000 documents, the pool of mine has at most" in said
-    assert "estimated from the first" in said
+    message = check(rows, more={"budgets": {"small": {"train": 40_000}}})
+    assert "asks for 40,000 documents, the pool of mine has at most" in message
+    assert "estimated from the first" in message
 
 
 def test_the_tail_of_a_large_file_is_not_read(check: Check, tmp_path: Path) -> None:
@@ -149,8 +151,8 @@ def test_the_tail_of_a_large_file_is_not_read(check: Check, tmp_path: Path) -> N
 
 
 def test_a_csv_field_with_line_ends_at_the_cut_is_no_mistake(check: Check) -> None:
-    said = check(posts(400, note=lambda i: "a line\n" * 6000), "p.csv", corpus={"meta": ["note"]})
-    assert said == ""
+    message = check(posts(400, note=lambda i: "a line\n" * 6000), "p.csv", corpus={"meta": ["note"]})
+    assert message == ""
 
 
 # ---------------------------------------------------------------- labels
@@ -161,38 +163,38 @@ def test_a_csv_field_with_line_ends_at_the_cut_is_no_mistake(check: Check) -> No
 def test_a_label_that_is_an_id_is_refused_for_a_classifier(
     check: Check, name: str, kind: Callable[[int], Any]
 ) -> None:
-    said = check(posts(200, topic=kind), name, labelled=True)
-    assert said == (
+    message = check(posts(200, topic=kind), name, labelled=True)
+    assert message == (
         "corpora.mine.label: 'topic' has 200 different values in all 200 rows: that is an id, not a class; "
         "name the column of the class"
     )
 
 
 def test_more_classes_than_a_classifier_has_are_refused(check: Check) -> None:
-    said = check(posts(2600, topic=lambda i: i // 2), labelled=True)
-    assert said.startswith(
+    message = check(posts(2600, topic=lambda i: i // 2), labelled=True)
+    assert message.startswith(
         "corpora.mine.label: posts.jsonl: label 'topic' has more than 1,000 different values"
     )
 
 
 def test_an_id_as_label_without_a_classifier_is_only_pointed_out(check: Check) -> None:
-    said = check(posts(200, topic=str), corpus={"label": "topic"})
-    assert said == (
+    message = check(posts(200, topic=str), corpus={"label": "topic"})
+    assert message == (
         "note: corpora.mine.label: 'topic' has 200 different values in all 200 rows; it looks like an id\n"
     )
 
 
 def test_one_class_only_is_refused(check: Check) -> None:
-    said = check(posts(100, topic=lambda i: "news"), labelled=True)
-    assert said == (
+    message = check(posts(100, topic=lambda i: "news"), labelled=True)
+    assert message == (
         "corpora.mine.label: 'topic' is 'news' in all 100 rows; a classifier needs two classes or more"
     )
 
 
 def test_one_class_in_the_first_rows_of_a_sorted_file_is_only_pointed_out(check: Check) -> None:
     rows = posts(3000, filler=lambda i: "x" * 1000, topic=lambda i: "ab"[i // 2000])
-    said = check(rows, labelled=True)
-    assert said.startswith("note: corpora.mine.label: 'topic' is 'a' in the first ")
+    message = check(rows, labelled=True)
+    assert message.startswith("note: corpora.mine.label: 'topic' is 'a' in the first ")
 
 
 def test_a_label_that_a_row_lacks_is_named_with_its_row(check: Check) -> None:
@@ -206,14 +208,14 @@ def test_twenty_classes_are_none_of_an_id(check: Check) -> None:
 
 
 def test_a_group_that_is_an_id_is_pointed_out(check: Check) -> None:
-    said = check(posts(100, author=str), corpus={"meta": ["author"], "group": "author"})
-    assert said == (
+    message = check(posts(100, author=str), corpus={"meta": ["author"], "group": "author"})
+    assert message == (
         "note: corpora.mine.group: 'author' has 100 different values in all 100 rows; it looks like an id\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         ("ab", ""),
         ("abc", "benchmarks.test.labelled.label: test.jsonl: row 3: label 'c' is not among the labels of "
@@ -223,21 +225,21 @@ def test_a_group_that_is_an_id_is_pointed_out(check: Check) -> None:
     ],
 )  # fmt: skip
 def test_a_label_of_a_test_file_outside_the_corpus_is_named_with_its_row(
-    check: Check, tmp_path: Path, labels: Any, said: str
+    check: Check, tmp_path: Path, labels: Any, message: str
 ) -> None:
     write(tmp_path / "test.jsonl", posts(30, topic=lambda i: labels[i % len(labels)]))
     benchmark = {"labelled": {"files": [str(tmp_path / "test.jsonl")], "text": "text", "label": "topic"}}
     more = {"benchmarks": {"test": benchmark}, "suites": {"own": ["test"]}}
     rows = posts(100, topic=lambda i: "ab"[i % 2])
-    assert check(rows, labelled=True, suites=["own"], more=more) == said
+    assert check(rows, labelled=True, suites=["own"], more=more) == message
 
 
 def test_a_missing_column_of_a_test_file_is_named(check: Check, tmp_path: Path) -> None:
     write(tmp_path / "test.jsonl", posts(30))
     benchmark = {"labelled": {"files": [str(tmp_path / "test.jsonl")], "text": "text", "label": "topic"}}
     more = {"benchmarks": {"test": benchmark}, "suites": {"own": ["test"]}}
-    said = check(posts(100, topic=lambda i: "ab"[i % 2]), labelled=True, suites=["own"], more=more)
-    assert said.startswith("benchmarks.test.labelled.label: test.jsonl: no column 'topic'")
+    message = check(posts(100, topic=lambda i: "ab"[i % 2]), labelled=True, suites=["own"], more=more)
+    assert message.startswith("benchmarks.test.labelled.label: test.jsonl: no column 'topic'")
 
 
 # ---------------------------------------------------------------- sizes
@@ -245,16 +247,18 @@ def test_a_missing_column_of_a_test_file_is_named(check: Check, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["p.jsonl", "p.csv", "p.parquet"])
 def test_a_budget_beyond_the_rows_of_a_source_is_refused(check: Check, name: str) -> None:
-    said = check(posts(45), name)
-    assert said == (
+    message = check(posts(45), name)
+    assert message == (
         "experiments[mine].budget: 'small' asks for 30 documents, the pool of mine has at most 25"
     )
 
 
 def test_rows_of_large_parquet_files_are_known_from_their_metadata(check: Check) -> None:
     rows = posts(3000, noise=lambda i: "".join(chr(33 + (i * i * j) % 90) for j in range(1000)))
-    said = check(rows, "p.parquet", corpus={"heldout": {"documents": 3000}})
-    assert said == ("corpora.mine.heldout.documents: 3,000 of 3,000 documents leaves no pool; hold out fewer")
+    message = check(rows, "p.parquet", corpus={"heldout": {"documents": 3000}})
+    assert message == (
+        "corpora.mine.heldout.documents: 3,000 of 3,000 documents leaves no pool; hold out fewer"
+    )
 
 
 def test_blank_documents_do_not_count(check: Check) -> None:
@@ -266,16 +270,16 @@ def test_blank_documents_do_not_count(check: Check) -> None:
 
 def test_more_tokens_than_bytes_are_refused(check: Check) -> None:
     budgets = {"small": {"unit": "tokens", "tokenizer": "bpe-2k", "train": 100_000}}
-    said = check(posts(60), more={"budgets": budgets})
-    assert said.startswith(
+    message = check(posts(60), more={"budgets": budgets})
+    assert message.startswith(
         "experiments[mine].budget: 'small' asks for 100,000 tokens, the pool of mine has at most "
     )
 
 
 def test_more_clusters_than_documents_are_refused(check: Check) -> None:
-    said = check(posts(60), clustering="minilm-k100")
+    message = check(posts(60), clustering="minilm-k100")
     assert (
-        said
+        message
         == "experiments[mine].clustering: 'minilm-k100' has 100 clusters, the pool of mine at most 40 documents"
     )
 
@@ -283,16 +287,17 @@ def test_more_clusters_than_documents_are_refused(check: Check) -> None:
 def test_a_budget_of_a_proxy_beyond_the_rows_of_its_corpus_is_refused(check: Check) -> None:
     more = {"samplers": {"like": {"allocation": {"weight": "none"}, "ranking": {"by": "score", "scorer": "like"}}},
             "scorers": {"like": {"kind": "proxy-loss", "proxy": {"model": "neox-nano", "budget": "proxy"}}}}  # fmt: skip
-    said = check(posts(60), samplers=["random", "like"], more=more)
+    message = check(posts(60), samplers=["random", "like"], more=more)
     assert (
-        said == "scorers.like.proxy.budget: 'proxy' asks for 300 documents, the pool of mine has at most 40"
+        message
+        == "scorers.like.proxy.budget: 'proxy' asks for 300 documents, the pool of mine has at most 40"
     )
 
 
 def test_a_condition_that_no_row_meets_is_refused(check: Check) -> None:
     rows = posts(60, domain=lambda i: ["mail", "news"][i % 2])
-    said = check(rows, corpus={"meta": ["domain"]}, samplers=["random", "dsir"])
-    assert said.endswith("no row of corpora.mine has one in 'domain'; it has mail, news")
+    message = check(rows, corpus={"meta": ["domain"]}, samplers=["random", "dsir"])
+    assert message.endswith("no row of corpora.mine has one in 'domain'; it has mail, news")
 
 
 # ---------------------------------------------------------------- files that a run needs
@@ -314,7 +319,7 @@ SHA = "0" * 64
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"experiments": [{**EXPERIMENT, "suites": ["far"]}]}, "benchmarks.far.data.files.test: none.jsonl: no file there"),
         (
@@ -343,7 +348,7 @@ SHA = "0" * 64
     ids=["suite", "contaminated", "target", "proxy", "encoder", "start", "pretrained"],
 )  # fmt: skip
 def test_every_local_file_that_a_run_needs_is_looked_for(
-    shipped: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str
+    shipped: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     run: dict[str, Any] = {
         "experiments": [EXPERIMENT],
@@ -359,7 +364,7 @@ def test_every_local_file_that_a_run_needs_is_looked_for(
                            "baseline": "near", "pretrained": ["near", "far"], "unit": "models"}},
     }  # fmt: skip
     merge(run, change)
-    assert said in paths_of_missing(shipped, run, tmp_path)
+    assert message in paths_of_missing(shipped, run, tmp_path)
 
 
 def test_files_of_what_no_run_names_are_not_looked_for(shipped: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ def test_the_study_is_not_said_to_claim_what_it_did_not_print(study) -> None:
     assert all(c.verdict == "not distinguishable" for c in claims if c.p_adjusted >= 0.05)
 
 
-def test_what_was_measured_stands_beside_what_was_published(study) -> None:
+def test_measured_figures_are_shown_beside_published_ones(study) -> None:
     wanted = {
         "size": "160M",
         "a": ["Density"],

@@ -55,6 +55,18 @@ def test_files_that_contributors_are_sent_to_are_there(root: Path):
     assert [name for name in named if not (root / name).exists()] == []
 
 
+def test_the_steps_of_a_document_are_rules_that_run_these_modules(root: Path):
+    """A contributor who follows a document would open the wrong file."""
+    steps = re.findall(
+        r"^\| `(\w+)` \| `([\w/]+)\.py` \|", (root / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    assert len(steps) == 12
+    for rule, module in steps:
+        rules = (root / f"workflow/rules/{module.split('/')[0]}.smk").read_text()
+        body = rules.split(f"\nrule {rule}:\n")[1].split("\nrule ")[0]
+        assert f"python -m winnow.{module.replace('/', '.')} " in body
+
+
 def test_examples_for_a_cluster_are_of_the_shipped_profile(root: Path):
     shipped = yaml.safe_load((root / "profiles/slurm/profile.v9+.yaml").read_text())
     blocks = re.findall(r"```yaml\n(.*?)```", (root / "profiles/README.md").read_text(), flags=re.DOTALL)

@@ -76,7 +76,7 @@ def test_the_first_of_each_cluster_are_drawn_however_the_documents_arrive(pool, 
             assert probability[here] == pytest.approx(len(expected) / len(mine))
 
 
-def test_a_document_that_stands_twice_in_the_shards_is_an_error():
+def test_a_duplicate_document_in_the_shards_is_an_error():
     smallest = Smallest(np.array([5.0]), 0)
     for _ in range(2):
         smallest.add(Rows(np.zeros(3, dtype=np.int32), np.array([4, 5, 6])))

@@ -1,5 +1,8 @@
 """Source files: a value is stored as it is, or one line says where it does not fit; the order and cut of rows decide
-nothing; a label is one class everywhere."""
+nothing; a label is one class everywhere.
+
+One long file: every case writes small source files and reads them through the same helpers.
+"""
 
 from __future__ import annotations
 
@@ -449,7 +452,7 @@ def test_a_test_file_of_some_classes_has_the_numbers_of_the_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1], r"test\.jsonl: row 1: label 'label' is 0, which is none of the corpus's 4 classes"),
+        ([0, 1], r"test\.jsonl: row 1: label 'label' is 0, which is not one of the corpus's 4 classes"),
         (["law", "Sport"], r"row 2: label 'label' is 'Sport', .* did you mean 'sport'"),
         (["law", ""], r"row 2: label 'label' is missing"),
         (["law", None], r"row 2: label 'label' is missing"),
@@ -579,7 +582,7 @@ def test_declared_types_mean_the_same_in_every_format(tmp_path):
                 refused(tmp_path, [path], "row 1: column 'm' is", meta=["m"], types={"m": kind})
 
 
-def test_objects_that_do_not_stand_one_a_line_are_refused_whatever_the_chunk(tmp_path, monkeypatch):
+def test_objects_that_are_not_one_per_line_are_refused_whatever_the_chunk(tmp_path, monkeypatch):
     good = jsonl([{"text": f"t{i}"} for i in range(60)])
     (tmp_path / "a.jsonl").write_bytes(good + b'{"text":\n"q"}{"text":"p"}\n')
     for chunk in (8 << 20, 100, 1):
@@ -593,7 +596,7 @@ def test_numbers_of_many_digits_matter_only_where_they_are_read(tmp_path):
     refused(tmp_path, [tmp_path / "a.jsonl"], "row 1: column 'o' is", meta=["o"])
 
 
-def test_a_column_that_stands_twice_is_named(tmp_path):
+def test_a_duplicate_column_is_named(tmp_path):
     table = pa.Table.from_arrays(
         [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["text", "m", "m"]
     )

@@ -304,10 +304,10 @@ def test_influence_values_average_to_the_figure(seed, items, classes):
     assert math.exp(metrics.influence_values("perplexity", values, ones).mean()) == pytest.approx(
         metrics.figure("perplexity", values, ones)
     )
-    label, said = generator.integers(0, classes, (2, items))
-    f1, influence = metrics.macro_f1(label, said)
+    label, predicted = generator.integers(0, classes, (2, items))
+    f1, influence = metrics.macro_f1(label, predicted)
     assert f1 == pytest.approx(
-        f1_score(label, said, labels=np.unique(label), average="macro", zero_division=0)
+        f1_score(label, predicted, labels=np.unique(label), average="macro", zero_division=0)
     )
     assert influence.mean() == pytest.approx(f1)
 
@@ -317,13 +317,13 @@ def test_influence_values_of_a_weighted_mean_and_of_f1_spread_as_the_figure_does
     weights = generator.integers(1, 50, 2000).astype(float)
     values = 1 / weights + generator.normal(size=2000)
     label = generator.integers(0, 3, 2000)
-    said = np.where(generator.random(2000) < 0.7, label, 0)
+    predicted = np.where(generator.random(2000) < 0.7, label, 0)
     index = generator.integers(0, 2000, (800, 2000))
     means = (values * weights)[index].sum(1) / weights[index].sum(1)
     expected = metrics.influence_values("bits_per_byte", values, weights).std() / 2000**0.5
     assert means.std() == pytest.approx(expected, rel=0.1)
-    f1 = [metrics.macro_f1(label[i], said[i])[0] for i in index]
-    assert np.std(f1) == pytest.approx(metrics.macro_f1(label, said)[1].std() / 2000**0.5, rel=0.1)
+    f1 = [metrics.macro_f1(label[i], predicted[i])[0] for i in index]
+    assert np.std(f1) == pytest.approx(metrics.macro_f1(label, predicted)[1].std() / 2000**0.5, rel=0.1)
 
 
 def test_verdicts_know_the_direction():
@@ -334,9 +334,9 @@ def test_verdicts_know_the_direction():
 
 
 def test_macro_f1_of_a_part_is_over_the_classes_of_its_labels():
-    label, said = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 0])
+    label, predicted = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 0])
     # Class 0: 2 x 1 / (2 + 2); class 1: 2 x 1 / (2 + 1); class 2 is only predicted.
-    f1, influence = metrics.macro_f1(label, said)
+    f1, influence = metrics.macro_f1(label, predicted)
     assert f1 == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert influence.mean() == pytest.approx(f1)
 

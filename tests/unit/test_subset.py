@@ -154,9 +154,9 @@ def test_the_manifest_counts_and_digests_are_those_of_the_files(made):
     manifest = json.loads((made[1] / "manifest.json").read_text())
     assert (manifest["ids"], manifest["spec"]) == (SPEC["ids"], SPEC)
     assert {name: manifest[name] for name in FACTS} == FACTS
-    said = (made[1] / "README.md").read_text()
-    assert "Drawn from a pool of 420 documents; left out: 50 heldout, 30 clusters." in said
-    assert "The selection consumed before: 200 documents, 200 labels, 0 tokens." in said
+    card = (made[1] / "README.md").read_text()
+    assert "Drawn from a pool of 420 documents; left out: 50 heldout, 30 clusters." in card
+    assert "The selection consumed before: 200 documents, 200 labels, 0 tokens." in card
     counts = manifest["counts"]
     for split, part in counts["splits"].items():
         path = made[1] / f"{split}.parquet"

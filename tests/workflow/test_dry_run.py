@@ -1,4 +1,7 @@
-"""The runs of config/: what they would do, job by job, and the house rules that keep them honest."""
+"""The runs of config/: what they would do, job by job, and that the rules follow the rules of CONTRIBUTING.md.
+
+One long file: the cases share one clone of the workflow.
+"""
 
 from __future__ import annotations
 
@@ -255,9 +258,9 @@ def test_a_bad_config_ends_the_command_with_one_line_before_any_job(
     done = snakemake("--dry-run", "--configfile", str(tmp_path / "bad.yaml"), cwd=clone)
     assert done.code == 1
     assert "Traceback" not in done.text
-    (said,) = [row for row in done.err.splitlines() if row.startswith("error: ")]
-    assert re.match(rf"error: {re.escape(str(tmp_path))}/bad\.yaml:\d+: {re.escape(line)}", said)
-    assert done.err.rstrip().endswith(said)
+    (message,) = [row for row in done.err.splitlines() if row.startswith("error: ")]
+    assert re.match(rf"error: {re.escape(str(tmp_path))}/bad\.yaml:\d+: {re.escape(line)}", message)
+    assert done.err.rstrip().endswith(message)
 
 
 def test_a_file_that_is_no_yaml_ends_the_command_without_a_traceback(
@@ -285,7 +288,7 @@ def test_every_rule_has_a_log_a_benchmark_threads_and_resources(rule: str) -> No
     assert "runtime=" in body
 
 
-def test_every_rule_that_can_want_a_gpu_has_a_gpu_partition() -> None:
+def test_every_rule_that_can_ask_for_a_gpu_has_a_gpu_partition() -> None:
     wanting = {name for name, body in rules().items() if re.search(r"^ +gpu=(?!0,)", body, re.MULTILINE)}
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.v9+.yaml").read_text())
     assert set(profile["set-resources"]) == wanting
@@ -408,7 +411,7 @@ def test_a_clone_whose_path_snakemake_cannot_read_says_so(snakemake: Snakemake, 
     )
 
 
-def test_files_that_are_gone_are_said_in_one_line(clone: Path, snakemake: Snakemake, tmp_path: Path) -> None:
+def test_missing_files_are_named_in_one_line(clone: Path, snakemake: Snakemake, tmp_path: Path) -> None:
     """Those of a corpus that no experiment of the run names: asked for by the path of a result."""
     corpus = {"source": {"files": ["nowhere/*.txt"]}, "text": "text"}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({"corpora": {"gone": corpus}}))
@@ -475,7 +478,7 @@ def test_published_models_are_measured_without_training(clone: Path, snakemake: 
     jobs = done.jobs()
     jobs.pop("copy_guide", None)  # it may be there already
     assert jobs == {**alone, "chart_costs": 1}  # nothing of the default's experiments
-    for key, value, said in (
+    for key, value, message in (
         ("suites", None, "key 'suites' is required where there are none"),
         ("baseline", "c", "'c' is not among the arms a, b"),
         ("pretrained", ["a", "neox-nano"], "'neox-nano' is trained here, not pretrained"),
@@ -486,7 +489,7 @@ def test_published_models_are_measured_without_training(clone: Path, snakemake: 
         )
         done = snakemake("--dry-run", "--configfile", str(change), cwd=clone)
         assert done.code != 0
-        assert said in done.text
+        assert message in done.text
 
 
 def test_a_broken_table_of_the_paper_stops_only_who_asks_for_measured_ones(

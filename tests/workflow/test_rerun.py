@@ -2,6 +2,8 @@
 
 A toy of real source files is marked as run (`snakemake --touch` records the metadata of a run without running
 the stages); each case changes one thing, asks a dry run which jobs would run, and puts it back.
+
+One long file: the cases share one toy run, and the tables of them are the matrix.
 """
 
 from __future__ import annotations
@@ -173,9 +175,9 @@ TOY: Config = {
 # Jobs by rule. Of three arms of notes, two draw from clusters, and no cluster is excluded: the third stands by itself. Of
 # films a person excluded a cluster, and HDBSCAN's noise is excluded of tales: every arm depends on the clusters.
 NOTES_MODELS = Counter(train_model=3, evaluate_model=3, compare_arms=1)
-FLOORS = Counter(count_ngrams=3, find_benchmark_items=3)
+BASELINES = Counter(count_ngrams=3, find_benchmark_items=3)
 NOTES_DRAWS = (
-    NOTES_MODELS + FLOORS + Counter(draw_sample=3, write_subset=3, tokenize_subset=3, compare_samplers=1)
+    NOTES_MODELS + BASELINES + Counter(draw_sample=3, write_subset=3, tokenize_subset=3, compare_samplers=1)
 )
 NOTES_TOKENIZER = NOTES_MODELS + Counter(
     count_ngrams=3, train_tokenizer=1, tokenize_subset=3, compare_samplers=1
@@ -284,7 +286,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     "deduplicate": (put(True, "corpora", "notes", "deduplicate"), NOTES_HELDOUT),
     "group": (
         put(None, "corpora", "notes", "group"),
-        FLOORS + Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1, compare_samplers=1),
+        BASELINES + Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1, compare_samplers=1),
     ),
     "shards": (
         put(3, "corpora", "notes", "shards"),
@@ -352,7 +354,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     # Benchmarks and suites
     "items held out": (
         put(4, "benchmarks", "toy-bpb", "items"),
-        FLOORS + Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
+        BASELINES + Counter(build_heldout_benchmark=1, evaluate_model=3, compare_arms=1),
     ),
     "items of a grammar": (
         put(5, "benchmarks", "toy-pairs", "items"),

@@ -42,9 +42,9 @@ def error(done: Finished) -> str:
     """The one line that a command ended with."""
     assert done.code == 1, done.text
     assert "Traceback" not in done.text
-    (said,) = [row for row in done.err.splitlines() if row.startswith("error: ")]
-    assert done.err.rstrip().endswith(said)
-    return said.removeprefix("error: ")
+    (message,) = [row for row in done.err.splitlines() if row.startswith("error: ")]
+    assert done.err.rstrip().endswith(message)
+    return message.removeprefix("error: ")
 
 
 # ---------------------------------------------------------------- the command
@@ -67,8 +67,8 @@ def test_a_run_config_without_its_flag_is_told(clone: Path, snakemake: Snakemake
 
 
 def test_a_slip_in_a_target_is_told(clone: Path, snakemake: Snakemake) -> None:
-    said = error(snakemake("subset", *DRY, cwd=clone))
-    assert said.startswith("no target 'subset'; did you mean 'subsets'? known: all, clusters, models, ")
+    message = error(snakemake("subset", *DRY, cwd=clone))
+    assert message.startswith("no target 'subset'; did you mean 'subsets'? known: all, clusters, models, ")
     assert error(snakemake("everything", *DRY, cwd=clone)).startswith("no target 'everything'; known: all, ")
 
 
@@ -84,8 +84,8 @@ def test_definitions_are_read_from_the_workflow_in_any_folder(snakemake: Snakema
     done = snakemake(*HERE, "--directory", str(tmp_path / "new"), *paper, *DRY, cwd=tmp_path)
     assert done.jobs()["audit_published"] == 1
     (tmp_path / "my.yaml").write_text("budgets: {mini: {trian: 500}}\n")
-    said = error(snakemake(*HERE, *DRY, "--configfile", "my.yaml", cwd=tmp_path))
-    assert said.startswith("my.yaml:1: budgets.mini: unknown key 'trian'")
+    message = error(snakemake(*HERE, *DRY, "--configfile", "my.yaml", cwd=tmp_path))
+    assert message.startswith("my.yaml:1: budgets.mini: unknown key 'trian'")
 
 
 def test_a_folder_with_definitions_of_its_own_keeps_them(snakemake: Snakemake, tmp_path: Path) -> None:
@@ -93,24 +93,24 @@ def test_a_folder_with_definitions_of_its_own_keeps_them(snakemake: Snakemake, t
     (tmp_path / "config" / "budgets.yaml").write_text(
         (ROOT / "config" / "budgets.yaml").read_text().replace("{train: 600,", "{trian: 600,")
     )
-    said = error(snakemake(*HERE, *DRY, cwd=tmp_path))
-    assert said.startswith("config/budgets.yaml:3: budgets.mini: unknown key 'trian'")
+    message = error(snakemake(*HERE, *DRY, cwd=tmp_path))
+    assert message.startswith("config/budgets.yaml:3: budgets.mini: unknown key 'trian'")
 
 
 def test_a_slip_in_a_definition_file_has_its_line(clone: Path, snakemake: Snakemake, tmp_path: Path) -> None:
     own = copy_workflow(tmp_path / "own")
     with open(own / "config" / "budgets.yaml", "a") as out:
         out.write("\tmine: {train: 5}\n")
-    said = error(snakemake(*DRY, cwd=own))
-    assert re.fullmatch(r"config/budgets\.yaml:\d+: a tab; YAML is indented with blanks only", said)
+    message = error(snakemake(*DRY, cwd=own))
+    assert re.fullmatch(r"config/budgets\.yaml:\d+: a tab; YAML is indented with blanks only", message)
 
 
 def test_the_command_line_wins_over_run_configs_and_these_over_definitions(
     clone: Path, snakemake: Snakemake
 ) -> None:
     (clone / "my.yaml").write_text("targets: [nothing]\n")
-    said = error(snakemake(*DRY, "--configfile", "my.yaml", cwd=clone))
-    assert said.startswith("my.yaml:1: targets[0]: unknown table 'nothing'")
+    message = error(snakemake(*DRY, "--configfile", "my.yaml", cwd=clone))
+    assert message.startswith("my.yaml:1: targets[0]: unknown table 'nothing'")
     done = snakemake(*DRY, "--configfile", "my.yaml", "--config", "targets=[sst2-mini]", cwd=clone)
     assert done.jobs()["train_model"] == 6
 
@@ -162,10 +162,10 @@ def test_a_wrong_column_ends_a_dry_run(clone: Path, snakemake: Snakemake) -> Non
     run["corpora"]["mine"]["meta"] = ["domian"]
     run["corpora"]["mine"]["group"] = None
     (clone / "mine.yaml").write_text(yaml.safe_dump(run))
-    said = error(snakemake(*given, cwd=clone))
+    message = error(snakemake(*given, cwd=clone))
     assert re.fullmatch(
         r"mine\.yaml:\d+: corpora\.mine\.meta\[0\]: texts\.jsonl: no column 'domian'; columns: text, domain",
-        said,
+        message,
     )
     assert snakemake("--unlock", "--configfile", "mine.yaml", cwd=clone).code == 0
 
@@ -180,11 +180,11 @@ def example(page: Path) -> str:
 
 
 def test_a_dry_run_forecasts_what_its_targets_need(clone: Path, snakemake: Snakemake) -> None:
-    said = forecast(snakemake(*DRY, "--cores", "2", cwd=clone))
+    message = forecast(snakemake(*DRY, "--cores", "2", cwd=clone))
     assert re.fullmatch(
         r"embed 8,544 documents \(about [\d,]+ tokens\), train 18 models, evaluate 18: "
         r"about \d+ minutes on 2 cores of a processor",
-        said,
+        message,
     )
     assert "train" not in forecast(snakemake("subsets", *DRY, cwd=clone))
     paper = ("--configfile", "config/minipile.yaml")
@@ -207,8 +207,8 @@ def test_documents_of_local_files_are_counted_or_estimated(
     (clone / "mine.yaml").write_text(yaml.safe_dump(run))
     for count, low, high in ((2000, 2000, 2000), (20_000, 19_000, 21_000)):
         (tmp_path / "texts.jsonl").write_text(rows(count, domain=["a", "b"]))
-        said = forecast(snakemake(*DRY, "--configfile", "mine.yaml", cwd=clone))
-        documents = int(re.match(r"embed ([\d,]+) documents", said).group(1).replace(",", ""))  # type: ignore[union-attr]
+        message = forecast(snakemake(*DRY, "--configfile", "mine.yaml", cwd=clone))
+        documents = int(re.match(r"embed ([\d,]+) documents", message).group(1).replace(",", ""))  # type: ignore[union-attr]
         assert low <= documents <= high
 
 
@@ -232,9 +232,9 @@ def test_a_worked_example_runs_once_its_data_are_there(
     snakemake: Snakemake, tmp_path: Path, name: str, models: int
 ) -> None:
     file = ROOT / "config" / "examples" / f"{name}.yaml"
-    said = error(snakemake(*HERE, *DRY, "--configfile", str(file), cwd=tmp_path))
-    assert "data/" in said
-    assert "no file there" in said
+    message = error(snakemake(*HERE, *DRY, "--configfile", str(file), cwd=tmp_path))
+    assert "data/" in message
+    assert "no file there" in message
     fill(tmp_path)
     done = snakemake(*HERE, *DRY, "--configfile", str(file), cwd=tmp_path)
     assert done.jobs()["train_model"] == models

@@ -166,10 +166,10 @@ def test_what_the_data_tells_is_told_before_the_first_job(trouble, tmp_path, nam
     env = {**os.environ, "WINNOW_DATA": str(trouble.parent)}
     command = [sys.executable, "-m", "winnow", "check", str(trouble / name / "run.yaml")]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    said = done.stderr.strip().splitlines()[-1]
+    last_line = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert ("test-int.jsonl: row 1: label" if name.startswith("15") else "'cluster'") in said
+    assert ("test-int.jsonl: row 1: label" if name.startswith("15") else "'cluster'") in last_line
 
 
 def test_22_results_may_lie_anywhere(trouble, tmp_path, monkeypatch):

@@ -94,9 +94,9 @@ def or_stop(function):
 @functools.cache
 @or_stop
 def files_state(key, *patterns):
-    """What a replaced, added or missing file changes: a param of the rules that read the files of `patterns`, which the
-    config has at `key`. Such files are no inputs: there, Snakemake sees newer times only, and 45,000 of them take it
-    minutes."""
+    """State of files, which changes when one is replaced, added or missing: a param of the rules that read the files of
+    `patterns`, which the config has at `key`. Such files are no inputs: of inputs Snakemake notices newer times only, and
+    45,000 of them take it minutes."""
     return state(expand_files(patterns, key))
 
 

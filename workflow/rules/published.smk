@@ -3,7 +3,7 @@ include: "helpers/published.smk"
 
 
 rule compare_published:
-    """The published figures of a table alone, computed again."""
+    """The published figures of a table alone, recomputed."""
     input:
         results=PUBLISHED[0],
         comparisons=PUBLISHED[1],
@@ -95,7 +95,7 @@ rule collate_published_claims:
 
 
 rule audit_published:
-    """What in the printed comparisons does not follow from its own inputs or from the raw figures."""
+    """What in the printed comparisons does not follow from the printed inputs or from the raw figures."""
     input:
         results=PUBLISHED[0],
         comparisons=PUBLISHED[1],

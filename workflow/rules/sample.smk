@@ -38,7 +38,7 @@ rule draw_sample:
     params:
         spec=draw_spec,
         version=version("sample.draw", "sample.allocate", "sample.candidates"),
-        # Near-duplicates out of the draw are found by the code of another stage.
+        # Near-duplicates among the drawn documents are found by the code of another stage.
         near_version=lambda wildcards: version("score.semdedup") if draw_embeddings(wildcards) else "",
     shell:
         """

@@ -1,4 +1,4 @@
-# What is checked and said before the first job: names of targets, and a forecast of the run. No rules here.
+# Before the first job: the names of targets are checked, and a forecast of the run is printed. No rules here.
 import difflib
 
 from snakemake.logging import logger
@@ -7,7 +7,7 @@ from winnow.commands import forecast
 
 
 def check_targets():
-    """Ends the command with one line for a run config among the targets, a slip in a target's name, and for the paper's
+    """Ends the command with one line for a run config among the targets, a misspelt target, and for the paper's
     targets in a run without published figures."""
     rules = [rule.name for rule in workflow.rules]
     published = any(has_published_figures(CONFIG, table) for table in CONFIG["targets"])
@@ -38,7 +38,7 @@ def forecast_cores():
 
 
 def show_forecast(record):
-    """Before Snakemake's own first table of jobs: what the heavy ones of them come to."""
+    """Prints a forecast of the heavy jobs before Snakemake's first table of jobs."""
     if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SHOWN and not workflow.touch:
         FORECAST_SHOWN.append(True)
         jobs = [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 
 from winnow.stage import run
@@ -38,7 +39,12 @@ def main() -> None:
         sys.exit(2)
     module, function = COMMANDS[name][0].split(":")
     sys.argv = [f"winnow {name}", *sys.argv[2:]]
-    run(getattr(importlib.import_module(module), function), name=f"winnow {name}")
+    try:
+        run(getattr(importlib.import_module(module), function), name=f"winnow {name}")
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `winnow list samplers | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def batches(
 ) -> Iterator[np.ndarray]:
     """Rows in batches of at most `tokens` padded tokens, longest first.
 
-    `lengths`: int [n], tokens a row, each at least 1. Yields int64 index arrays; every row once. After a batch,
+    `lengths`: int [n], tokens per row, each at least 1. Yields int64 index arrays; every row once. After a batch,
     `progress` advances by its share of `documents`, by tokens: rows count unequally because the long ones come first.
     """
     order = np.argsort(-lengths, kind="stable")

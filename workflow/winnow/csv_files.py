@@ -50,7 +50,7 @@ def cell(value: Any) -> str:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Writes `columns` of rows (see `cell`), in UTF-8, a line a row."""
+    """Writes `columns` of rows (see `cell`), in UTF-8, one line per row."""
     with atomic_path(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -24,7 +24,7 @@ Ids = dict[str, Any]
 NO_CLUSTERS = "none"
 
 FEWEST_SEEDS = 3
-"""Data seeds an arm for a verdict on samplers, as in winnow.compare.statistics."""
+"""Data seeds per arm for a verdict on samplers, as in winnow.compare.statistics."""
 
 # ---------------------------------------------------------------- samplers and their pools
 
@@ -77,7 +77,7 @@ def pool_of(config: Config, corpus: str, clustering: str | None) -> str:
 
 
 def draw_clustering(config: Config, corpus: str, clustering: str | None, sampler: str) -> str:
-    """The clustering by which a sampler's draw is filed in an experiment of `clustering`: the experiment's, if the
+    """The clustering under which a sampler's draw is kept in an experiment of `clustering`: the experiment's, if the
     sampler uses its clusters or their exclusions shape its pool; else NO_CLUSTERS."""
     if clustering is None or needs_clustering(config, sampler):
         return clustering or NO_CLUSTERS
@@ -264,14 +264,14 @@ def has_published_figures(config: Config, name: str) -> bool:
 
 
 def few_seeds(config: Config, name: str) -> str:
-    """Which arms of a table get no verdict for want of data seeds, in words; empty where all get one."""
+    """Which arms of a table get no verdict because they have too few data seeds, in words; empty where all get one."""
     table = config["tables"][name]
     if table["unit"] != "samplers":
         return ""
     seeds = {arm: len(e["data_seeds"]) for arm, _, e in table_arms(config, table)}
     few = {arm: n for arm, n in seeds.items() if n < FEWEST_SEEDS}
     base = [arm for arm in few if is_baseline(table, arm)]
-    required = f"a verdict requires {FEWEST_SEEDS} data seeds an arm"
+    required = f"a verdict requires {FEWEST_SEEDS} data seeds per arm"
     if base:
         return f"no verdict at all: {required}, and the baseline {base[0]} has {few[base[0]]}"
     shown = ", ".join(f"{arm} ({n})" for arm, n in few.items())

@@ -21,7 +21,7 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 
 
 def file_format(path: str, lines: bool = False) -> tuple[str, str | None]:
-    """Format (parquet, arrow, jsonl, csv, tsv, txt, or lines: a txt file with a document a line, which `lines`
+    """Format (parquet, arrow, jsonl, csv, tsv, txt, or lines: a txt file with one document per line, which `lines`
     asks for) and compression (gzip, zstd, bz2, xz or None), by the file's name."""
     stem, ending = os.path.splitext(path.lower())
     compression = COMPRESSIONS.get(ending)

@@ -1,6 +1,6 @@
 """Metrics: the figure of one run from its items, and the influence of each item on it. In: arrays [items]; out: numbers.
 
-Whatever a metric is, its influence values are one number an item whose mean is the figure (of a perplexity: its logarithm),
+Whatever a metric is, its influence values are one number per item whose mean is the figure (of a perplexity: its logarithm),
 so that tests and intervals know means only.
 """
 

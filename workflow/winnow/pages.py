@@ -131,7 +131,7 @@ _LATEX = str.maketrans(
 
 
 def latex(page: Page) -> str:
-    """Fragments for `\\input`: a caption and a booktabs table each."""
+    """Fragments for `\\input`: one table each (booktabs), with a caption."""
     out = ["% Needs \\usepackage{booktabs,amssymb,longtable}"]
     notes = " ".join([*page.answer, *page.warnings, *page.legend]).translate(_LATEX)
     for index, (title, (head, body), _) in enumerate(page.sections):

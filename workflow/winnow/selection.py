@@ -35,7 +35,7 @@ def scoring_pool(config: Config, ids: Ids) -> str:
 
 
 def score_clustering(config: Config, ids: Ids, scorer: str) -> str:
-    """The clustering by which the scores of a scorer are filed: the draw's own, or that of its pool."""
+    """The clustering under which the scores of a scorer are kept: that of the draw, or that of its pool."""
     reads = kind_of(config["scorers"][scorer]).reads
     return scoring_pool(config, ids) if reads == "texts" else ids["clustering"]
 

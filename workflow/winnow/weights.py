@@ -25,7 +25,7 @@ def weights_folder(source: dict[str, Any]) -> Path:
         package = importlib.util.find_spec(name)
         if package is None or not package.submodule_search_locations:
             raise InputError(
-                f"package {source['package']!r} is not installed; `make` installs what lock.txt names"
+                f"package {source['package']!r} is not installed; `make install` installs what lock.txt names"
             )
         files = sorted(Path(package.submodule_search_locations[0]).rglob("model.safetensors"))
         if not files:

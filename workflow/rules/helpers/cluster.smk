@@ -18,7 +18,7 @@ def exclusions_file(wildcards):
 
 @or_stop
 def exclusions_state(wildcards):
-    """What a replaced file of a person's exclusions changes; others are made by rules."""
+    """State of a reviewed file of exclusions, which changes when it is edited; other exclusions are made by rules."""
     path = exclusions_path(wildcards.corpus, wildcards.clustering)
     return state([str(path)] if path.exists() else [])
 

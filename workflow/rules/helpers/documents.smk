@@ -18,7 +18,7 @@ def source_download(wildcards):
 
 
 def source_state(wildcards):
-    """What a replaced file of a source that is read from local files changes."""
+    """State of the local files of a source, which changes when one is replaced."""
     source = CONFIG["corpora"][wildcards.corpus]["source"]
     if "generator" in source or "hub" in source:
         return "pinned"

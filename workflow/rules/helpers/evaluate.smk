@@ -15,7 +15,7 @@ def benchmark_folder(corpus, benchmark):
 
 
 def benchmark_state(wildcards):
-    """What a replaced file of a benchmark that is read from local files changes."""
+    """State of the local files of a benchmark, which changes when one is replaced."""
     benchmark = CONFIG["benchmarks"][wildcards.benchmark]
     key = "labelled" if "labelled" in benchmark else "data"
     if "hub" in benchmark[key]:

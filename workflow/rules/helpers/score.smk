@@ -3,7 +3,7 @@ from winnow.experiments import proxies_of
 from winnow.score.kinds import kind_of, stages_of
 from winnow.selection import proxy_draws, score_clustering, trained_proxies
 
-# What goes by texts alone is filed by the clustering whose exclusions shape its pool.
+# Scores of texts are kept under the clustering whose exclusions shape their pool.
 SCORES = f"{R}/{{corpus}}/scores/{{clustering}}/{{scorer}}"
 CLUSTER_SCORES = f"{CLUSTERS}/scores/{{scorer}}"
 LOSSES = f"{CLUSTERS}/losses/{{scorer}}"

@@ -41,7 +41,7 @@ def train_spec(wildcards):
 
 
 def train_state(wildcards):
-    """What a replaced file of the local folder that a model starts from changes."""
+    """State of the local folder that a model starts from, which changes when a file is replaced."""
     model = CONFIG["models"][wildcards.model]
     if language_model(wildcards.model):
         return weights_state(**model.get("start", {}))

@@ -105,7 +105,7 @@ def merge_rounding(points: np.ndarray) -> np.ndarray:
 def cluster_sample(points: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     """Labels of a sample, int32 [n]: 0 to k - 1 in order of first appearance, -1 for noise; equal points have one.
 
-    Where clusters meet, HDBSCAN gives equal points different labels, by the order of its ties: all get the most frequent
+    Where clusters meet, HDBSCAN can label equal points differently, by the order of its ties: all get the most frequent
     label, the lower one of two that are equally frequent. Raises InputError if HDBSCAN finds no cluster.
     """
     from sklearn.cluster import HDBSCAN

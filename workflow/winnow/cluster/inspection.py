@@ -231,7 +231,7 @@ def main(
         heldout: documents outside the pool (parquet: doc).
         fingerprint: JSON with the clustering's fingerprint and number of clusters.
         always: exclusions (TSV) that the proposals include, such as those of noise.
-        spec: JSON: name, proposals (documents a cluster, thresholds), group (column of the domain, or null).
+        spec: JSON: name, proposals (documents per cluster, thresholds), group (column of the domain, or null).
         out: HTML page to write.
         proposals: TSV to write, in the form of a person's exclusions.
         criteria: CSV to write: the measures of each cluster.

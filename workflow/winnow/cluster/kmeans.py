@@ -2,7 +2,7 @@
 
 In: the embedding shards of a corpus. Out: `fit`: centroids float32 [k, d], unit norm, from k-means++
 and Lloyd iterations on a stated sample; `assign`: cluster and cosine distance of each document of a
-shard, one streamed pass; `summarise`: one row a cluster, with the fingerprint of the clustering.
+shard, one streamed pass; `summarise`: one row per cluster, with the fingerprint of the clustering.
 The same code runs on a processor and on a GPU. Equal vectors get equal clusters and distances, in any row: a matrix
 product rounds a row by its place in the block, so where two centroids are close the nearer one is computed exactly.
 """
@@ -38,7 +38,7 @@ def spherical_kmeans(
     """Centroids by spherical k-means.
 
     `points`: torch float32 or bfloat16 [n, d], unit rows, n >= k. Each of `restarts` starts is greedy
-    k-means++ on cosine distance and Lloyd iterations on 32 points a centroid, drawn
+    k-means++ on cosine distance and Lloyd iterations on 32 points per centroid, drawn
     from `points`; the start of the best mean cosine continues on four times as many (GROWTH), and so on up to all.
     An empty cluster takes the point farthest from its centroid. At most `iterations` at each size.
     Returns (centroids float32 [k, d], unit rows; mean cosine of the points to their centroids).
@@ -207,7 +207,7 @@ def sample_rows(
 ) -> list[np.ndarray]:
     """Rows, shard by shard, of the `size` pool documents with the smallest keys of `purpose`.
 
-    `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows a shard.
+    `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows per shard.
     """
     docs = [doc_column(path) for path in documents]
     order_keys = [keys(purpose, seed, doc) for doc in docs]

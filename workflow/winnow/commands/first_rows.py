@@ -1,4 +1,4 @@
-"""The first rows of local sources, read as the stage documents reads them: what can be told of a corpus before any job.
+"""The first rows of local sources, read as `winnow.documents` reads them, for checks before any job.
 
 In: a corpus of the config with local files. Out: its columns' values, its rows as far as they are known or can be estimated.
 Light at import; what reads data is imported when there is a source to read.

@@ -1,4 +1,4 @@
-"""What the heavy jobs of a run come to, in a line: documents to embed, models to train and to evaluate, about how long.
+"""A forecast of the heavy jobs of a run, in one line: documents to embed, models to train and to evaluate, about how long.
 
 The constants were measured on two cores of an AVX2 EPYC without a GPU (the demo: 3 embeddings, 18 trainings, 18
 evaluations; tests/benchmarks); the forecast scales them by cores and by the multiplications that a job makes.
@@ -31,7 +31,7 @@ GENERATED = {"python-packages": (2444, 1122), "sentiment-grammar": (0, 53), "sto
 
 
 def documents(config: dict[str, Any], results: str, corpus: str) -> tuple[int | None, float | None]:
-    """Documents of a corpus and bytes a document, as far as they are known before it is read."""
+    """Documents of a corpus and bytes per document, as far as they are known before it is read."""
     source = config["corpora"][corpus]["source"]
     index = Path(results) / corpus / "source.json"
     count: int | None = None

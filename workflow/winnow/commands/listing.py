@@ -1,4 +1,4 @@
-"""What a configuration names, a line each: `winnow list samplers`."""
+"""The definitions of a configuration, one line each: `winnow list samplers`."""
 
 from __future__ import annotations
 
@@ -49,12 +49,16 @@ def _scorer(one: dict[str, Any]) -> str:
 def _sampler(one: dict[str, Any]) -> str:
     allocation, ranking = one["allocation"], one["ranking"]
     weight = "no clusters" if allocation["weight"] == "none" else f"weight {allocation['weight']}"
-    own = {"weight", "form"} | ({"loss"} if allocation["weight"] != "loss" else set())
+    hidden = {"weight", "form"} | ({"loss"} if allocation["weight"] != "loss" else set())
     parts = [
         " ".join(
             [
                 weight,
-                *(f"{'of' if k == 'loss' else k} {_plain(v)}" for k, v in allocation.items() if k not in own),
+                *(
+                    f"{'of' if k == 'loss' else k} {_plain(v)}"
+                    for k, v in allocation.items()
+                    if k not in hidden
+                ),
             ]
         )
     ]
@@ -132,29 +136,30 @@ LINES = {
 
 def remarks(file: Path, section: str) -> dict[str, str]:
     """The comment behind the name of each entry of a section in a config file, where it has one."""
-    found, inside = {}, False
+    remark_of, inside = {}, False
     for line in file.read_text(encoding="utf-8").splitlines():
         if line[:1].strip() and not line.startswith("#"):
             inside = line.split(":")[0] == section
         elif inside and line.startswith("  ") and line[2:3].strip() and ": # " in line:
             name, _, remark = line.strip().partition(": # ")
-            found[name] = remark
-    return found
+            remark_of[name] = remark
+    return remark_of
 
 
 def list_(section: Section, /, *, config: list[Path] = []) -> None:
-    """List what can be named in a run config: the names of a section with a line each.
+    """List what a run config can name: the definitions of a section, one line each.
 
     Args:
         section: Which definitions.
-        config: Run configs with definitions of their own.
+        config: Run configs that add definitions.
     """
     from winnow.config.files import definition_files, read_files
     from winnow.schema import fill
 
     paths: list[str | Path] = [*definition_files(Path(__file__).parents[3]), *config]
     entries = fill(read_files(paths))[section]
-    said = {name: remark for path in paths for name, remark in remarks(Path(path), section).items()}
+    remark_of = {name: remark for path in paths for name, remark in remarks(Path(path), section).items()}
     width = max(map(len, entries), default=0)
-    remark = {name: f"  # {said[name]}" if name in said else "" for name in entries}
-    print("\n".join(f"{n:{width}}  {LINES[section](one)}{remark[n]}" for n, one in entries.items()))
+    for name, one in entries.items():
+        remark = f"  # {remark_of[name]}" if name in remark_of else ""
+        print(f"{name:{width}}  {LINES[section](one)}{remark}")

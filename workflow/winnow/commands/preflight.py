@@ -1,4 +1,4 @@
-"""What can be told of a run before the first job: the config held against the first rows of its local sources.
+"""Checks before the first job: the config against the first rows of its local sources.
 
 In: a checked configuration. Out: a ConfigError for what is wrong, a line on stderr for what looks odd and can be meant.
 """

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from winnow.stage import InputError
+
 
 def summarise(folder: Path) -> list[dict[str, object]]:
-    """One row a rule, longest first: jobs, seconds in all, seconds of the longest job, peak memory in MB."""
+    """One row per rule, longest first: jobs, seconds in all, seconds of the longest job, peak memory in MB."""
     jobs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for path in sorted(folder.rglob("*.tsv")):
         with open(path, newline="") as file:
@@ -31,9 +33,16 @@ def summarise(folder: Path) -> list[dict[str, object]]:
 
 
 def command(*, folder: Path) -> None:
-    """Print the table.
+    """Print the jobs, seconds and peak memory of each rule of a run, longest first.
 
     Args:
-        folder: the timings folder of a run's results.
+        folder: The folder `timings` of the run's results.
+
+    Raises InputError if there are no timings in it.
     """
-    print(tabulate(summarise(folder), headers="keys", tablefmt="github"))
+    rows = summarise(folder)
+    if not rows:
+        raise InputError(
+            f"--folder: no timings (*.tsv) in {folder}; give the folder timings of a run's results"
+        )
+    print(tabulate(rows, headers="keys", tablefmt="github"))

@@ -189,7 +189,7 @@ class Arm:
 
     @property
     def train_labels(self) -> float | None:
-        """Labels that a training reads: one a document of a classifier, none of a language model."""
+        """Labels that a training reads: one per document of a classifier, none of a language model."""
         if self.examples:
             return self.train_documents
         return 0.0 if self.tokens else None

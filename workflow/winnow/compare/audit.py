@@ -1,7 +1,7 @@
 """Audit of published comparisons: does what is printed follow from what it was computed from?
 
 In: the printed comparison rows (percentage, 95 % bounds, bold face, verdict of `b` against `a`) and the
-raw figures behind them. Out: a CSV of findings, one a line.
+raw figures behind them. Out: a CSV of findings, one per line.
 
 Printed numbers are rounded, so each is read as the interval of numbers that print like it. A printed
 result is wrong only if no inputs that print like the printed inputs give it (interval arithmetic); an
@@ -323,13 +323,12 @@ def check_directions(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def command(comparisons: Path, results: Path, out: Path) -> None:
-    """Audits printed comparisons.
+    """Audit printed comparisons against their inputs and the raw figures.
 
-    Parameters
-    ----------
-    comparisons: CSV of printed comparison rows
-    results: CSV of published figures; rows of kind `raw` are trusted
-    out: CSV of findings
+    Args:
+        comparisons: CSV of printed comparisons, such as config/published/comparisons.csv.
+        results: CSV of published figures, such as config/published/results.csv; rows of kind `raw` are trusted.
+        out: CSV of findings to write.
     """
     rows = read_rows(comparisons, COMPARISON)
     figures = read_rows(results, RESULT)

@@ -1,6 +1,7 @@
 """Claims: every arm of a table against its baseline, with a test and a verdict. In: `Arm`s. Out: `Row`s of facts.
 
-The tests, and the reasons for them, are in `winnow.compare.statistics`; sentences are made in `winnow.compare.render`.
+The tests, and the reasons for them, are in `winnow.compare.statistics`; sentences are made in
+`winnow.compare.sentences`.
 """
 
 from __future__ import annotations

@@ -387,7 +387,7 @@ LEGEND = [
     "of one training. A training is charged its FLOPs at the mean price of a FLOP in this table, so that equal trainings "
     "cost the same; wall time, which other jobs of the machine stretch, is only shown. FLOPs of a selection that runs "
     "models are unknown where its jobs do not count them. kWh are estimated from wall time and the device's rated power.",
-    f"Runs needed: data seeds an arm to detect a true effect with {100 * POWER:g} % power by one test at 5 %, and by the "
+    f"Runs needed: data seeds per arm to detect a true effect with {100 * POWER:g} % power by one test at 5 %, and by the "
     "strictest test of the adjustment over this table's tests of all items, from the variances that it measured; "
     "hours are those of training both arms. Noise of the items remains however many seeds there are.",
 ]

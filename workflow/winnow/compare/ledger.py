@@ -1,4 +1,4 @@
-"""The claim ledger: one row a claim, with its verdict and the files that its numbers came from.
+"""The claim ledger: one row per claim, with its verdict and the files that its numbers came from.
 
 In: rows of a comparison, or the ledgers of several tables. Out: `.claims.csv` and `.claims.json`, the same rows. A claim of
 a table is measured; where the table names published figures, it may be of the study, too (`winnow.compare.published`).

@@ -52,7 +52,7 @@ def _svg(plot: Any) -> str:
 
 
 def forest(rows: Sequence[Row], name: str) -> tuple[str, bytes]:
-    """Forest plot, a panel a benchmark and metric: effect and interval of each arm, a small point for the effect of each
+    """Forest plot, one panel per benchmark and metric: effect and interval of each arm, a small point for the effect of each
     data seed. Returns (SVG, PNG)."""
     shown = [row for row in rows if row.group is None and row.verdict is not None]
     panels = list(dict.fromkeys(row.pair for row in shown))
@@ -150,7 +150,7 @@ def smooth(losses: np.ndarray) -> np.ndarray:
 
 
 def losses(curves: Mapping[str, Sequence[tuple[float, np.ndarray]]], name: str) -> str:
-    """Training loss over the tokens or examples read: a thin line a run, a colour an arm. SVG.
+    """Training loss over the tokens or examples read: one thin line per run, one colour per arm. SVG.
 
     `curves`: of each arm, of each run, what it read in all and its loss by step, float64 [steps].
     """

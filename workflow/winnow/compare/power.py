@@ -1,4 +1,4 @@
-"""Power: how many seeds an arm, and how many hours, it takes to detect an effect of a given size (`winnow power`).
+"""Power: how many seeds per arm, and how many hours, it takes to detect an effect of a given size (`winnow power`).
 
 In: a table of `winnow.compare.table`, with the variances that it measured. Out: a plan.
 """
@@ -53,7 +53,7 @@ class TableRow:
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """Rows of a table of winnow.compare.table; raises InputError for a file that is none."""
+    """Rows of a table of winnow.compare.table; raises InputError for another file."""
     rows = []
     for line, row in enumerate(read_rows(path, (*TEXTS, *NUMBERS)), start=1):
         numbers: dict[str, float | None] = {}
@@ -82,7 +82,7 @@ def read_table(path: Path) -> list[TableRow]:
 def seeds_needed(
     variances: Mapping[str, float], items: int, gap: float, level: float = 0.05, power: float = POWER
 ) -> int | None:
-    """Fewest data seeds an arm with which a true effect of `gap` is detected with `power` by one two-sided test at `level`;
+    """Fewest data seeds per arm with which a true effect of `gap` is detected with `power` by one two-sided test at `level`;
     None if MOST_SEEDS are not enough (the noise of the items alone is about too large), or if there is no variance.
 
     `variances`: those of `winnow.compare.statistics.difference_variances`, none below 0. The standard error is
@@ -104,7 +104,7 @@ def seeds_needed(
 
 @dataclass(frozen=True)
 class Plan:
-    """Seeds an arm and hours of both arms to detect a true effect of `gap`: by one test at 5 %, by the strictest test of the
+    """Seeds per arm and hours of both arms to detect a true effect of `gap`: by one test at 5 %, by the strictest test of the
     table, and by one test with four times the items. None: more than MOST_SEEDS, or unknown. Its fields are the columns."""
 
     benchmark: str
@@ -164,7 +164,7 @@ def plan(rows: Iterable[TableRow], hours: float | None, gaps: Sequence[float] = 
 
 
 def power_table(plans: Sequence[Plan]) -> Table:
-    head = ["benchmark", "metric", "true effect", "items", "seeds an arm", "hours of both arms", "seeds in this table", "hours in this table", "seeds with 4 x items", "minimum detectable effect of any number of seeds"]  # fmt: skip
+    head = ["benchmark", "metric", "true effect", "items", "seeds per arm", "hours of both arms", "seeds in this table", "hours in this table", "seeds with 4 x items", "minimum detectable effect of any number of seeds"]  # fmt: skip
 
     def seeds(one: Plan, number_of: int | None) -> str:
         return one.note or (f"over {MOST_SEEDS}" if number_of is None else str(number_of))
@@ -201,7 +201,7 @@ def model_hours(models: Path, name: str, gpu: str) -> float:
         names = [n for n, m in definitions.get("models", {}).items() if m.get("kind") == "language-model"]
         raise InputError(f"{models}: has no language model {name!r}; there are: {', '.join(names)}")
     if gpu not in GPUS:
-        raise InputError(f"--gpu: {gpu!r} is none of {', '.join(GPUS)}")
+        raise InputError(f"--gpu: {gpu!r} is not one of {', '.join(GPUS)}")
     recipe, tokenizer = definitions["recipes"][model["recipe"]], definitions["tokenizers"][model["tokenizer"]]
     tokens = recipe.get("tokens", recipe.get("steps", 0) * recipe["batch"] * model["sequence"])
     if not tokens:
@@ -221,15 +221,15 @@ def power(
     gpu: str = "H100",
     models: Path = Path("config/models.yaml"),
 ) -> None:
-    """Print the plan of a table: seeds an arm to detect an effect on each benchmark, and the hours of training them.
+    """Print how many seeds per arm detect an effect on each benchmark of a table, and the hours of training them.
 
     Args:
-        table: the table's .csv.
-        hours_a_run: hours of one training of the model to plan for.
-        gap: only this true effect, in the figure's unit (0.01: one point of accuracy).
-        model: instead of hours_a_run, the name of a model: GPU-hours at 40 % of the peak of one GPU.
-        gpu: which GPU, as winnow.device names them.
-        models: the file of models, recipes and tokenizers.
+        table: CSV file of the table, `results/tables/TABLE.csv`.
+        hours_a_run: Hours of one training run of the model to plan for.
+        gap: True effect to detect, in the unit of the metric (0.01: one point of accuracy). By default several sizes.
+        model: Name of a model, instead of --hours-a-run: its GPU-hours are estimated at 40 % of the peak of one GPU.
+        gpu: Name of that GPU: H100, A100, ...
+        models: YAML file with the models, recipes and tokenizers.
     """
     from tabulate import tabulate
 
@@ -240,6 +240,8 @@ def power(
         if hours_a_run is not None:
             raise InputError("--model and --hours-a-run both set the hours of a run; give one")
         hours_a_run = model_hours(models, model, gpu)
-        print(f"{model} on {gpu}: {hours_text(hours_a_run)} GPU-hours a run at {UTILISATION:.0%} of its peak")
+        print(
+            f"{model} on {gpu}: {hours_text(hours_a_run)} GPU-hours per run at {UTILISATION:.0%} of its peak"
+        )
     head, body = power_table(plan(read_table(table), hours_a_run, GAPS if gap is None else (gap,)))
     print(tabulate(body, head, tablefmt="github"))

@@ -329,7 +329,7 @@ def sections(published: Published, pairs: Mapping[str, Any], rows: list[Publishe
 
 
 def _figures(published: Published, pairs: Mapping[str, Any], rows: list[PublishedRow]) -> Table:
-    """A line a variant, and a line a training step of Pythia's checkpoints; a column a benchmark and metric."""
+    """One line per variant and per training step of Pythia's checkpoints; one column per benchmark and metric."""
     size = pairs["size"]
     columns = list(dict.fromkeys((row.benchmark, row.metric) for row in rows))
     body = []

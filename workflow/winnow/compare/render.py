@@ -97,7 +97,7 @@ def figures_table(rows: Rows, group_of: str | None = None) -> Table:
 
 
 def runs_table(rows: Rows) -> Table:
-    """Every figure of every model: a line a run."""
+    """Every figure of every model: one line per run."""
     shown = [row for row in rows if row.group is None]
     columns = {row.pair: _head_of(row) for row in shown}
     figures: dict[tuple[str, int, int], dict[tuple[str, str], float]] = {}

@@ -140,7 +140,7 @@ def warnings_of(rows: Rows) -> list[str]:
     few = sorted({row.arm for row in rows if row.lacking == FEW_SEEDS})
     if few:
         warnings[
-            f"too little data for a verdict on {', '.join(few)}: at least {FEWEST_SEEDS} data seeds an arm are "
+            f"too little data for a verdict on {', '.join(few)}: at least {FEWEST_SEEDS} data seeds per arm are "
             "needed; intervals marked 'items only' leave out the noise of seeds"
         ] = None
     return list(warnings)
@@ -246,7 +246,7 @@ def legend(rows: Rows, spec: Mapping[str, Any]) -> list[str]:
     if settings.get("unit", SAMPLERS) == SAMPLERS:
         unit = (
             "Samplers are compared: seeds are the random unit, then items (two-level variance, t quantiles; with fewer "
-            f"than {FEWEST_SEEDS} data seeds an arm, or {FEWEST_ITEMS} items, no verdict). Clusters and scorers were "
+            f"than {FEWEST_SEEDS} data seeds per arm, or {FEWEST_ITEMS} items, no verdict). Clusters and scorers were "
             "fitted once: intervals do not hold their noise."
         )
         if {row.training_seeds for row in rows} == {1}:

@@ -1,6 +1,6 @@
 """Tests of comparisons: pure functions of numbers, no files.
 
-In: the influence values of each run, one an item (`winnow.metrics`). Out: effects, intervals, p-values and verdicts. What
+In: the influence values of each run, one per item (`winnow.metrics`). Out: effects, intervals, p-values and verdicts. What
 is compared decides the random unit: for two samplers seeds and then items, for two models items.
 
 Two samplers. The reference procedure is a hierarchical bootstrap over seeds, then items. With few seeds
@@ -410,7 +410,7 @@ def minimum_detectable_effect(comparison: Comparison, level: float, power: float
     """The true effect that such a test, two-sided at `level`, detects with probability `power`.
 
     From the noncentral t with the degrees of freedom of the same critical value (Cohen 1988, section
-    2.5); None without a standard error. It does not regard the bounds of the metric: see `possible`.
+    2.5); None without a standard error. It ignores the bounds of the metric: see `possible`.
     """
     components = comparison.components
     if comparison.standard_error == 0 or min(degrees for _, degrees in components) <= 0:

@@ -1,8 +1,8 @@
 """Table: evaluations of the arms of a table -> figures, tests, tables, a plot, and the claim ledger.
 
-In: results.json and items.parquet of each evaluation (one row an item and metric), and the manifests of the subsets and
+In: results.json and items.parquet of each evaluation (one row per item and metric), and the manifests of the subsets and
 models they came from. Out, at a common prefix: `.csv` (everything, full precision), `.md`, `.tex` (booktabs), `.html`
-(self-contained), `.svg` and `.png` (forest plot of the effects), `.claims.csv` and `.claims.json` (one row a claim: its
+(self-contained), `.svg` and `.png` (forest plot of the effects), `.claims.csv` and `.claims.json` (one row per claim: its
 verdict and the files each number came from; in a table of the study, its published claims too).
 """
 

@@ -54,7 +54,7 @@ def plain(value: Any) -> Any:
 def compose(file: Path, keys: str = "experiments and targets") -> yaml.Node | None:
     """A config file's YAML nodes; `keys`: examples of its keys at the top level, for messages.
 
-    Raises InputError with the line for a file that is missing, is no YAML, or repeats a key in a mapping
+    Raises InputError with the line for a file that is missing, is not YAML, or repeats a key in a mapping
     (of which YAML would silently keep the last).
     """
     try:

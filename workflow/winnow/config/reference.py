@@ -74,7 +74,7 @@ def readme(*, out: Path) -> None:
     """Write the key reference below the introduction of config/README.md, which stays.
 
     Args:
-        out: The page; what stands above the marking line is kept.
+        out: The page; what is above the marking line is kept.
     """
     text = out.read_text(encoding="utf-8") if out.exists() else ""
     write_text(out, text.split(MARK)[0].rstrip("\n") + "\n\n" + key_reference())

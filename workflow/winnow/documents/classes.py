@@ -105,13 +105,13 @@ def class_number(value: Any, labels: Labels) -> int | None:
 
 
 def unknown_label(value: Any, name: str, labels: Labels) -> str:
-    """The error of a label that is none of the corpus's classes."""
+    """The error of a label that is not one of the corpus's classes."""
     near = difflib.get_close_matches(str(value), labels.names, 1) or [
         n for n in labels.names if n.lower() == str(value).lower()
     ]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     known = ", ".join(labels.names[:10]) + (", ..." if len(labels.names) > 10 else "")
-    return f"label {name!r} is {value!r}, which is none of the corpus's {len(labels.names)} classes ({known}){hint}"
+    return f"label {name!r} is {value!r}, which is not one of the corpus's {len(labels.names)} classes ({known}){hint}"
 
 
 def _name(value: Any) -> str:

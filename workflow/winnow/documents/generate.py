@@ -1,7 +1,7 @@
 """The embedded corpora: made here, the same on every machine, nothing downloaded.
 
 In: the generator's settings (and, for `python-packages`, the installed packages and lock.txt). Out: a parquet
-file with one row a document, which `winnow.documents.shards` reads as it reads any other file.
+file with one row per document, which `winnow.documents.shards` reads as it reads any other file.
 The generators, one file each, are in `winnow/documents/generators/`.
 """
 

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, read by pyarrow where it is exact, by the standard parser otherwise.
+"""JSON lines: one object per line, read by pyarrow where it is exact, by the standard parser otherwise.
 
 Rows count from 1 in messages. Fields of objects are named by their path, ("a", "b") for field b of column a.
 """
@@ -44,9 +44,11 @@ def json_rows(path: str, chunk: bytes, first: int) -> Iterator[dict[str, Any]]:
                 value = _parse(_without_deep(text))
         except ValueError as error:
             reason = getattr(error, "msg", "a number of too many digits")
-            raise InputError(f"{path}: row {row}: not JSON ({reason}); one object a line is needed") from None
+            raise InputError(
+                f"{path}: row {row}: not JSON ({reason}); one object per line is needed"
+            ) from None
         if not isinstance(value, dict):
-            raise InputError(f"{path}: row {row}: a JSON {_json_name(value)}; one object a line is needed")
+            raise InputError(f"{path}: row {row}: a JSON {_json_name(value)}; one object per line is needed")
         yield value
 
 
@@ -118,7 +120,7 @@ def json_value(path: str, row: dict[str, Any], number: int, fields: tuple[str, .
 
 def one_object_a_line(chunk: bytes) -> int | None:
     """The number of lines of a chunk if each begins with { and ends with }; else None: there are blank lines, or objects
-    of several lines. As many rows as lines are then one object a line."""
+    of several lines. As many rows as lines are then one object per line."""
     data = np.frombuffer(chunk, dtype=np.uint8)
     ends = np.flatnonzero(data == 10)
     if not chunk.endswith(b"\n"):

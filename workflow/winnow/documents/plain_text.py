@@ -1,4 +1,4 @@
-"""txt files: a document a file, or a document a line."""
+"""txt files: one document per file, or one per line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Source files -> rows: READERS by format, parquet, arrow, jsonl, csv, tsv, txt (a document a file) and lines (of a txt file).
+"""Source files -> rows: READERS by format, parquet, arrow, jsonl, csv, tsv, txt (one document per file) and lines (of a txt file).
 
 A reader takes ({"path": ...}, columns, start, stop) and yields (first row, rows, work) for the rows from `start` to `stop`,
-a chunk at a time; `work()` returns one array a column, and any thread may do it. What cannot be read as it is is an
+a chunk at a time; `work()` returns one array per column, and any thread may do it. What cannot be read as it is is an
 InputError that names the file and the row, from 1.
 """
 

@@ -3,7 +3,7 @@
 `heldout` turns the held-out documents of a corpus into items, `labelled` files of labelled documents, `grammar` draws
 minimal pairs (the forms of items: `winnow.evaluate.forms`); `mirror` makes the data set that a task of lm-eval reads, from
 local files or a download from the Hub. A folder has `manifest.json`, written last, which names its other files with
-their digests. Of items made here these are `data.parquet` (one row an item) and `task.yaml`, the lm-eval task that
+their digests. Of items made here these are `data.parquet` (one row per item) and `task.yaml`, the lm-eval task that
 reads it (without paths, so that folders can be moved: `winnow.evaluate.harness` fills them in); a mirror has the data
 set at `<owner>/<name>/`, so that the stock `lm_eval --tasks ...`, started inside the folder, finds its data, too.
 """

@@ -120,7 +120,7 @@ def evaluate(
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     ids, definitions, weights = read_suite(spec)
     if (model is None) == (weights is None):
-        raise InputError("give either --model or the key 'weights' of --spec, not both and not neither")
+        raise InputError("give either --model or the key 'weights' of --spec, exactly one of them")
     if model is None:
         from winnow.weights import weights_folder
 
@@ -146,7 +146,7 @@ def evaluate(
     for name in manifests:
         if not any(row["benchmark"] == name for row in rows):
             raise InputError(
-                f"benchmark {name!r}: lm-eval has no metric of it with one number an item, so nothing of it can be "
+                f"benchmark {name!r}: lm-eval has no metric of it with one number per item, so nothing of it can be "
                 "compared; take it out of the suite"
             )
     with atomic_path(out_dir / "items.parquet") as partial:

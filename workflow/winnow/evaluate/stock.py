@@ -30,7 +30,7 @@ def tasks_folder() -> Path:
 
     package = importlib.util.find_spec("lm_eval")
     if package is None or not package.submodule_search_locations:
-        raise InputError("lm-eval is not installed; run `make` to make the environment")
+        raise InputError("lm-eval is not installed; run `make install`")
     return Path(next(iter(package.submodule_search_locations))) / "tasks"
 
 

@@ -21,7 +21,7 @@ def warnings_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     words = {
         NEARLY: "ARE NEARLY THE SAME DOCUMENTS",
         HARDLY: "HARDLY DIFFER",
-        UNSEEN: "hold other documents, as two random draws do, and NO DIFFERENCE IS SEEN in what is measured here",
+        UNSEEN: "hold different documents, as two random draws do, and NO DIFFERENCE IS SEEN in what is measured here",
     }
     return [
         f"{title_of(row)}: {row['a']} and {row['b']} {words[row['verdict']]}: overlap {row['jaccard']:.3f} "
@@ -42,8 +42,8 @@ LEGEND = (
     "The reference is two random draws of the pool (without held-out documents and excluded clusters), mean of absolute "
     "values. A pair differs if it overlaps less than random draws do, or another measure is beyond theirs (of two random "
     "arms of one seed about one in twelve is called different by any of them, of three seeds one in fifteen). It hardly differs if it overlaps more than chance and "
-    "differs in nothing else. At chance overlap the documents are others; what ranks them may be something that is not "
-    "measured here, so that no difference is seen means no more than that.",
+    "differs in nothing else. At chance overlap the documents differ; what ranks them may be something that is not "
+    "measured here, so 'no difference seen' means no more than that.",
 )
 
 

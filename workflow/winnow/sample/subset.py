@@ -141,7 +141,7 @@ def subset(
 ) -> dict[str, Any]:
     """Writes the three parquet files of a subset, rows in the order of doc; `classes`: names of those of `label`.
 
-    Returns counts: documents and bytes (UTF-8 of the text) a split and a cluster.
+    Returns counts: documents and bytes (UTF-8 of the text) per split and per cluster.
     Raises InputError if the draw names a document that no shard holds.
     """
     if not draw.num_rows:

@@ -25,13 +25,15 @@ from winnow.stage import InputError
 class Kind:
     """Facts of a kind of scorer.
 
-    `reads`: what a job reads: `texts`, a shard of documents; `vectors`, a shard of vectors with its clusters;
-    `clustering`, all shards of a clustering. `uses`: what may name such a scorer: a ranking
-    that reads a `score` or a `bucket` (winnow.sample.rankings), the weight `loss`, the filter `semdedup`. `columns`: what it writes beside `doc`.
+    `reads`: what a job reads: `texts`, a shard of documents; `vectors`, a shard of vectors with its clusters (for both,
+    winnow.score.documents says which function the module defines); `clustering`, all shards of a clustering (semdedup:
+    its rule runs winnow.score.semdedup, so another such kind needs a rule). `uses`: what may name such a scorer: a
+    ranking that reads a `score` or a `bucket` (winnow.sample.rankings), the weight `loss` (proxy-loss:
+    winnow.score.probes reads its settings and columns), the filter `semdedup`. `columns`: what it writes beside `doc`.
     `minimum` and `maximum` of the column `score`; None: no bound. `proxies`: the kind of model of each proxy, by its
     key in the configuration, in the order in which the stage takes their models. `gpu`: whether a large corpus is scored
-    on a GPU. `fits`: whether ratios of a target are fitted first. `stages`: versioned modules beside its own that its
-    scores depend on.
+    on a GPU. `fits`: whether ratios of a target are fitted first, by winnow.score.dsir. `stages`: versioned modules
+    beside its own that its scores depend on.
     """
 
     reads: Literal["texts", "vectors", "clustering"]

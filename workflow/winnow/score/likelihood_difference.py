@@ -1,4 +1,4 @@
-"""Kind likelihood-difference: cross-entropy a word under an in-domain model minus that under a general one.
+"""Kind likelihood-difference: cross-entropy per word under an in-domain model minus that under a general one.
 
 Low is in-domain (Suzuki et al. 2023, IPM 60(3)). Columns: `score`, and what it is computed from: `log_probability` and
 `general_log_probability` (nats), `tokens` and `general_tokens`, `words`, `bytes`.

@@ -1,6 +1,6 @@
 """Probes of clusters: a few documents of each, whose mean loss under a proxy is the cluster's (allocation weight `loss`).
 
-`probe`: assignments in, the documents of the probe out. `losses`: their scores (kind proxy-loss) in, a loss a cluster out.
+`probe`: assignments in, the documents of the probe out. `losses`: their scores (kind proxy-loss) in, one loss per cluster out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def losses(*, probe: Path, scores: list[Path], spec: str, out: Path) -> None:
         probe: documents and clusters of the probe.
         scores: score shards of the probe's documents (kind proxy-loss).
         spec: JSON: scorer.
-        out: parquet to write: cluster, proxy_loss (nats a token, or a byte), probed (documents), and the sums
+        out: parquet to write: cluster, proxy_loss (nats per token, or per byte), probed (documents), and the sums
             log_probability, tokens, bytes.
     """
     scorer = read_spec(spec, "scorer")["scorer"]

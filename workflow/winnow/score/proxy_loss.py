@@ -1,4 +1,4 @@
-"""Kind proxy-loss: the loss of a document under a language model, in nats a token or a byte.
+"""Kind proxy-loss: the loss of a document under a language model, in nats per token or per byte.
 
 Columns: `score`, and the sums it is computed from: `log_probability` (nats), `tokens`, `bytes`.
 """

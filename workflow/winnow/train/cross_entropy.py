@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 LOGITS_CPU, LOGITS_GPU = 2**20, 2**28
-"""Logits of a chunk: 4 MiB in float32 are best on a core; on a GPU a chunk must fill it."""
+"""Logits of a chunk: 4 MiB in float32 are best on one core; on a GPU a chunk must fill it."""
 
 IGNORED = -1
 

@@ -79,7 +79,7 @@ def train(
     checkpoint_minutes: float,
     group: ProcessGroup,
 ) -> tuple[list[list[float]], float]:
-    """Trains `task.model` in place. Returns the history ([loss in nats a target, learning rate, gradient
+    """Trains `task.model` in place. Returns the history ([loss in nats per target, learning rate, gradient
     norm] of each step) and the seconds of all steps, those before a stop too. Raises InputError if the loss is not
     finite. SIGTERM writes a checkpoint and exits 143."""
     import torch

@@ -1,4 +1,4 @@
-"""The processes of one training on one node: one alone, or one a GPU under torchrun."""
+"""The processes of one training on one node: one alone, or one per GPU under torchrun."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def relaunch(processes: int) -> None:
-    """Starts this command line again under torchrun, in place of this process, with one process a GPU."""
+    """Starts this command line again under torchrun, in place of this process, with one process per GPU."""
     if processes > 1 and "WORLD_SIZE" not in os.environ:
         line = [
             sys.executable,

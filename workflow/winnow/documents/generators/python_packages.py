@@ -182,7 +182,9 @@ def _package(name: str, pins: dict[str, str], lock: Path) -> Distribution:
     try:
         package = distribution(name)
     except PackageNotFoundError:
-        raise InputError(f"package {name}: not installed; `make` installs {name}=={pins[name]}") from None
+        raise InputError(
+            f"package {name}: not installed; `make install` installs {name}=={pins[name]}"
+        ) from None
     if package.version != pins[name]:
         raise InputError(f"package {name}: version {package.version} is installed; {lock} pins {pins[name]}")
     if "none-any" not in (package.read_text("WHEEL") or ""):

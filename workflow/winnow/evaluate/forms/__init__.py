@@ -1,4 +1,4 @@
-"""The forms of benchmarks whose items are made here, a module each: a form `some-name` is the module `some_name`.
+"""The forms of benchmarks whose items are made here, one module each: a form `some-name` is the module `some_name`.
 
 A module holds
 - COLUMNS: names and Arrow types of an item's columns, beside `item` (int64) and `group` (string or null);
