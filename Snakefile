@@ -26,6 +26,7 @@ include: "workflow/rules/published.smk"
 localrules:
     all,
     clusters,
+    sweep,
     subsets,
     samplers,
     models,
@@ -45,6 +46,12 @@ rule clusters:
     """Pages that show the clusters of the run, with proposals of exclusions and a template for a person's."""
     input:
         inspections(),
+
+
+rule sweep:
+    """How many clusters? A page for each k-means clustering of the run, with a suggested k and its reason."""
+    input:
+        sweeps,
 
 
 rule subsets:

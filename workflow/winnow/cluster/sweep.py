@@ -237,7 +237,11 @@ def page(
          ", ".join(mark for mark, k in (("suggested", suggestion["k"]), ("config", chosen)) if row["k"] == k)]
         for row in rows
     ]  # fmt: skip
-    sections = [Section("Indices by number of clusters", (["k", *CURVES.values(), "Smallest cluster", NOTES], measured))]
+    sections = [
+        Section(
+            "Indices by number of clusters", (["k", *CURVES.values(), "Smallest cluster", NOTES], measured)
+        )
+    ]
     if published:
         ours = {row["k"]: row for row in rows}
         heads = [f"{CURVES[c]}: {whose}" for c in PUBLISHED for whose in ("measured", "published")]

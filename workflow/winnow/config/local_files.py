@@ -15,7 +15,6 @@ from winnow.paths import existing_path, expand
 from winnow.schema import ConfigError, dotted
 from winnow.stage import InputError, say
 
-
 ROOT = Path(__file__).parents[3]
 
 

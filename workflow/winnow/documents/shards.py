@@ -47,7 +47,10 @@ from winnow.stage import InputError, Progress, atomic_path, read_json, run, writ
 STAGE_VERSION = 2
 BLOCK = 4096
 ROW_GROUP_BYTES = 64 << 20
-CLEANING: dict[str, Callable[[pa.Array], pa.Array]] = {"strip": pc.utf8_trim_whitespace, "lower": pc.utf8_lower}
+CLEANING: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "strip": pc.utf8_trim_whitespace,
+    "lower": pc.utf8_lower,
+}
 """Steps of a corpus's `clean`; of Unicode white space and letters."""
 
 
