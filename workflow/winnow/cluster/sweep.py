@@ -213,7 +213,10 @@ def reason(best: dict[str, Any], rows: list[dict[str, Any]]) -> str:
             f"it has {height}, but no k is stable: with another seed, other documents are together (adjusted Rand index "
             f"{number(row['stability'])}, below {STABLE:g})"
         )
-    return f"k = {best['k']} is suggested: {why}."
+    ks = sorted(row["k"] for row in rows)
+    edge = {ks[-1]: "largest", ks[0]: "smallest"}.get(best["k"]) if len(ks) > 1 and best["k"] != 2 else None
+    beyond = f" It is the {edge} k that was tried: the best one may lie beyond (key sweep.k)." if edge else ""
+    return f"k = {best['k']} is suggested: {why}.{beyond}"
 
 
 def agreement(best: dict[str, Any]) -> str:
