@@ -28,6 +28,7 @@ include: "workflow/rules/rounds.smk"
 localrules:
     all,
     clusters,
+    sweep,
     subsets,
     samplers,
     models,
@@ -48,6 +49,12 @@ rule clusters:
     """Pages that show the clusters of the run, proposed exclusions, and a template for a reviewed file of them."""
     input:
         inspections(),
+
+
+rule sweep:
+    """How many clusters? A page for each k-means clustering of the run, with a suggested k and its reason."""
+    input:
+        sweeps,
 
 
 rule subsets:

@@ -65,3 +65,10 @@ def test_a_stranger_runs_a_corpus_of_their_own(clone):
     for arm in ("random", "uniform", "proportionate", "density"):
         assert arm in table
     assert "even" in table
+    command = [snakemake, "sweep", "--profile", "profiles/local", "--configfile", "my.yaml"]
+    done = subprocess.run(command, cwd=clone, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    swept = clone / "results/mine/clusterings/minilm-k22"
+    suggestion = json.loads((swept / "sweep.json").read_text())
+    assert suggestion["documents"] == suggestion["silhouette_documents"] == 1700
+    assert f"k = {suggestion['k']} is suggested" in (swept / "sweep.html").read_text()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from winnow.documents import shards
 from winnow.evaluate import benchmarks, stock
 from winnow.evaluate.forms import bits_per_byte, cloze
 from winnow.evaluate.items import HeldOut
@@ -144,6 +145,30 @@ def test_missing_documents_are_one_line(corpus, tmp_path, change, message):
 def empty(held: Path) -> Path:
     pq.write_table(pq.read_table(held).slice(0, 0), held)
     return held
+
+
+def test_labelled_files_are_cleaned_as_the_corpus_and_have_its_texts(tmp_path):
+    rows = [("  A Fine Film ", "good"), ("DULL", "bad"), (" \t ", "bad"), ("So so\n", "good")]
+    path = tmp_path / "posts.jsonl.gz"
+    write_jsonl(path, [{"text": text, "label": label} for text, label in rows])
+    for clean in ([], ["strip", "lower"]):
+        settings = {"source": {"files": [str(path)]}, "text": "text", "label": "label", "clean": clean}
+        source = tmp_path / "source.json"
+        shards.index(spec=canonical({"corpus": settings}), out=source)
+        shards.write(
+            source=source, shard=0, shards=1, spec=canonical({"corpus": settings}), out=tmp_path / "d.parquet"
+        )
+        test = {"labelled": {"files": [str(path)], "text": "text", "label": "label"}, "items": 10, "seed": 0}
+        spec = canonical({"name": "test", "benchmark": test, "clean": clean})
+        benchmarks.labelled(source=source, spec=spec, out_dir=tmp_path / "b")
+        items = pq.read_table(tmp_path / "b" / "data.parquet").sort_by("item").to_pydict()
+        documents = pq.read_table(tmp_path / "d.parquet").to_pydict()
+        assert (items["item"], items["text"], items["label"]) == tuple(
+            documents[k] for k in ("doc", "text", "label")
+        )
+        assert items["text"] == (
+            ["a fine film", "dull", "so so"] if clean else [rows[i][0] for i in (0, 1, 3)]
+        )
 
 
 def test_other_texts_are_another_manifest(corpus, tmp_path):

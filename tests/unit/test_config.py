@@ -179,6 +179,12 @@ BAD = [
     ),
     ("no owner", "encoders: {mine: {source: {hub: bge, revision: " + "a" * 40 + "}, dimension: 8}}", '1: encoders.mine.source.hub: "bge" is not right; expected: text: owner/name'),
     ("benchmark file", run(more="\nbenchmarks: {other: {task: piqa, data: {files: {test: Snakefile}}}}\nsuites: {mini: [other]}"), "11: benchmarks.other.data.files.test: Snakefile: unknown file format; known: .parquet, .arrow, .jsonl, .csv, .tsv, .txt (all but parquet and arrow also with .gz, .zst, .bz2 or .xz)"),
+    ("reduction", "clusterings:\n  mine: {encoder: minilm, k: 5, reduce: umap50}\n", "2: clusterings.mine.reduce: unknown reduction 'umap50'; did you mean 'umap-50'? known: "),
+    ("reduced dimensions", "reductions: {wide: {method: pca, dimensions: 384}}\nclusterings:\n  mine: {encoder: minilm, k: 5, reduce: wide}\n", "3: clusterings.mine.reduce: 'wide' has 384 dimensions, encoder 'minilm' 384; a reduction requires fewer"),
+    ("method of a reduction", "reductions: {mine: {method: tsne, dimensions: 2}}\n", '1: reductions.mine.method: "tsne" is not one of pca, umap'),
+    ("cleaning", "corpora: {sst2-mini: {clean: [stem]}}\n", '1: corpora.sst2-mini.clean[0]: "stem" is not one of strip, lower'),
+    ("one cluster", "sweep: {k: [1, 2]}\n", "1: sweep.k[0]: 1 is not right; expected: a whole number from 2"),
+    ("published figures of a sweep", "sweep: {published: none.csv}\n", "1: sweep.published: none.csv: no file there; give a CSV of published figures, seen from "),
     ("labelled file", run(corpus="sst2-mini", model="minilm-classifier", budget="mini-labels", suites="own", more="\nbenchmarks: {test: {labelled: {files: [none.csv], text: t, label: l}}}\nsuites: {own: [test]}"), "11: benchmarks.test.labelled.files[0]: none.csv: no file there; "),
     ("two sources", "corpora: {pile-mini: {source: {files: [a.txt]}}}", "1: corpora.pile-mini.source: unknown key 'files'; known: documents, generator, seed"),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import zstandard
@@ -19,6 +20,7 @@ from winnow.documents import shards as documents
 from winnow.documents import streams
 from winnow.documents.shards import BLOCK, digests, index, index_files, shard_range, write, write_shard
 from winnow.paths import expand
+from winnow.schema import schema
 from winnow.stage import InputError
 
 DATA = Path(os.environ.get("WINNOW_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -198,6 +200,53 @@ def test_nul_is_taken_out_and_blank_lines_are_gaps(tmp_path):
     )
     table = read(tmp_path, corpus(path))
     assert dict(zip(table["doc"].to_pylist(), table["text"].to_pylist(), strict=True)) == {0: "ab", 6: "c"}
+
+
+# What is written of each text with the cleaning of SST-2; None: no document.
+CLEANED = {
+    "  A Film ": "a film",
+    "\u00a0GRÜẞE 🎈\u3000": "grüße 🎈",
+    "\t \n": None,
+    " \0 ": None,
+    "a  B": "a  b",
+    "": None,
+}
+
+
+@pytest.mark.parametrize("steps", [["strip", "lower"], ["lower", "strip"]])
+def test_cleaned_texts_are_what_is_measured_and_digested(tmp_path, steps):
+    path = lines(tmp_path / "a.jsonl", [{"text": text} for text in CLEANED])
+    config = corpus(path, clean=steps)
+    table = read(tmp_path, config)
+    kept = {doc: text for doc, text in enumerate(CLEANED.values()) if text}
+    assert dict(zip(table["doc"].to_pylist(), table["text"].to_pylist(), strict=True)) == kept
+    assert table["bytes"].to_pylist() == [len(text.encode()) for text in kept.values()]
+    assert np.array_equal(table["digest"].to_numpy(), digests(pa.array(kept.values())))
+    assert index_files([str(path)], config)["clean"] == steps
+
+
+def test_texts_are_not_cleaned_unless_the_corpus_says_so(tmp_path):
+    path = lines(tmp_path / "a.jsonl", [{"text": text} for text in CLEANED])
+    assert read(tmp_path, corpus(path))["text"].to_pylist() == ["  A Film ", "\u00a0GRÜẞE 🎈\u3000", "a  B"]
+    assert read(tmp_path, corpus(path, clean=["lower"]))["text"].to_pylist()[0] == "  a film "
+
+
+def test_steps_of_cleaning_are_applied_in_their_order(tmp_path, monkeypatch):
+    steps = {c: (lambda text, c=c: pc.binary_join_element_wise(text, c, "")) for c in "ab"}
+    monkeypatch.setattr(documents, "CLEANING", steps)
+    path = lines(tmp_path / "a.jsonl", [{"text": "x"}])
+    assert read(tmp_path, corpus(path, clean=["a", "b"]))["text"].to_pylist() == ["xab"]
+    assert read(tmp_path, corpus(path, clean=["b", "a"]))["text"].to_pylist() == ["xba"]
+
+
+def test_equal_texts_after_cleaning_are_duplicates(tmp_path):
+    path = lines(tmp_path / "a.jsonl", [{"text": "A film"}, {"text": "a film "}])
+    assert len(set(read(tmp_path, corpus(path))["digest"].to_pylist())) == 2
+    assert len(set(read(tmp_path, corpus(path, clean=["strip", "lower"]))["digest"].to_pylist())) == 1
+
+
+def test_every_step_of_the_schema_is_there():
+    assert schema()["$defs"]["corpus"]["properties"]["clean"]["items"]["enum"] == list(documents.CLEANING)
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):

@@ -82,6 +82,29 @@ def test_the_demo_is_forecast_as_it_was_measured(config: dict[str, Any], tmp_pat
     assert 7 <= minutes(message) <= 12
 
 
+def test_a_umap_of_many_documents_takes_longer_on_any_number_of_cores(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    job: Jobs = [("reduce_vectors", {"corpus": "sst2", "encoder": "minilm", "reduction": "umap-50"})]
+    unknown = forecast(config, str(tmp_path), job, 2)
+    assert unknown.startswith("Forecast: reduce 1 set of vectors: ")
+    (tmp_path / "sst2").mkdir()
+    (tmp_path / "sst2" / "source.json").write_text(json.dumps({"rows": 67_349}))
+    took = [minutes(forecast(config, str(tmp_path), job, cores)) for cores in (1, 8)]
+    assert took[0] == took[1] > 4
+
+
+def test_a_sweep_is_priced_by_its_clusterings(config: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "sst2").mkdir()
+    (tmp_path / "sst2" / "source.json").write_text(json.dumps({"rows": 67_349}))
+    job: Jobs = [("sweep_clusters", {"corpus": "sst2", "clustering": "minilm-k100"})]
+    few = {**config, "sweep": {**config["sweep"], "k": [2, 3]}}
+    more = {**config, "sweep": {**config["sweep"], "k": list(range(2, 41))}}
+    said = [forecast(one, str(tmp_path), job, 1) for one in (few, more)]
+    assert said[0].startswith("Forecast: sweep k for 1 clustering: ")
+    assert minutes(said[1]) > 5
+
+
 @pytest.mark.parametrize("scorer", ["proxy-loss", "web-likelihood", "entropy", "web-ngrams"])
 def test_every_kind_of_scorer_is_priced(config: dict[str, Any], tmp_path: Path, scorer: str) -> None:
     jobs: Jobs = [("score_documents", {"corpus": "pile-mini", "scorer": scorer, "shard": "0000"})]

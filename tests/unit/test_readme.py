@@ -16,6 +16,7 @@ RUN_BY = {
     ".venv/bin/winnow check my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
+    ".venv/bin/snakemake sweep --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile slurm --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
 }
 PAGES = (

@@ -436,7 +436,7 @@ def benchmark(folder: Path, source: Path, labels) -> list[int]:
         "seed": 0,
     }
     benchmarks.labelled(source=source, out_dir=folder / "b",
-                        spec=canonical({"name": "t", "benchmark": definition}))  # fmt: skip
+                        spec=canonical({"name": "t", "benchmark": definition, "clean": []}))  # fmt: skip
     assert read_json(folder / "b" / "manifest.json")["classes"] == read_json(source)["labels"]["names"]
     return pq.read_table(folder / "b" / "data.parquet")["label"].to_pylist()
 
@@ -532,7 +532,9 @@ def test_a_named_test_file_must_name_the_classes_of_its_corpus(tmp_path):
     }
     with pytest.raises(InputError, match=r"t\.parquet: names its classes pos, neg, the corpus neg, pos"):
         benchmarks.labelled(
-            source=source, out_dir=tmp_path / "b", spec=canonical({"name": "t", "benchmark": definition})
+            source=source,
+            out_dir=tmp_path / "b",
+            spec=canonical({"name": "t", "benchmark": definition, "clean": []}),
         )
 
 

@@ -1,4 +1,5 @@
-"""The k sweep: indices are scikit-learn's, planted clusters are found, and a reduction keeps neighbours."""
+"""The k sweep: indices are scikit-learn's, planted clusters are found, published figures stand beside ours; and a
+reduction keeps neighbours, by document."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics
-from winnow.cluster import reduce, sweep
+from winnow.cluster import hdbscan, kmeans, reduce, sweep
+from winnow.parquet import vectors_of, vectors_of_shards
+from winnow.score import documents as scores
 from winnow.stage import InputError, canonical
 
 CLUSTERING = {"encoder": "toy", "k": 3, "seed": 0, "iterations": 25, "restarts": 2}
@@ -70,11 +73,11 @@ class Corpus:
         pq.write_table(pa.table({"doc": doc[:5], "role": ["heldout"] * 5}), self.heldout)
 
     def reduced(self, settings: dict, out: Path) -> np.ndarray:
-        out.mkdir()
-        files = [out / path.name for path in self.embeddings]
-        reduce.main(documents=self.documents, embeddings=self.embeddings, heldout=self.heldout, out=files,
+        reduce.main(documents=self.documents, embeddings=self.embeddings, heldout=self.heldout, out=out,
                     spec=canonical({"reduction": settings}))  # fmt: skip
-        return np.concatenate([np.load(file) for file in files])
+        table = np.load(out)
+        assert table["doc"].tolist() == (np.arange(len(self.vectors)) * 100).tolist()
+        return table["vector"]
 
 
 def near_share(vectors: np.ndarray, group: np.ndarray) -> float:
@@ -89,35 +92,195 @@ PCA = {"method": "pca", "dimensions": 4, "seed": 0, "neighbors": 10, "min_dist":
 @pytest.mark.parametrize("settings", [PCA, pytest.param({**PCA, "method": "umap"}, marks=pytest.mark.slow)])
 def test_a_reduction_keeps_neighbours_is_of_unit_norm_and_repeats(tmp_path: Path, settings: dict) -> None:
     corpus = Corpus(tmp_path, 2)
-    out = corpus.reduced(settings, tmp_path / "a")
+    out = corpus.reduced(settings, tmp_path / "a.npy")
     assert out.dtype == np.float16
     assert out.shape == (150, 4)
     assert np.allclose(np.linalg.norm(out.astype(np.float64), axis=1), 1, atol=2e-3)
     assert near_share(out, corpus.group) > 0.97
-    assert np.array_equal(out, corpus.reduced(settings, tmp_path / "b"))
+    assert np.array_equal(out, corpus.reduced(settings, tmp_path / "b.npy"))
 
 
 def test_the_number_of_shards_changes_no_bit_of_a_reduction(tmp_path: Path) -> None:
-    one = Corpus(tmp_path, 1).reduced({**PCA, "sample": 60}, tmp_path / "a")
-    assert np.array_equal(one, Corpus(tmp_path, 2).reduced({**PCA, "sample": 60}, tmp_path / "b"))
+    one = Corpus(tmp_path, 1).reduced({**PCA, "sample": 60}, tmp_path / "a.npy")
+    assert np.array_equal(one, Corpus(tmp_path, 2).reduced({**PCA, "sample": 60}, tmp_path / "b.npy"))
 
 
 def test_too_small_a_pool_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="requires at least 202"):
-        Corpus(tmp_path, 1).reduced({**PCA, "dimensions": 200}, tmp_path / "a")
+        Corpus(tmp_path, 1).reduced({**PCA, "dimensions": 200}, tmp_path / "a.npy")
+    assert not list(tmp_path.glob("*a.npy*"))
 
 
-def test_the_stage_writes_table_plot_and_suggestion(tmp_path: Path) -> None:
+def test_a_shard_finds_its_rows_in_the_reduced_vectors_by_document(tmp_path: Path) -> None:
+    corpus, reduced = Corpus(tmp_path, 3), tmp_path / "r.npy"
+    whole = corpus.reduced(PCA, reduced)
+    parts = vectors_of_shards([reduced], corpus.documents)
+    assert [len(part) for part in parts] == [50, 50, 50]
+    assert np.array_equal(np.concatenate(parts), whole)
+    some = np.array([700, 100, 14900])
+    assert np.array_equal(vectors_of(reduced, some, corpus.documents[0]), whole[[7, 1, 149]])
+    for doc in (150, 15_000):
+        with pytest.raises(InputError, match=f"r.npy: no vector of document {doc} of .*; make it again"):
+            vectors_of(reduced, np.array([100, doc]), corpus.documents[0])
+    with pytest.raises(InputError, match="2 files for 3 shards"):
+        vectors_of_shards(corpus.embeddings[:2], corpus.documents)
+
+
+def test_a_clustering_on_reduced_vectors_is_that_of_shards_of_them(tmp_path: Path) -> None:
+    """Fit, assignment and LSH buckets: the file of all documents stands for one of each shard."""
+    corpus, reduced = Corpus(tmp_path, 2), tmp_path / "r.npy"
+    corpus.reduced(PCA, reduced)
+    parts = vectors_of_shards([reduced], corpus.documents)
+    cut = [tmp_path / f"cut-{i}.npy" for i in (0, 1)]
+    for path, part in zip(cut, parts, strict=True):
+        np.save(path, part)
+    settings = {**CLUSTERING, "points_per_centroid": 100}
+    scorer = {"kind": "lsh", "planes": 3, "seed": 0}
+    results = []
+    for name, vectors in (("one", [reduced]), ("two", cut)):
+        out = tmp_path / name
+        kmeans.fit(documents=corpus.documents, embeddings=vectors, heldout=corpus.heldout, out=out / "c.npy",
+                   spec=canonical({"clustering": settings}))  # fmt: skip
+        files = [np.load(out / "c.npy").tobytes()]
+        for i, documents in enumerate(corpus.documents):
+            mine = vectors[i if len(vectors) > 1 else 0]
+            kmeans.assign(
+                documents=documents, embeddings=mine, centroids=out / "c.npy", out=out / f"{i}.parquet"
+            )
+            scores.vectors(embeddings=mine, assignments=out / f"{i}.parquet", centroids=out / "c.npy",
+                           heldout=corpus.heldout, spec=canonical({"scorer": scorer}), out=out / f"s{i}.parquet")  # fmt: skip
+            files += [(out / f"{kind}{i}.parquet").read_bytes() for kind in ("", "s")]
+        results.append(files)
+    assert results[0] == results[1]
+    assert np.load(tmp_path / "one" / "c.npy").shape == (3, 4)
+
+
+def test_hdbscan_reads_reduced_vectors(tmp_path: Path) -> None:
+    corpus, reduced = Corpus(tmp_path, 2), tmp_path / "r.npy"
+    corpus.reduced(PCA, reduced)
+    settings = {"min_cluster_size": 20, "min_samples": 5, "epsilon": 0.0, "selection": "eom", "sample": 1000,
+                "dimensions": 0, "fence": 3.0, "noise": "nearest"}  # fmt: skip
+    clustering = {"encoder": "toy", "method": "hdbscan", "seed": 0, "hdbscan": settings}
+    out = {name: tmp_path / f"h.{name}" for name in ("npy", "npz", "tsv", "json")}
+    hdbscan.fit(documents=corpus.documents, embeddings=[reduced], heldout=corpus.heldout, out=out["npy"],
+                model=out["npz"], exclusions=out["tsv"], report=out["json"],
+                spec=canonical({"clustering": clustering}))  # fmt: skip
+    group: list[int] = []
+    for i, documents in enumerate(corpus.documents):
+        hdbscan.assign(documents=documents, embeddings=reduced, centroids=out["npy"], model=out["npz"],
+                       out=tmp_path / f"a{i}.parquet")  # fmt: skip
+        group += pq.read_table(tmp_path / f"a{i}.parquet")["cluster"].to_pylist()
+    assert metrics.adjusted_rand_score(corpus.group, group) > 0.97
+
+
+FIGURES = (
+    "k,silhouette,davies_bouldin,calinski_harabasz,source\n2,0.38,1.0437,52930.6,a notebook\n9,.2,1,2e4,b\n"
+)
+
+
+def swept(tmp_path: Path, figures: str | None = None, **more: object) -> Path:
+    """Runs the stage on a planted corpus of three clusters; the folder of its files."""
     corpus = Corpus(tmp_path, 2)
-    wanted = {"k": [2, 3, 4], "seeds": [0, 1], "sample": 1000, "silhouette_sample": 80}
-    sweep.main(documents=corpus.documents, vectors=corpus.embeddings, heldout=corpus.heldout, out=tmp_path / "s.csv",
-               plot_out=tmp_path / "s.svg", suggestion=tmp_path / "s.json", name="toy",
-               spec=canonical({"clustering": CLUSTERING, "sweep": wanted}))  # fmt: skip
+    wanted = {"k": [4, 2, 3], "seeds": [0, 1], "sample": 1000, "silhouette_sample": 80, **more}
+    (tmp_path / "p.csv").write_text(figures or "")
+    names = {
+        "out": "s.csv",
+        "plot_out": "s.svg",
+        "suggestion": "s.json",
+        "markdown_out": "s.md",
+        "html_out": "s.html",
+    }
+    sweep.main(documents=corpus.documents, vectors=corpus.embeddings, heldout=corpus.heldout, name="toy",
+               published=[tmp_path / "p.csv"] if figures else [],
+               spec=canonical({"clustering": CLUSTERING, "sweep": wanted}),
+               **{key: tmp_path / name for key, name in names.items()})  # fmt: skip
+    return tmp_path
+
+
+def test_the_stage_writes_table_plot_suggestion_and_page(tmp_path: Path) -> None:
+    swept(tmp_path)
     with open(tmp_path / "s.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["k"]) for row in rows] == [2, 3, 4]
-    assert json.loads((tmp_path / "s.json").read_text()) | {
-        "k": 3,
-        "documents": 145,
-        "silhouette_documents": 80,
-    } == (json.loads((tmp_path / "s.json").read_text()))
+    suggestion = json.loads((tmp_path / "s.json").read_text())
+    assert suggestion | {"k": 3, "documents": 145, "silhouette_documents": 80} == suggestion
+    page = (tmp_path / "s.md").read_text()
+    assert "**k = 3 is suggested: it has the highest silhouette" in page
+    assert "Measured on 145 documents of the pool, the silhouette on 80 of them" in page
+    assert "suggested, config" in page
+    assert "Published" not in page
+    assert "<svg" in (tmp_path / "s.html").read_text()
+    assert "published" not in (tmp_path / "s.svg").read_text()
+
+
+def test_published_figures_stand_beside_ours_and_in_the_plot(tmp_path: Path) -> None:
+    swept(tmp_path, FIGURES)
+    page = (tmp_path / "s.md").read_text()
+    assert "## Published figures beside ours" in page
+    lines = [line for line in page.splitlines() if line.endswith("| a notebook |")]
+    with open(tmp_path / "s.csv", newline="") as file:
+        ours = float(next(csv.DictReader(file))["silhouette"])
+    assert lines[0].startswith(f"| 2 | {ours:.4f} | 0.3800 |")
+    assert "| 9 |  | 0.2000 |  | 1.0000 |  | 20,000 | b |" in page
+    svg = (tmp_path / "s.svg").read_text()
+    assert svg.count("published") == 3
+    assert "#999999" in svg
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        (FIGURES.replace("source", "from"), "no column 'source'; columns: k, "),
+        (FIGURES.replace("0.38,", "high,"), "row 1: k must be a whole number, silhouette, davies_bouldin, "),
+        (FIGURES.replace("\n9,", "\n2,"), "row 2: k = 2 is listed twice; keep one"),
+        (FIGURES.splitlines()[0], "no rows"),
+    ],
+)
+def test_wrong_published_figures_are_one_line(tmp_path: Path, figures: str, said: str) -> None:
+    with pytest.raises(InputError, match=rf"p\.csv: {said}") as error:
+        swept(tmp_path, figures)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_more_clusters_than_documents_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="sweep toy: k = 200 requires more than the 145 documents of the pool"
+    ):
+        swept(tmp_path, k=[2, 200])
+
+
+def row_of(k: int, silhouette: float, stability: float) -> dict:
+    return {
+        "k": k,
+        "silhouette": silhouette,
+        "davies_bouldin": 1.0,
+        "calinski_harabasz": 1.0,
+        "stability": stability,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(2, 0.1, 0.9), (3, 0.2, 0.9), (4, 0.3, 0.2)], "k = 3 is suggested: it has the highest silhouette (0.2000) of the k whose"),
+        ([(2, 0.1, 0.3), (3, 0.2, 0.4), (4, 0.1, 0.2)], "k = 3 is suggested: it has the highest silhouette (0.2000), but no k is stable"),
+        ([(2, 0.1, np.nan), (3, 0.2, np.nan), (4, 0.1, np.nan)], "one seed was run, so its stability is unknown."),
+        ([(3, 0.1, 0.9), (4, 0.2, 0.9)], "It is the largest k that was tried"),
+        ([(2, 0.2, 0.9), (3, 0.1, 0.9)], "counts as stable)."),
+        ([(2, np.nan, 1.0)], "No k is suggested"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_said_in_words(rows: list[tuple[int, float, float]], said: str) -> None:
+    table = [row_of(*row) for row in rows]
+    reason = sweep.reason(sweep.suggest(table), table)
+    assert said in reason
+    assert ("tried" in reason) == ("tried" in said)
+
+
+def test_the_shipped_figures_of_the_study_are_whole(root: Path) -> None:
+    figures = sweep.read_published(root / "config/published/sst2-sweep.csv")
+    assert list(figures) == list(range(2, 14))
+    assert max(figures, key=lambda k: figures[k]["silhouette"]) == 2
+    assert figures[7] == {"silhouette": 0.2251, "davies_bouldin": 1.3965, "calinski_harabasz": 25222.0860,
+                          "source": "notebook of the SST-2 study"}  # fmt: skip

@@ -23,6 +23,8 @@ def experiment(name: str, corpus: str, clustering: str, samplers: list[str], **m
 RUN: dict[str, Any] = {
     "corpora": {"pile-mini": {"shards": 2}, "sst2-mini": {"shards": 20}},
     "budgets": {"few": {"train": 100}, "few-tokens": {"unit": "tokens", "tokenizer": "bpe-2k", "train": 9000}},
+    "reductions": {"pca-8": {"method": "pca", "dimensions": 8}},
+    "clusterings": {"reduced-k5": {"encoder": "minilm", "reduce": "pca-8", "k": 5}},
     "benchmarks": {"local": LOCAL},
     "suites": {"paper": ["local", "heldout-bpb", "grammar-pairs"]},
     "experiments": [
@@ -32,8 +34,9 @@ RUN: dict[str, Any] = {
         experiment("labels", "sst2-mini", "minilm-hdbscan", ["random", "entropy"], model="minilm-classifier",
                    suites=["labels"]),
         experiment("proposed", "tinystories-mini", "minilm-k12", ["random", "uniform"]),
+        experiment("reduced", "pile-mini", "reduced-k5", ["random", "uniform", "lsh", "semdedup"]),
     ],
-    "targets": ["kmeans", "hdbscan", "tokens", "labels", "proposed"],
+    "targets": ["kmeans", "hdbscan", "tokens", "labels", "proposed", "reduced"],
 }  # fmt: skip
 RUN["corpora"]["tinystories-mini"] = {"apply_proposals": True}
 RUN["tables"] = {
@@ -146,4 +149,12 @@ def test_every_rule_that_is_not_charged_exists() -> None:
 def test_the_run_has_every_kind_of_scorer_filter_and_weight(jobs: dict[str, dict[str, Any]]) -> None:
     rules = {job["rule"] for job in jobs.values()}
     scoring = ("score_documents", "score_probe", "score_vectors", "find_near_duplicates", "fit_ratios")
-    assert {*scoring, "find_contaminated_documents", "count_tokens", "inspect_clusters"} <= rules
+    others = ("find_contaminated_documents", "count_tokens", "inspect_clusters", "reduce_vectors")
+    assert {*scoring, *others} <= rules
+
+
+def test_only_arms_of_a_reduced_clustering_are_charged_for_the_reduction(
+    jobs: dict[str, dict[str, Any]],
+) -> None:
+    charged = {arm for arm, files in charges(jobs).items() if "/reduce_vectors/" in " ".join(files["cpu"])}
+    assert charged == {"reduced/uniform", "reduced/lsh", "reduced/semdedup"}

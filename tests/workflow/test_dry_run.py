@@ -228,6 +228,72 @@ def test_the_target_clusters_makes_the_template_that_a_person_copies(
     assert "draw_sample" not in jobs
 
 
+REDUCED = """
+corpora: {pile-mini: {shards: 2}}
+reductions: {pca-8: {method: pca, dimensions: 8}}
+clusterings: {reduced-k5: {encoder: minilm, reduce: pca-8, k: 5}}
+experiments:
+  - {name: one, corpus: pile-mini, clustering: reduced-k5, samplers: [uniform, lsh, semdedup, semdedup-after], budget: mini, model: neox-nano, data_seeds: [0], suites: [mini]}
+  - {name: two, corpus: pile-mini, clustering: minilm-hdbscan, samplers: [uniform], budget: mini, model: neox-nano, data_seeds: [0], suites: [mini]}
+targets: []
+"""
+
+
+def test_a_reduced_clustering_reads_the_reduced_vectors_and_semantic_duplicates_those_of_the_encoder(
+    clone: Path, snakemake: Snakemake, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(REDUCED)
+    done = snakemake("subsets", "sweep", "-n", "-p", "--configfile", str(tmp_path / "run.yaml"), cwd=clone)
+    jobs = done.jobs()
+    one_each = ("reduce_vectors", "sweep_clusters", "fit_clusters")  # HDBSCAN has no k to sweep
+    assert [jobs[rule] for rule in one_each] == [1, 1, 1]
+    reduced, plain = "results/pile-mini/reduced/minilm/pca-8.npy", "results/pile-mini/embeddings/minilm/"
+    commands = [part.split("&>")[0] for part in done.text.split("python -m winnow.")[1:]]
+    of_reduced = [command for command in commands if "/reduced-k5/" in command]
+    for stage, vectors in (
+        ("cluster.kmeans fit", [reduced]),
+        ("cluster.kmeans assign", [reduced]),
+        ("score.documents vectors", [reduced]),
+        ("cluster.sweep", [reduced]),
+        ("score.semdedup score", [f"{plain}0000.npy", f"{plain}0001.npy"]),
+    ):
+        found = [command for command in of_reduced if command.startswith(stage)]
+        assert found, stage
+        for command in found:
+            assert re.findall(r"results/pile-mini/(?:reduced|embeddings)/[^\s)]+", command) == vectors, (
+                command
+            )
+    after = [c for c in of_reduced if c.startswith("sample.draw") and f"{plain}0000.npy" in c]
+    assert len(after) == 1
+    assert reduced not in after[0]
+
+
+def test_a_sweep_without_k_means_ends_with_one_line(
+    clone: Path, snakemake: Snakemake, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(REDUCED.replace("reduced-k5, samplers", "minilm-hdbscan, samplers"))
+    line = ("--dry-run", "--configfile", str(tmp_path / "run.yaml"))
+    done = snakemake("sweep", *line, cwd=clone)
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == (
+        "error: sweep: no experiment of this run has a clustering by k-means; name one of its clusterings"
+    )
+    assert snakemake("clusters", *line, cwd=clone).code == 0
+
+
+def test_published_figures_of_a_sweep_are_found_from_any_folder(snakemake: Snakemake, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("sweep: {published: config/published/sst2-sweep.csv}\n")
+    line = ("--snakefile", str(ROOT / "Snakefile"), "-n", "-p", "--configfile", "run.yaml")
+    done = snakemake("sweep", *line, cwd=tmp_path)
+    assert done.code == 0, done.text
+    assert f"--published {ROOT}/config/published/sst2-sweep.csv" in done.text
+    (tmp_path / "run.yaml").write_text("sweep: {published: nowhere.csv}\n")
+    done = snakemake("sweep", *line, cwd=tmp_path)
+    assert done.err.splitlines()[-1].startswith(
+        "error: run.yaml:1: sweep.published: nowhere.csv: no file there; give a CSV"
+    )
+
+
 @pytest.mark.parametrize("target", ["subsets", "models"])
 def test_a_run_can_stop_at_subsets_or_models(clone: Path, snakemake: Snakemake, target: str) -> None:
     jobs = snakemake(target, "--dry-run", "--quiet", "rules", cwd=clone).jobs()

@@ -49,8 +49,14 @@ TOY: Config = {
     },
     "clusterings": {
         "toy-k3": {"encoder": "minilm", "k": 3},
-        "toy-h": {"encoder": "minilm", "method": "hdbscan", "hdbscan": {"min_cluster_size": 5}},
+        "toy-h": {
+            "encoder": "minilm",
+            "reduce": "toy-pca",
+            "method": "hdbscan",
+            "hdbscan": {"min_cluster_size": 5},
+        },
     },
+    "reductions": {"toy-pca": {"method": "pca", "dimensions": 4}},
     "scorers": {
         "toy-loss": {"kind": "proxy-loss", "proxy": {"model": "toy-tales-lm", "budget": "toy-proxy"}},
         "toy-words": {
@@ -239,14 +245,15 @@ def arms(count: int, proxies: int = 0) -> Counter[str]:
     )
 
 
-# Tales have every kind of scorer, HDBSCAN, six arms (three of them on clusters) and two proxies.
+# Tales have every kind of scorer, a reduction, HDBSCAN, six arms (three of them on clusters) and two proxies.
 BY_PROXIES = Counter(score_probe=1, mean_losses=1, score_documents=1)
 TALES_DRAWS = arms(6, 2) + BY_PROXIES + Counter(choose_probe=1)
 TALES_EXCLUSIONS = TALES_DRAWS + Counter(exclude_clusters=1, fit_ratios=1, score_documents=1)
 TALES_CLUSTERS = TALES_EXCLUSIONS + Counter(
     fit_hdbscan=1, assign_hdbscan=1, summarise_clusters=1, find_near_duplicates=1, score_vectors=1
 )
-TALES_HELDOUT = TALES_CLUSTERS + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1)
+TALES_REDUCED = TALES_CLUSTERS + Counter(reduce_vectors=1)
+TALES_HELDOUT = TALES_REDUCED + Counter(hold_out=1, build_heldout_benchmark=1, train_tokenizer=1)
 TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_documents=1)
 MIRROR = Counter(mirror_benchmark=1)
 LABELLED = Counter(build_labelled_benchmark=1)
@@ -293,11 +300,21 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         NOTES_HELDOUT + Counter(write_documents=3, embed_documents=3, assign_clusters=1),
     ),
     "label": (put("mark", "corpora", "films", "label"), FILMS_ALL),
+    "clean": (put(["strip", "lower"], "corpora", "films", "clean"), FILMS_ALL),
     # Encoders and clusterings
     "max_tokens": (
         put(128, "encoders", "minilm", "max_tokens"),
-        NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4),
+        NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_REDUCED + Counter(embed_documents=4),
     ),
+    "reduction.dimensions": (put(3, "reductions", "toy-pca", "dimensions"), TALES_REDUCED),
+    "another reduction": (
+        several(
+            put({"method": "pca", "dimensions": 5}, "reductions", "other"),
+            put("other", "clusterings", "toy-h", "reduce"),
+        ),
+        TALES_REDUCED,
+    ),
+    "no reduction": (put(None, "clusterings", "toy-h", "reduce"), TALES_CLUSTERS),
     "k": (put(4, "clusterings", "toy-k3", "k"), NOTES_CLUSTERS + FILMS_CLUSTERS),
     "clustering.seed": (put(1, "clusterings", "toy-k3", "seed"), NOTES_CLUSTERS + FILMS_CLUSTERS),
     "another k": (
@@ -424,6 +441,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         Counter(compare_arms=1, compare_samplers=1),
     ),
     # What must rerun nothing
+    "sweep": (put({"k": [2, 3]}, "sweep"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
     "a default spelt out": (put([0.9, 0.95], "recipes", "toy", "betas"), NOTHING),
     "order of experiments": (
@@ -435,12 +453,14 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
 # Jobs that a new STAGE_VERSION reruns, all that follows included.
 DRAWN = NOTES_DRAWS + FILMS_DRAWS
 EVALUATE = Counter(evaluate_model=11, compare_arms=3)
-EMBEDDINGS = NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS + Counter(embed_documents=4)
+EMBEDDINGS = NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_REDUCED + Counter(embed_documents=4)
 STAGES: dict[str, Counter[str]] = {
     "documents.shards": NOTES_ALL + FILMS_ALL + TALES_ALL,
     "documents.heldout": NOTES_HELDOUT + FILMS_HELDOUT + TALES_HELDOUT,
     "embed.encode": EMBEDDINGS,
-    "cluster.kmeans": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_CLUSTERS,
+    "cluster.kmeans": NOTES_CLUSTERS + FILMS_CLUSTERS + TALES_REDUCED,
+    "cluster.reduce": TALES_REDUCED,
+    "cluster.sweep": NOTHING,
     "cluster.hdbscan": TALES_CLUSTERS,
     "cluster.exclude": NOTES_EXCLUSIONS + FILMS_EXCLUSIONS + TALES_EXCLUSIONS,
     "score.documents": arms(4) + BY_PROXIES + Counter(score_documents=1, score_vectors=1),
@@ -523,6 +543,9 @@ class Toy:
         for path in self.outputs():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(f"{path}\n")
+        swept = "results/notes/clusterings/toy-k3/sweep.html"
+        for name in ("sweep.html", "sweep.csv", "sweep.svg", "sweep.json", "sweep.md"):
+            (folder / swept).with_name(name).write_text(name)
         pages = [
             f"results/{page}/inspection.html"
             for page in ("notes/clusterings/toy-k3", "tales/clusterings/toy-h")
@@ -530,7 +553,7 @@ class Toy:
         for page in pages:
             for name in ("inspection.html", "proposals.tsv", "criteria.csv"):
                 (folder / page).with_name(name).write_text(name)
-        everything = ("all", *pages)
+        everything = ("all", *pages, swept)
         done = snakemake(*everything, "--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
         assert done.code == 0, done.text
 
@@ -586,7 +609,7 @@ def fast_and_slow(names: Iterable[str], fast: set[str]) -> list[Any]:
 FAST = {
     "text", "heldout.documents", "group", "shards", "max_tokens", "k", "sampler", "one more sampler", "budget",
     "tokenizer", "steps", "one more data seed", "items held out", "metrics of a task", "one more benchmark",
-    "title", "one more corpus", "a default spelt out",
+    "title", "one more corpus", "a default spelt out", "clean", "reduction.dimensions", "no reduction",
 }  # fmt: skip
 
 
@@ -797,3 +820,30 @@ def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy)
     with toy.changed("config/config.yaml", json.dumps(config)):
         assert toy.jobs(page) == Counter(inspect_clusters=1)
         assert toy.jobs() == NOTHING
+
+
+@pytest.mark.slow
+def test_a_sweep_is_made_anew_with_its_stage_settings_figures_and_vectors(toy: Toy) -> None:
+    page = "results/notes/clusterings/toy-k3/sweep.html"
+    sweep = Counter(sweep_clusters=1)
+    assert toy.jobs(page) == NOTHING
+    path = "workflow/winnow/cluster/sweep.py"
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 999", text, flags=re.MULTILINE)):
+        assert toy.jobs(page) == sweep
+    for changes in (
+        {"sweep": {"k": [2, 3]}},
+        {"sweep": {"published": "config/published/sst2-sweep.csv"}},
+        {"clusterings": {**TOY["clusterings"], "toy-k3": {"encoder": "minilm", "k": 3, "iterations": 5}}},
+    ):
+        with toy.changed("config/config.yaml", json.dumps(TOY | changes)):
+            assert toy.jobs(page) == sweep
+            assert "sweep" not in changes or toy.jobs() == NOTHING
+    reduced = {
+        "clusterings": {**TOY["clusterings"], "toy-k3": {**TOY["clusterings"]["toy-k3"], "reduce": "toy-pca"}}
+    }
+    with toy.changed("config/config.yaml", json.dumps(TOY | reduced)):
+        assert toy.jobs(page) == sweep + Counter(reduce_vectors=1)
+    encoder = {"encoders": {"minilm": {"max_tokens": 128}}}
+    with toy.changed("config/config.yaml", json.dumps(TOY | encoder)):
+        assert toy.jobs(page) == sweep + Counter(embed_documents=2)

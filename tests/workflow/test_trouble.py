@@ -115,7 +115,9 @@ def test_15_a_test_file_has_the_classes_of_its_corpus(trouble, tmp_path):
 
     def benchmark(name: str) -> list[int]:
         part = {"files": [str(folder / name)], "text": "text", "label": "label"}
-        spec = canonical({"name": "t", "benchmark": {"labelled": part, "items": 1000, "seed": 0}})
+        spec = canonical(
+            {"name": "t", "benchmark": {"labelled": part, "items": 1000, "seed": 0}, "clean": []}
+        )
         benchmarks.labelled(source=tmp_path / "source.json", spec=spec, out_dir=tmp_path / name)
         return pq.read_table(tmp_path / name / "data.parquet").to_pylist()
 

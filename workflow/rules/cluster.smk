@@ -1,12 +1,47 @@
-# Vectors -> clusters -> exclusions.
+# Vectors -> reduced vectors -> clusters -> exclusions.
 include: "helpers/cluster.smk"
+
+
+rule reduce_vectors:
+    """Vectors of fewer dimensions of all documents, by a reducer that is fitted on a stated sample of the pool."""
+    input:
+        documents=document_shards,
+        embeddings=encoder_shards,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        REDUCED,
+    log:
+        f"{R}/logs/reduce_vectors/{{corpus}}/{{encoder}}/{{reduction}}.log",
+    benchmark:
+        f"{R}/timings/reduce_vectors/{{corpus}}/{{encoder}}/{{reduction}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: reduction_threads
+    resources:
+        mem_mb=lambda wildcards, attempt: (64000 if large_corpus(wildcards) else 8000) * attempt,
+        runtime=lambda wildcards, attempt: (2880 if large_corpus(wildcards) else 240) * attempt,
+        gpu=0,
+    params:
+        spec=lambda wildcards: spec(reduction=CONFIG["reductions"][wildcards.reduction]),
+        version=version("cluster.reduce", "cluster.kmeans", "batching"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.cluster.reduce \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --heldout {input.heldout:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.encoder:q}/{wildcards.reduction:q} \
+            --out {output:q} \
+            &>{log:q}
+        """
 
 
 rule fit_clusters:
     """Centroids of a clustering, fitted on a stated sample of the pool."""
     input:
         documents=document_shards,
-        embeddings=embedding_shards,
+        embeddings=clustered_vectors,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
         f"{CLUSTERS}/centroids.npy",
@@ -44,7 +79,7 @@ rule assign_clusters:
     """Cluster and distance of each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
-        embeddings=embedding_shard,
+        embeddings=clustered_vectors_of_shard,
         centroids=f"{CLUSTERS}/centroids.npy",
     output:
         f"{CLUSTERS}/assignments/{{shard}}.parquet",
@@ -80,7 +115,7 @@ rule fit_hdbscan:
     """Clusters of any shape and noise, on a stated sample of the pool."""
     input:
         documents=document_shards,
-        embeddings=embedding_shards,
+        embeddings=clustered_vectors,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
         centroids=f"{CLUSTERS}/centroids.npy",
@@ -123,7 +158,7 @@ rule assign_hdbscan:
     """Cluster, or noise, and distance of each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
-        embeddings=embedding_shard,
+        embeddings=clustered_vectors_of_shard,
         centroids=f"{CLUSTERS}/centroids.npy",
         model=f"{CLUSTERS}/hdbscan.npz",
     output:
@@ -266,5 +301,59 @@ rule exclude_clusters:
             --name {wildcards.corpus:q}.{wildcards.clustering:q} \
             --out {output.clusters:q} \
             --template {output.template:q} \
+            &>{log:q}
+        """
+
+
+rule sweep_clusters:
+    """How many clusters? Indices of k-means for several k, on the vectors that the clustering goes by."""
+    input:
+        documents=document_shards,
+        vectors=clustered_vectors,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        published=published_sweep,
+    output:
+        table=f"{CLUSTERS}/sweep.csv",
+        plot=f"{CLUSTERS}/sweep.svg",
+        suggestion=f"{CLUSTERS}/sweep.json",
+        markdown=f"{CLUSTERS}/sweep.md",
+        page=report(
+            f"{CLUSTERS}/sweep.html",
+            caption="../report/sweep.rst",
+            category="Clusters",
+            labels={"corpus": "{corpus}", "clustering": "{clustering}"},
+        ),
+    log:
+        f"{R}/logs/sweep_clusters/{{corpus}}/{{clustering}}.log",
+    benchmark:
+        f"{R}/timings/sweep_clusters/{{corpus}}/{{clustering}}.tsv"
+    wildcard_constraints:
+        clustering=clustering_method("kmeans"),
+    conda:
+        "../../envs/torch.yaml"
+    threads: lambda wildcards: 8 if large_corpus(wildcards) else 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(480),
+        gpu=0,
+    params:
+        spec=sweep_spec,
+        files=published_sweep_state,
+        version=version("cluster.sweep", "cluster.kmeans", "pages"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.cluster.sweep \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --vectors @<(printf '%s\\n' {input.vectors:q}) \
+            --heldout {input.heldout:q} \
+            --published {input.published:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.clustering:q} \
+            --threads {threads} \
+            --out {output.table:q} \
+            --plot-out {output.plot:q} \
+            --suggestion {output.suggestion:q} \
+            --markdown-out {output.markdown:q} \
+            --html-out {output.page:q} \
             &>{log:q}
         """

@@ -11,6 +11,7 @@ from winnow.versions import stage_version
 
 R = CONFIG["results"]
 CLUSTERS = f"{R}/{{corpus}}/clusterings/{{clustering}}"
+REDUCED = f"{R}/{{corpus}}/reduced/{{encoder}}/{{reduction}}.npy"
 SUBSET = f"{R}/{{corpus}}/subsets/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}"
 MODEL = f"{R}/{{corpus}}/models/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}"
 
@@ -40,6 +41,7 @@ def names_of(section, fits=lambda definition: True):
 wildcard_constraints:
     corpus=names_of("corpora"),
     encoder=names_of("encoders"),
+    reduction=names_of("reductions"),
     clustering=names_of("clusterings") + f"|{NO_CLUSTERS}",
     scorer=names_of("scorers"),
     sampler=names_of("samplers"),
@@ -113,7 +115,7 @@ def language_model(name):
 
 def reading(corpus):
     """The part of a corpus's settings that decides what its documents are."""
-    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "label", "meta", "types")}
+    return {k: CONFIG["corpora"][corpus][k] for k in ("source", "text", "clean", "label", "meta", "types")}
 
 
 # ---------------------------------------------------------------- inputs
@@ -128,12 +130,23 @@ def encoder_of(wildcards):
 
 
 def embedding_shards(wildcards):
+    """The vectors of a clustering's encoder, reduced or not."""
     folder = f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}"
     return expand(f"{folder}/{{shard}}.npy", shard=shards(wildcards.corpus))
 
 
-def embedding_shard(wildcards):
-    return f"{R}/{wildcards.corpus}/embeddings/{encoder_of(wildcards)}/{wildcards.shard}.npy"
+def clustered_vectors(wildcards):
+    """The vectors that a clustering goes by: the shards of its encoder, or the one file of its reduction."""
+    reduction = CONFIG["clusterings"][wildcards.clustering]["reduce"]
+    if reduction is None:
+        return embedding_shards(wildcards)
+    return [REDUCED.format(corpus=wildcards.corpus, encoder=encoder_of(wildcards), reduction=reduction)]
+
+
+def clustered_vectors_of_shard(wildcards):
+    """The same of one shard; the file of a reduction has all shards."""
+    vectors = clustered_vectors(wildcards)
+    return vectors[int(wildcards.shard) if len(vectors) > 1 else 0]
 
 
 def assignment_shards(wildcards):

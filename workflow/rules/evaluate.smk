@@ -66,6 +66,7 @@ rule build_labelled_benchmark:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
             benchmark=CONFIG["benchmarks"][wildcards.benchmark],
+            clean=CONFIG["corpora"][wildcards.corpus]["clean"],
         ),
         files=benchmark_state,
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),

@@ -91,7 +91,7 @@ rule fit_ratios:
 rule score_vectors:
     """Bucket of each document of a shard inside its cluster."""
     input:
-        embeddings=embedding_shard,
+        embeddings=clustered_vectors_of_shard,
         assignments=f"{CLUSTERS}/assignments/{{shard}}.parquet",
         centroids=f"{CLUSTERS}/centroids.npy",
         heldout=f"{R}/{{corpus}}/heldout.parquet",

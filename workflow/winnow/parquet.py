@@ -75,6 +75,36 @@ def open_vectors(embeddings: Path, documents: int, of: Path) -> np.ndarray:
     return vectors
 
 
+def vectors_of(embeddings: Path, doc: np.ndarray, of: Path) -> np.ndarray:
+    """Vectors of the documents `doc` int64 [n] of the file `of`, float16 [n, d], memory-mapped: of a shard, one for each
+    document, or of one file of all documents that has the fields `doc` (ascending) and `vector` (winnow.cluster.reduce).
+
+    Raises InputError as `open_vectors` does, and for a document that such a file lacks.
+    """
+    table = np.load(embeddings, mmap_mode="r")
+    if table.dtype.names is None:
+        return open_vectors(embeddings, len(doc), of)
+    row = np.searchsorted(table["doc"], doc)
+    absent = row == len(table)
+    absent[~absent] = table["doc"][row[~absent]] != doc[~absent]
+    if absent.any():
+        raise InputError(f"{embeddings}: no vector of document {doc[absent][0]} of {of}; make it again")
+    whole = len(row) > 0 and bool((np.diff(row) == 1).all())
+    return table["vector"][row[0] : row[-1] + 1] if whole else table["vector"][row]
+
+
+def vectors_of_shards(embeddings: Sequence[Path], documents: Sequence[Path]) -> list[np.ndarray]:
+    """`vectors_of` of each shard of documents: `embeddings` are as many shards, or one file of all documents."""
+    if len(embeddings) == 1:
+        embeddings = [embeddings[0]] * len(documents)
+    if len(embeddings) != len(documents):
+        raise InputError(
+            f"--embeddings: {len(embeddings)} files for {len(documents)} shards; one for each, or one for all"
+        )
+    pairs = zip(embeddings, documents, strict=True)
+    return [vectors_of(path, doc_column(shard), shard) for path, shard in pairs]
+
+
 def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
     """Smallest and largest `doc` of a file, from the statistics of its row groups; (0, -1) if it is empty."""
     at = file.schema_arrow.names.index("doc")

@@ -191,6 +191,9 @@ def selection_jobs(config: Config, ids: Ids) -> list[Job]:
         definition, where = config["clusterings"][clustering], _pick(ids, "corpus clustering")
         method = {"kmeans": "clusters", "hdbscan": "hdbscan"}[definition["method"]]
         jobs += [(f"fit_{method}", where), ("summarise_clusters", where)]
+        if reduction := definition["reduce"]:
+            encoder = definition["encoder"]
+            jobs.append(("reduce_vectors", dict(corpus=corpus, encoder=encoder, reduction=reduction)))
         for shard in shards:
             jobs.append(("embed_documents", dict(corpus=corpus, encoder=definition["encoder"], shard=shard)))
             jobs.append((f"assign_{method}", dict(where, shard=shard)))

@@ -1,9 +1,21 @@
-# Inputs and params of the rules of cluster.smk: clusterings and exclusions. No rules here.
+# Inputs and params of the rules of cluster.smk: reductions, clusterings, exclusions and sweeps. No rules here.
+from winnow.config.local_files import published_file
 from winnow.experiments import exclusions_path
 
 
 def clustering_method(method):
     return names_of("clusterings", lambda clustering: clustering["method"] == method)
+
+
+def encoder_shards(wildcards):
+    folder = f"{R}/{wildcards.corpus}/embeddings/{wildcards.encoder}"
+    return expand(f"{folder}/{{shard}}.npy", shard=shards(wildcards.corpus))
+
+
+def reduction_threads(wildcards):
+    """One for UMAP, which repeats with one only."""
+    umap = CONFIG["reductions"][wildcards.reduction]["method"] == "umap"
+    return 1 if umap or not large_corpus(wildcards) else 8
 
 
 def exclusions_file(wildcards):
@@ -45,4 +57,40 @@ def inspections():
         f"{CLUSTERS}/{name}".format(corpus=corpus, clustering=clustering)
         for corpus, clustering in sorted(pairs)
         for name in ("inspection.html", "exclusions-template.tsv")
+    ]
+
+
+# ---------------------------------------------------------------- sweeps
+
+
+@or_stop
+def published_sweep(wildcards):
+    """The published figures that the run shows beside its own."""
+    file = CONFIG["sweep"]["published"]
+    return [published_file(file)] if file else []
+
+
+@or_stop
+def published_sweep_state(wildcards):
+    return state(published_sweep(wildcards))
+
+
+def sweep_spec(wildcards):
+    return spec(
+        clustering=CONFIG["clusterings"][wildcards.clustering],
+        sweep={key: value for key, value in CONFIG["sweep"].items() if key != "published"},
+    )
+
+
+@or_stop
+def sweeps(wildcards):
+    """The page of a sweep for each k-means clustering of the run's experiments."""
+    pairs = {(e["corpus"], e["clustering"]) for e in CONFIG["experiments"] if e["clustering"]}
+    pairs = [pair for pair in sorted(pairs) if CONFIG["clusterings"][pair[1]]["method"] == "kmeans"]
+    if not pairs:
+        raise InputError(
+            "sweep: no experiment of this run has a clustering by k-means; name one of its clusterings"
+        )
+    return [
+        f"{CLUSTERS}/sweep.html".format(corpus=corpus, clustering=clustering) for corpus, clustering in pairs
     ]

@@ -19,7 +19,7 @@ import numpy as np
 
 from winnow.cluster.kmeans import fingerprint, nearest_centroids, open_shard, sample_rows, write_assignments
 from winnow.device import pick_device
-from winnow.parquet import listed_docs
+from winnow.parquet import listed_docs, vectors_of_shards
 from winnow.products import different_rows, exact_product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
@@ -180,7 +180,7 @@ def fit(
 
     Args:
         documents: shards of documents (parquet: doc).
-        embeddings: the same shards' vectors (.npy), in the same order.
+        embeddings: the same shards' vectors (.npy), in the same order, or one file of reduced vectors.
         heldout: documents outside the pool (parquet: doc).
         spec: JSON with the key `clustering`.
         out: centroids (.npy) to write.
@@ -199,7 +199,7 @@ def fit(
             "documents sampled from the pool"
         )
     vectors = np.concatenate(
-        [np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)]
+        [part[r] for part, r in zip(vectors_of_shards(embeddings, documents), rows, strict=True)]
     ).astype(np.float32)
     mean, axes = np.zeros(vectors.shape[1], dtype=np.float32), np.zeros((0, 0), dtype=np.float32)
     points = vectors
@@ -239,7 +239,7 @@ def assign(
 
     Args:
         documents: shard of documents (parquet: doc).
-        embeddings: its vectors (.npy).
+        embeddings: its vectors (.npy), or reduced vectors of all documents.
         centroids: centroids (.npy).
         model: what `fit` wrote for assignment (.npz).
         out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine to its centroid).

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
-from winnow.parquet import doc_column, is_listed, listed_docs, open_vectors
+from winnow.parquet import doc_column, is_listed, listed_docs, vectors_of, vectors_of_shards
 from winnow.products import exact_product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
@@ -190,9 +190,9 @@ def _working_type(device: str) -> Any:
 
 
 def open_shard(documents: Path, embeddings: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(doc int64 [n], vectors float16 [n, d], memory-mapped) of a shard. Raises InputError as `open_vectors` does."""
+    """(doc int64 [n], vectors float16 [n, d], memory-mapped) of a shard. Raises InputError as `vectors_of` does."""
     doc = doc_column(documents)
-    return doc, open_vectors(embeddings, len(doc), documents)
+    return doc, vectors_of(embeddings, doc, documents)
 
 
 def write_assignments(out: Path, doc: np.ndarray, cluster: np.ndarray, distance: np.ndarray) -> None:
@@ -236,7 +236,7 @@ def fit(
 
     Args:
         documents: shards of documents (parquet: doc).
-        embeddings: the same shards' vectors (.npy), in the same order.
+        embeddings: the same shards' vectors (.npy), in the same order, or one file of reduced vectors.
         heldout: documents outside the pool (parquet: doc, role).
         spec: JSON with the key `clustering`.
         out: centroids (.npy) to write.
@@ -257,7 +257,9 @@ def fit(
         raise InputError(f"clustering {name}: k = {k} is more than the {count} documents of the pool")
     device = pick_device()
     points = torch.from_numpy(
-        np.concatenate([np.load(path, mmap_mode="r")[r] for path, r in zip(embeddings, rows, strict=True)])
+        np.concatenate(
+            [part[r] for part, r in zip(vectors_of_shards(embeddings, documents), rows, strict=True)]
+        )
     ).to(device, _working_type(device))
     say(f"[cluster {name}] k-means on {count:,} documents, {clustering['restarts']} starts")
     progress = Progress(f"cluster {name}", unit="iterations")  # of all starts and sizes
@@ -276,7 +278,7 @@ def assign(
 
     Args:
         documents: shard of documents (parquet: doc).
-        embeddings: its vectors (.npy).
+        embeddings: its vectors (.npy), or reduced vectors of all documents.
         centroids: centroids (.npy).
         out: parquet to write: doc int64, cluster int32, distance float32 (1 - cosine).
         name: name of the shard in progress lines.

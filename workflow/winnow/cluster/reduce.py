@@ -1,8 +1,9 @@
 """Vectors of a corpus -> vectors of fewer dimensions, before they are clustered.
 
 The reducer is fitted on a stated sample of the pool and transforms every shard, in one process: UMAP compiles for a
-minute in each. Out: float16 [n, dimensions] a shard, row i = row i of the shard, L2-normalised. The transformed shards are
-what is kept of a reducer; no fitted object is saved. UMAP transforms blocks of 4,096 rows of the source, so the number of
+minute in each. Out: one memory-mappable array (.npy) with the fields `doc` int64, ascending, and `vector` float16
+[dimensions], L2-normalised, of every document. The transformed vectors are what is kept of a reducer; no fitted object is
+saved. UMAP transforms blocks of 4,096 rows of the source, so the number of
 shards changes nothing; documents of the sample keep the coordinates of the fit. One seed, one thread: a fit repeats bit
 for bit on one machine.
 
@@ -11,7 +12,7 @@ Sources: UMAP, McInnes, Healy and Melville 2018 (arXiv 1802.03426), umap-learn; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from winnow.batching import blocks
 from winnow.cluster.kmeans import open_shard, sample_rows
-from winnow.parquet import batches
+from winnow.parquet import listed_docs
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
 
@@ -68,8 +69,8 @@ def reduce_vectors(
     rows: list[np.ndarray],
     settings: dict[str, Any],
     progress: Progress | None = None,
-) -> list[np.ndarray]:
-    """The reduced vectors of each shard, float16 [n, dimensions].
+) -> Iterator[np.ndarray]:
+    """The reduced vectors of each shard in turn, float16 [n, dimensions].
 
     `shards`: (doc int64 [n], vectors float16 [n, d]) each; `rows`: int64, the rows of each that the reducer is fitted on.
     Raises InputError if the sample is too small for the dimensions or neighbours.
@@ -89,7 +90,7 @@ def reduce_vectors(
     fitted, transform = METHODS[settings["method"]](points, settings)
     if progress:
         progress.add(len(points))
-    reduced, start = [], 0
+    start = 0
     for (doc, vectors), part in zip(shards, rows, strict=True):
         out = np.empty((len(doc), settings["dimensions"]), dtype=np.float16)
         out[part] = unit_rows(fitted[start : start + len(part)])
@@ -100,8 +101,7 @@ def reduce_vectors(
             out[wanted] = unit_rows(transform(vectors[wanted].astype(np.float32)))
             if progress:
                 progress.add(len(wanted))
-        reduced.append(out)
-    return reduced
+        yield out
 
 
 def main(
@@ -110,7 +110,7 @@ def main(
     embeddings: list[Path],
     heldout: Path,
     spec: str,
-    out: list[Path],
+    out: Path,
     name: str = "",
 ) -> None:
     """Reduce the vectors of all shards.
@@ -120,24 +120,33 @@ def main(
         embeddings: the same shards' vectors (.npy), in the same order.
         heldout: documents outside the pool (parquet: doc, role): never in the sample that is fitted.
         spec: JSON with the key `reduction`.
-        out: .npy files to write, one a shard, in the same order.
+        out: .npy to write: fields doc int64, vector float16 [dimensions], a row for each document of the shards.
         name: what progress lines call the reduction.
     """
     settings = read_spec(spec, "reduction")["reduction"]
-    if len(out) != len(documents) or len(embeddings) != len(documents):
-        raise InputError(f"--out: {len(out)} files for {len(documents)} shards; one for each is required")
-    removed = np.sort(np.concatenate([batch[0] for batch in batches(heldout, ["doc"])]))
-    rows = sample_rows(documents, removed, settings["sample"], settings["seed"], "reduction-sample")
-    opened = [open_shard(*pair) for pair in zip(documents, embeddings, strict=True)]
-    shards = list(opened)
+    if len(embeddings) != len(documents):
+        raise InputError(
+            f"--embeddings: {len(embeddings)} files for {len(documents)} shards; one for each is required"
+        )
+    rows = sample_rows(
+        documents, listed_docs([heldout]), settings["sample"], settings["seed"], "reduction-sample"
+    )
+    shards = [open_shard(*pair) for pair in zip(documents, embeddings, strict=True)]
     size = sum(map(len, rows))
     say(
         f"[reduce {name}] {settings['method']} to {settings['dimensions']} dimensions, fitted on {size:,} documents"
     )
     progress = Progress(f"reduce {name}", total=sum(len(doc) for doc, _ in shards), unit="documents")
-    for path, vectors in zip(out, reduce_vectors(shards, rows, settings, progress), strict=True):
-        with atomic_path(path) as partial:
-            np.save(partial, vectors)
+    doc = np.concatenate([doc for doc, _ in shards])
+    kind = np.dtype([("doc", "<i8"), ("vector", "<f2", (settings["dimensions"],))])
+    with atomic_path(out) as partial:
+        table = np.lib.format.open_memmap(partial, mode="w+", dtype=kind, shape=(len(doc),))
+        table["doc"] = doc
+        start = 0
+        for vectors in reduce_vectors(shards, rows, settings, progress):
+            table["vector"][start : start + len(vectors)] = vectors
+            start += len(vectors)
+        table.flush()
     progress.line()
 
 

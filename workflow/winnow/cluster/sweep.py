@@ -1,14 +1,13 @@
 """How many clusters? Silhouette, Davies-Bouldin, Calinski-Harabasz, inertia and stability for each k.
 
 In: the vectors of a clustering (reduced ones, if it reduces), a list of k and of seeds. Out: a table (CSV), a plot (SVG) and
-a suggestion with its reason (JSON). All is computed on one stated sample of the pool: the indices by scikit-learn on
+a suggestion with its reason (JSON), and a page of all these (Markdown, HTML), on request with published figures. All is computed on one stated sample of the pool: the indices by scikit-learn on
 the Euclidean distances of the unit vectors, the silhouette, whose exact form is quadratic, on a smaller one; stability is the
 mean adjusted Rand index between the labels of each two seeds. k-means is that of the workflow (winnow.cluster.kmeans).
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from winnow.cluster.kmeans import nearest_centroids, sample_rows, spherical_kmeans
+from winnow.csv_files import read_rows, write_rows
 from winnow.keys import keys
-from winnow.parquet import batches
+from winnow.pages import NOTES, Page, Section, html_page, markdown, number
+from winnow.parquet import doc_column, listed_docs, vectors_of_shards
 from winnow.schema import read_spec
-from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
+from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
 
 STAGE_VERSION = 1
 COLUMNS = (
@@ -33,6 +34,17 @@ COLUMNS = (
     "stability",
     "smallest",
 )
+CURVES = {
+    "silhouette": "Silhouette ↑",
+    "davies_bouldin": "Davies-Bouldin ↓",
+    "calinski_harabasz": "Calinski-Harabasz ↑",
+    "inertia": "Inertia ↓",
+    "stability": "Stability ↑",
+}
+"""Columns that are drawn, and their headings; ↑ higher is better, ↓ lower is better."""
+PUBLISHED = ("silhouette", "davies_bouldin", "calinski_harabasz")
+Published = dict[int, dict[str, Any]]
+"""Figures of PUBLISHED and their `source`, by k."""
 STABLE = 0.8
 """Adjusted Rand index from which the clusters of two seeds count as the same."""
 
@@ -129,27 +141,31 @@ def sweep(
     return rows
 
 
-def plot(rows: list[dict[str, Any]], chosen: int | None, title: str, out: Path) -> None:
-    """The curves of the sweep over k, the k of the config marked: SVG."""
+def plot(
+    rows: list[dict[str, Any]], chosen: int | None, title: str, out: Path, published: Published | None = None
+) -> None:
+    """The curves of the sweep over k, the k of the config marked, published figures in grey: SVG."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    names = {
-        "silhouette": "Silhouette (higher is better)",
-        "davies_bouldin": "Davies-Bouldin (lower is better)",
-        "calinski_harabasz": "Calinski-Harabasz (higher is better)",
-        "inertia": "Inertia (lower is better)",
-        "stability": "Stability: adjusted Rand index between seeds",
-    }
     with matplotlib.rc_context({"svg.hashsalt": "winnow", "svg.fonttype": "none", "font.size": 9}):
-        figure, axes = pyplot.subplots(1, len(names), figsize=(3.1 * len(names), 2.8), layout="constrained")
+        figure, axes = pyplot.subplots(1, len(CURVES), figsize=(3.1 * len(CURVES), 2.8), layout="constrained")
         ks = [row["k"] for row in rows]
-        for axis, (name, label) in zip(axes, names.items(), strict=True):
-            axis.plot(ks, [row[name] for row in rows], marker="o", markersize=3, color="#0072B2")
+        for axis, (name, label) in zip(axes, CURVES.items(), strict=True):
+            if published and name in PUBLISHED:
+                axis.plot(
+                    list(published), [row[name] for row in published.values()],
+                    marker="s", markersize=3, color="#999999", label="published",
+                )  # fmt: skip
+            axis.plot(
+                ks, [row[name] for row in rows], marker="o", markersize=3, color="#0072B2", label="measured"
+            )
             if chosen in ks:
                 axis.axvline(chosen, color="#D55E00", linestyle="--", linewidth=1)
+            if published and name in PUBLISHED:
+                axis.legend()
             axis.set(title=label, xlabel="k (clusters)")
         figure.suptitle(title)
         with atomic_path(out) as partial:
@@ -157,56 +173,169 @@ def plot(rows: list[dict[str, Any]], chosen: int | None, title: str, out: Path) 
         pyplot.close(figure)
 
 
+# ---------------------------------------------------------------- published figures, and the page
+
+
+def read_published(path: Path) -> Published:
+    """Published figures of a sweep by k: PUBLISHED and `source`, from a CSV with these columns and `k`.
+
+    Raises InputError naming the row for a missing column, a value that is no number, and a k that is listed twice.
+    """
+    table: Published = {}
+    for line, row in enumerate(read_rows(path, ("k", *PUBLISHED, "source")), 1):
+        try:
+            k, values = int(row["k"]), {name: float(row[name]) for name in PUBLISHED}
+        except ValueError:
+            raise InputError(
+                f"{path}: row {line}: k must be a whole number, {', '.join(PUBLISHED)} numbers"
+            ) from None
+        if k in table:
+            raise InputError(f"{path}: row {line}: k = {k} is listed twice; keep one")
+        table[k] = {**values, "source": row["source"]}
+    return table
+
+
+def reason(best: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Why this k is suggested, in words; `best` is what `suggest` returned of the rows."""
+    if best["k"] is None:
+        return "No k is suggested: the silhouette is defined for none of them (each leaves one cluster)."
+    row = next(row for row in rows if row["k"] == best["k"])
+    height = f"the highest silhouette ({number(row['silhouette'])})"
+    if np.isnan(row["stability"]):
+        why = f"it has {height}; one seed was run, so its stability is unknown"
+    elif best["stable"]:
+        why = (
+            f"it has {height} of the k whose clusters are stable: the same documents are together with each seed "
+            f"(adjusted Rand index {number(row['stability'])}, from {STABLE:g} on counts as stable)"
+        )
+    else:
+        why = (
+            f"it has {height}, but no k is stable: with another seed, other documents are together (adjusted Rand index "
+            f"{number(row['stability'])}, below {STABLE:g})"
+        )
+    ks = sorted(row["k"] for row in rows)
+    edge = {ks[-1]: "largest", ks[0]: "smallest"}.get(best["k"]) if len(ks) > 1 and best["k"] != 2 else None
+    beyond = f" It is the {edge} k that was tried: the best one may lie beyond (key sweep.k)." if edge else ""
+    return f"k = {best['k']} is suggested: {why}.{beyond}"
+
+
+def agreement(best: dict[str, Any]) -> str:
+    """Which k each index prefers, in words."""
+    return (
+        f"The indices alone prefer k = {best['silhouette']} (silhouette), {best['davies_bouldin']} (Davies-Bouldin) and "
+        f"{best['calinski_harabasz']} (Calinski-Harabasz)."
+    )
+
+
+def page(
+    name: str, rows: list[dict[str, Any]], suggestion: dict[str, Any], published: Published, svg: str
+) -> Page:
+    """The page of a sweep: the suggestion in words, the table of the indices, the plot, published figures beside ours.
+
+    `suggestion`: what `suggest` returned, with `documents`, `silhouette_documents` and `configured_k`.
+    """
+    chosen = suggestion["configured_k"]
+    measured = [
+        [str(row["k"]), *(number(row[column]) for column in CURVES), f"{row['smallest']:,}",
+         ", ".join(mark for mark, k in (("suggested", suggestion["k"]), ("config", chosen)) if row["k"] == k)]
+        for row in rows
+    ]  # fmt: skip
+    sections = [
+        Section(
+            "Indices by number of clusters", (["k", *CURVES.values(), "Smallest cluster", NOTES], measured)
+        )
+    ]
+    if published:
+        ours = {row["k"]: row for row in rows}
+        heads = [f"{CURVES[c]}: {whose}" for c in PUBLISHED for whose in ("measured", "published")]
+        body = [
+            [str(k), *(cell for c in PUBLISHED for cell in (number(ours[k][c]) if k in ours else "", number(row[c]))),
+             row["source"]]
+            for k, row in published.items()
+        ]  # fmt: skip
+        sections.append(Section("Published figures beside ours", (["k", *heads, NOTES], body)))
+    seeds = rows[0]["seeds"]
+    legend = [
+        f"Measured on {suggestion['documents']:,} documents of the pool, the silhouette on "
+        f"{suggestion['silhouette_documents']:,} of them (its cost is quadratic); means over {seeds} "
+        f"seed{'s' * (seeds > 1)} of k-means.",
+        "Silhouette: how much nearer a document is to its own cluster than to the next one, from -1 to 1. "
+        "Davies-Bouldin: spread of clusters over the distance between them. Calinski-Harabasz: variance between clusters "
+        "over variance inside them. Inertia: sum of squared distances to the mean of the cluster; it always falls with k, "
+        "so look for a bend.",
+        "Stability: mean adjusted Rand index of the clusters of each two seeds; 1: the same clusters, 0: agreement by "
+        "chance. Smallest cluster: of any seed, in documents.",
+        "All indices use Euclidean distances of unit vectors. They measure how compact clusters are, not whether they are "
+        "of use: topics that blend into each other have low values at any k.",
+        f"The config has k = {chosen}; a suggestion changes nothing by itself.",
+    ]
+    if published:
+        legend.append(
+            "Published figures come from other vectors and another sample: the position of their best k can be compared; "
+            "the values can only roughly."
+        )
+    return Page(
+        title=f"How many clusters? {name}",
+        warnings=[],
+        legend=legend,
+        sections=sections,
+        plots=[("Indices over k", svg)],
+        answer=[reason(suggestion, rows), *([agreement(suggestion)] if suggestion["k"] is not None else [])],
+    )
+
+
 def main(
     *, documents: list[Path], vectors: list[Path], heldout: Path, spec: str, out: Path, plot_out: Path,
-    suggestion: Path, name: str = "", threads: int = 0,
+    suggestion: Path, markdown_out: Path, html_out: Path, published: list[Path] = [], name: str = "",
+    threads: int = 0,
 ) -> None:  # fmt: skip
     """Sweep k for a clustering.
 
     Args:
         documents: shards of documents (parquet: doc).
-        vectors: the vectors that the clustering goes by, of the same shards, in the same order (.npy).
+        vectors: the vectors that the clustering goes by, of the same shards, in the same order (.npy), or one file of
+            reduced vectors.
         heldout: documents outside the pool (parquet: doc, role).
         spec: JSON with the keys `clustering` and `sweep` (k, seeds, sample, silhouette_sample).
         out: CSV to write, a row for each k: k, seeds, silhouette, davies_bouldin, calinski_harabasz, inertia, stability, smallest.
         plot_out: SVG to write.
         suggestion: JSON to write: the suggested k, the k that each index prefers, sizes of the samples.
-        name: what progress lines and the plot call the clustering.
+        markdown_out: page to write, Markdown.
+        html_out: the same page, HTML.
+        published: published figures (CSV: k, silhouette, davies_bouldin, calinski_harabasz, source) to show beside ours.
+        name: what progress lines, the plot and the page call the clustering.
         threads: processor threads; 0 leaves torch's choice.
     """
     import torch
 
     settings = read_spec(spec, "clustering", "sweep")
     clustering, wanted = settings["clustering"], settings["sweep"]
+    figures = {k: row for path in published for k, row in read_published(path).items()}
     if threads:
         torch.set_num_threads(threads)
-    removed = np.sort(np.concatenate([batch[0] for batch in batches(heldout, ["doc"])]))
     seed = clustering["seed"]
-    rows = sample_rows(documents, removed, wanted["sample"], seed)
-    docs = np.concatenate(
-        [
-            np.concatenate([b[0] for b in batches(path, ["doc"])])[part]
-            for path, part in zip(documents, rows, strict=True)
-        ]
-    )
+    rows = sample_rows(documents, listed_docs([heldout]), wanted["sample"], seed)
+    docs = np.concatenate([doc_column(path)[part] for path, part in zip(documents, rows, strict=True)])
     points = np.concatenate(
-        [np.load(path, mmap_mode="r")[part] for path, part in zip(vectors, rows, strict=True)]
+        [part[r] for part, r in zip(vectors_of_shards(vectors, documents), rows, strict=True)]
     )
     if len(points) <= max(wanted["k"]):
-        raise InputError(f"sweep {name}: k = {max(wanted['k'])} of {len(points)} documents; take smaller k")
+        raise InputError(
+            f"sweep {name}: k = {max(wanted['k'])} requires more than the {len(points)} documents of the pool; take smaller k"
+        )
     few = np.sort(np.argsort(keys("silhouette", seed, docs))[: wanted["silhouette_sample"]])
     say(f"[sweep {name}] {len(points):,} documents, silhouette of {len(few):,}, {len(wanted['seeds'])} seeds")
     progress = Progress(f"sweep {name}", total=len(wanted["k"]) * len(wanted["seeds"]), unit="clusterings")
-    table = sweep(points, wanted["k"], wanted["seeds"], clustering, few, progress)
+    table = sweep(points, sorted(wanted["k"]), wanted["seeds"], clustering, few, progress)
     progress.line()
-    with atomic_path(out) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-    plot(table, clustering.get("k"), f"{name}: {len(points):,} documents", plot_out)
+    write_rows(out, table, COLUMNS)
+    plot(table, clustering.get("k"), f"{name}: {len(points):,} documents", plot_out, figures)
     best = suggest(table)
     sizes = {"documents": len(points), "silhouette_documents": len(few), "configured_k": clustering.get("k")}
-    write_json(suggestion, {**best, **sizes})
+    write_json(suggestion, {**best, **sizes, "reason": reason(best, table)})
+    shown = page(name, table, {**best, **sizes}, figures, plot_out.read_text(encoding="utf-8"))
+    write_text(markdown_out, markdown(shown))
+    write_text(html_out, html_page(shown))
     say(f"[sweep {name}] k = {best['k']} suggested; the config has {clustering.get('k')}")
 
 

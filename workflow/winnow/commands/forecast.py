@@ -24,6 +24,11 @@ FORWARD, TRAIN = (
     60e9,
     45e9,
 )  # float operations a second and core: 123 GFLOP/s embed on two; a training has 56 % of a product
+REDUCE = {"pca": (0.0, 2e-5), "umap": (40.0, 5e-3)}  # seconds on one core: to compile, and of a document
+SWEEP, PAIR = (
+    5e-5,
+    4e-8,
+)  # of a document in a clustering of a sweep, and of a pair of documents in its silhouette
 BYTES = 4.0  # of text a token
 REQUESTS, REQUEST_TOKENS = 20_000, 100.0  # of an lm-eval task of which nothing else is known
 GENERATED = {"python-packages": (2444, 1122), "sentiment-grammar": (0, 53), "story-grammar": (0, 684)}
@@ -104,6 +109,17 @@ def forecast(config: dict[str, Any], results: str, jobs: list[tuple[str, dict[st
             seconds += (
                 START + share * read(encoder["max_tokens"]) * encoder_flops(encoder["dimension"]) / FORWARD
             )
+        elif rule == "reduce_vectors":
+            compiling, each = REDUCE[config["reductions"][ids["reduction"]]["method"]]
+            seconds += START + (compiling + (count or 0) * each) * max(
+                1, cores
+            )  # on one core, whatever there are
+            unknown |= {ids["corpus"]} if count is None else set()
+        elif rule == "sweep_clusters":
+            sweep = config["sweep"]
+            pairs = min(count or 0, sweep["silhouette_sample"]) ** 2
+            one = SWEEP * min(count or 0, sweep["sample"]) + PAIR * pairs
+            seconds += START + len(sweep["k"]) * len(sweep["seeds"]) * one
         elif rule == "score_documents":
             scorer = config["scorers"][ids["scorer"]]
             share = (count or 0) / config["corpora"][ids["corpus"]]["shards"]
@@ -130,6 +146,10 @@ def forecast(config: dict[str, Any], results: str, jobs: list[tuple[str, dict[st
         known = f"{round(sum(embedded.values())):,} documents (about {_round(tokens)} tokens)"
         of = f"the documents of {', '.join(sorted(unknown))} (not counted yet)"
         parts.append("embed " + " and ".join(([known] if tokens else []) + ([of] if unknown else [])))
+    if sets := rules["reduce_vectors"]:
+        parts.append(f"reduce {sets:,} set{'s' * (sets > 1)} of vectors")
+    if sweeps := rules["sweep_clusters"]:
+        parts.append(f"sweep k for {sweeps:,} clustering{'s' * (sweeps > 1)}")
     if rules["train_model"]:
         parts.append(f"train {rules['train_model']:,} model{'s' * (rules['train_model'] > 1)}")
     if evaluations := rules["evaluate_model"] + rules["evaluate_pretrained"]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Section = Literal[
-    "corpora", "encoders", "clusterings", "scorers", "samplers", "budgets", "models", "recipes", "tokenizers",
-    "benchmarks", "suites", "tables",
+    "corpora", "encoders", "reductions", "clusterings", "scorers", "samplers", "budgets", "models", "recipes",
+    "tokenizers", "benchmarks", "suites", "tables",
 ]  # fmt: skip
 
 
@@ -21,13 +21,21 @@ def _source(source: dict[str, Any]) -> str:
 def _corpus(one: dict[str, Any]) -> str:
     parts = [_source(one["source"]), f"text {one['text']}"]
     parts += [f"{key} {one[key]}" for key in ("label", "group") if one[key]]
+    parts += [f"cleaned: {', '.join(one['clean'])}"] if one["clean"] else []
     held = one["heldout"]["documents"]
     return ", ".join(parts + ([f"{held:,} held out"] if held else []))
 
 
 def _clustering(one: dict[str, Any]) -> str:
     size = f"k-means, k {one['k']:,}" if "k" in one else "HDBSCAN"
-    return f"{size}, encoder {one['encoder']}"
+    return f"{size}, encoder {one['encoder']}" + (f", reduced by {one['reduce']}" if one["reduce"] else "")
+
+
+def _reduction(one: dict[str, Any]) -> str:
+    parts = [f"{one['method'].upper()} to {one['dimensions']:,} dimensions", f"seed {one['seed']}"]
+    if one["method"] == "umap":
+        parts.append(f"{one['neighbors']} neighbours")
+    return ", ".join([*parts, f"fitted on {one['sample']:,} documents at most"])
 
 
 def _proxy(one: dict[str, Any]) -> str:
@@ -119,6 +127,7 @@ LINES = {
     "encoders": lambda one: (
         f"{_source(one['source'])}, {one['dimension']:,} dimensions, {one['max_tokens']} tokens"
     ),
+    "reductions": _reduction,
     "clusterings": _clustering,
     "scorers": _scorer,
     "samplers": _sampler,

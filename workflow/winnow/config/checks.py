@@ -133,6 +133,7 @@ def _check_clusterings(config: dict[str, Any]) -> None:
                 ("clusterings", name), "the name is that of samplers without clusters; take another"
             )
         known_definition(config, "encoders", clustering["encoder"], ("clusterings", name, "encoder"))
+        _check_reduction(config, name, clustering)
         for key, method in (("k", "kmeans"), ("hdbscan", "hdbscan")):
             if (key in clustering) != (clustering["method"] == method):
                 what = (
@@ -140,6 +141,20 @@ def _check_clusterings(config: dict[str, Any]) -> None:
                 )
                 raise ConfigError(("clusterings", name, key) if key in clustering else ("clusterings", name),
                                   f"key {key!r}: {what}")  # fmt: skip
+
+
+def _check_reduction(config: dict[str, Any], name: str, clustering: dict[str, Any]) -> None:
+    if clustering["reduce"] is None:
+        return
+    path = ("clusterings", name, "reduce")
+    dimensions = known_definition(config, "reductions", clustering["reduce"], path)["dimensions"]
+    whole = config["encoders"][clustering["encoder"]]["dimension"]
+    if dimensions >= whole:
+        raise ConfigError(
+            path,
+            f"{clustering['reduce']!r} has {dimensions:,} dimensions, encoder {clustering['encoder']!r} {whole:,}; a "
+            "reduction requires fewer",
+        )
 
 
 def _check_models(config: dict[str, Any]) -> None:

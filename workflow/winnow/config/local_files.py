@@ -15,10 +15,30 @@ from winnow.paths import existing_path, expand
 from winnow.schema import ConfigError, dotted
 from winnow.stage import InputError, say
 
+ROOT = Path(__file__).parents[3]
+
+
+def published_file(text: str) -> str:
+    """Path of a file of published figures: that of the working directory, or the workflow's own of that name.
+
+    Raises InputError if there is neither.
+    """
+    path = existing_path(text)
+    if not os.path.isfile(path) and (ROOT / path).is_file():
+        return str(ROOT / path)
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no file there; give a CSV of published figures, seen from {os.getcwd()}")
+    return path
+
 
 def check_files(config: dict[str, Any]) -> None:
     """Local files that the run reads must exist before any job starts. Raises ConfigError."""
     _check_exclusion_names(config)
+    if config["sweep"]["published"] is not None:
+        try:
+            published_file(config["sweep"]["published"])
+        except InputError as error:
+            raise ConfigError(("sweep", "published"), str(error)) from None
     needed = needs(config)
     for name in needed.corpora:
         source = config["corpora"][name]["source"]

@@ -11,6 +11,7 @@ from winnow.schema import ConfigError
 DEFINITIONS = {
     "corpora": "corpus",
     "encoders": "encoder",
+    "reductions": "reduction",
     "clusterings": "clustering",
     "scorers": "scorer",
     "samplers": "sampler",

@@ -7,12 +7,13 @@ In: parquet, arrow, jsonl, csv, tsv and txt files (winnow.documents.readers). A 
 file, a record of a csv file, a whole txt file or, where the config says so, a line of one. Errors count rows of a file
 from 1. The columns of csv files are text, but for whole-number labels and for what the config declares. A meta column
 that a file, or a row of a jsonl file, lacks is null there; a column that all files lack is an error.
-Out: `source.json` (files with their rows, columns with their types, classes of the label) and
+Out: `source.json` (files with their rows, steps of cleaning, columns with their types, classes of the label) and
 `documents/{shard}.parquet` with `doc`, `text`, `bytes`, `digest`, `label` (labelled corpora), meta columns.
 
 `doc` is the number of the row over all files, from 0. A row whose text is null, empty or only white space
-is dropped, counted, and leaves a gap. NUL characters are removed. Text is otherwise stored unchanged. Invalid UTF-8,
-a text that is not a string, values that a column's type does not hold exactly, and broken files are errors.
+is dropped, counted, and leaves a gap. NUL characters are removed, then the steps of the corpus's `clean` are applied
+(CLEANING); whether a row has a text, its bytes and its digest are those of the result. Text is otherwise stored unchanged.
+Invalid UTF-8, a text that is not a string, values that a column's type does not hold exactly, and broken files are errors.
 
 Memory: a few chunks of CHUNK bytes (or the largest single document), never the corpus.
 """
@@ -20,7 +21,7 @@ Memory: a few chunks of CHUNK bytes (or the largest single document), never the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from itertools import accumulate, pairwise
@@ -46,6 +47,11 @@ from winnow.stage import InputError, Progress, atomic_path, read_json, run, writ
 STAGE_VERSION = 2
 BLOCK = 4096
 ROW_GROUP_BYTES = 64 << 20
+CLEANING: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "strip": pc.utf8_trim_whitespace,
+    "lower": pc.utf8_lower,
+}
+"""Steps of a corpus's `clean`; of Unicode white space and letters."""
 
 
 # ---------------------------------------------------------------- pure functions
@@ -68,16 +74,21 @@ def digests(text: pa.Array) -> np.ndarray:
     return np.frombuffer(joined, dtype="<u8").astype(np.uint64, copy=False)
 
 
-def clean(path: str, layout: Layout, doc: np.ndarray, first: int, arrays: list[pa.Array]) -> pa.Table:
+def clean(
+    path: str, layout: Layout, doc: np.ndarray, first: int, arrays: list[pa.Array], steps: Sequence[str] = ()
+) -> pa.Table:
     """Documents of consecutive rows, cleaned.
 
     Parameters: `doc`, int64 [n]; `first`, the first row's number in its file (from 0), for messages;
-    `arrays`, one of n values for each of `layout.columns`. Returns a table of `layout.schema`.
+    `arrays`, one of n values for each of `layout.columns`; `steps`: names in CLEANING, applied to the text in this order.
+    Returns a table of `layout.schema`.
     Raises InputError for a label that is null, or unknown to the index.
     """
     text = arrays[0]
     if pc.any(pc.match_substring(text, "\x00")).as_py():
         text = pc.replace_substring(text, "\x00", "")
+    for step in steps:
+        text = CLEANING[step](text)
     empty = blank(text)
     rows = np.arange(first, first + len(doc))
     rest = arrays[1:]
@@ -152,7 +163,8 @@ def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def index_files(
     paths: list[str], corpus: dict[str, Any], threads: int = 2, labels: Labels | None = None
 ) -> dict[str, Any]:
-    """What source.json holds: files with rows, bytes and format; rows in all; columns; classes of the label.
+    """What source.json holds: files with rows, bytes and format; rows in all; how texts are cleaned; columns;
+    classes of the label.
 
     `labels`: the classes, where the files are more documents of a corpus that has them. Raises InputError as the
     module says.
@@ -178,6 +190,7 @@ def index_files(
             for (path, kind, _), survey, size in zip(files, surveys, sizes, strict=True)
         ],
         "rows": total,
+        "clean": list(corpus.get("clean", [])),
         "format": "+".join(sorted({kind for _, kind, _ in files})),
         "columns": {
             column.name: {
@@ -257,7 +270,7 @@ def write_shard(
     def finish(piece: tuple[str, int, int, int, Work]) -> tuple[int, pa.Table]:
         path, base, first, rows, work = piece
         doc = np.arange(base + first, base + first + rows, dtype=np.int64)
-        return rows, clean(path, layout, doc, first, work())
+        return rows, clean(path, layout, doc, first, work(), corpus.get("clean", []))
 
     written = 0
     strings = [column.name for column in layout.meta if pa.types.is_string(column.type)]
@@ -343,7 +356,7 @@ def write(*, source: Path, shard: int, shards: int, spec: str, out: Path, thread
         source: source.json, as `index` wrote it.
         shard: Which shard, from 0.
         shards: How many there are; the documents do not depend on it.
-        spec: {"corpus": {...}} as in the config; text, label and meta are read.
+        spec: {"corpus": {...}} as in the config; text, clean, label and meta are read.
         out: documents/{shard}.parquet
         threads: Threads that parse; the bytes do not depend on it.
     """

@@ -112,19 +112,21 @@ def heldout(*, source: Path, documents: list[Path], heldout: Path, spec: str, ou
 def labelled(*, source: Path, spec: str, out_dir: Path) -> None:
     """Makes a benchmark of labelled documents that have files of their own (a test split).
 
-    A label is the class that it is in the corpus; one that the corpus does not have is an error.
+    A label is the class that it is in the corpus; one that the corpus does not have is an error. Texts are cleaned as
+    those of the corpus.
 
     Args:
         source: source.json of the corpus, which names its classes.
-        spec: JSON: `benchmark` (labelled: files, text, label; items; seed) and `name`.
+        spec: JSON: `benchmark` (labelled: files, text, label; items; seed), `name`, `clean` (that of the corpus).
         out_dir: folder to write.
     """
     from winnow.documents.shards import classes_of, index_files, write_shard
 
-    settings, definition = read_definition(spec, "labelled")
+    settings, definition = read_definition(spec, "labelled", "clean")
     names = class_names(source)
-    corpus = {"text": definition["labelled"]["text"], "label": definition["labelled"]["label"], "meta": []}
-    index = index_files(expand(definition["labelled"]["files"]), corpus, labels=classes_of(read_json(source)))
+    part = definition["labelled"]
+    corpus = {"text": part["text"], "label": part["label"], "meta": [], "clean": settings["clean"]}
+    index = index_files(expand(part["files"]), corpus, labels=classes_of(read_json(source)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.parquet"
         write_shard(index, corpus, 0, 1, path)

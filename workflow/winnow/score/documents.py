@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
-from winnow.parquet import doc_column, is_listed, listed_docs, open_parquet, open_vectors
+from winnow.parquet import doc_column, is_listed, listed_docs, open_parquet, vectors_of
 from winnow.schema import read_spec
 from winnow.score.kinds import kind_of, load
 from winnow.stage import InputError, Progress, atomic_path, run, say
@@ -132,7 +132,7 @@ def vectors(
     """Score the documents of a shard by their vectors and clusters.
 
     Args:
-        embeddings: vectors of the shard (.npy).
+        embeddings: vectors of the shard (.npy) that its clustering goes by, or reduced vectors of all documents.
         assignments: its assignments (parquet: doc, cluster).
         centroids: centroids (.npy).
         heldout: documents outside the pool (parquet: doc).
@@ -144,7 +144,7 @@ def vectors(
         raise InputError(f"--spec scorer.kind: {scorer['kind']} reads {reads}, not vectors")
     table = pq.read_table(assignments, columns=["doc", "cluster"])
     doc, cluster = table["doc"].to_numpy(), table["cluster"].to_numpy()
-    rows = open_vectors(embeddings, len(doc), assignments)
+    rows = vectors_of(embeddings, doc, assignments)
     columns = {"doc": doc, **load(scorer).score_vectors(scorer, rows, cluster, np.load(centroids))}
     pool = ~is_listed(doc, listed_docs([heldout]))
     write_scores({name: values[pool] for name, values in columns.items()}, out)
