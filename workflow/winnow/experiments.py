@@ -200,11 +200,23 @@ def table_probes(config: Config, name: str) -> list[Ids]:
 def table_rounds(config: Config, name: str) -> dict[str, list[tuple[Ids, int]]]:
     """Of each arm of a table whose experiment labels in rounds, and of its ceiling, ids and labels of each round."""
     table = config["tables"][name]
+    members = [
+        *((arm, last, e) for arm, last, e in table_arms(config, table) if has_rounds(config, e)),
+        *(one for one in every_arm(config) if one[0] == table.get("ceiling")),
+    ]
     return {
         arm: [(ids, config["budgets"][ids["budget"]]["train"]) for ids in rounds_of(config, experiment, last)]
-        for arm, last, experiment in table_arms(config, table)
-        if has_rounds(config, experiment) or arm == table.get("ceiling")
+        for arm, last, experiment in members
     }
+
+
+def every_arm(config: Config) -> list[tuple[str, Ids, dict[str, Any]]]:
+    """(experiment/sampler, ids, experiment) of each arm of the run."""
+    return [
+        (arm, ids, experiment)
+        for experiment in config["experiments"]
+        for arm, ids in arms(config, experiment).items()
+    ]
 
 
 def labels_in_rounds(config: Config, name: str) -> bool:

@@ -1,5 +1,5 @@
 # Inputs and params of the rules of rounds.smk: rounds of labelling and probes. No rules here.
-from winnow.experiments import draw_clustering, labels_in_rounds, probe_seeds, table_probes, table_rounds
+from winnow.experiments import draw_clustering, every_arm, labels_in_rounds, probe_seeds, table_probes, table_rounds
 from winnow.sample.sampler import needs
 from winnow.schedule import round_budget, round_of
 
@@ -132,7 +132,7 @@ def curve_evaluations(wildcards):
     """Results of all rounds of the arms of a table, and of its ceiling."""
     results = []
     suites = table_suites(CONFIG, wildcards.table)
-    seeds = {arm: runs_of(e) for arm, _, e in table_arms(CONFIG, CONFIG["tables"][wildcards.table])}
+    seeds = {arm: runs_of(e) for arm, _, e in every_arm(CONFIG)}
     for arm, rounds in table_rounds(CONFIG, wildcards.table).items():
         last = rounds[-1][0]
         if CONFIG["models"][last["model"]]["kind"] == "probe":

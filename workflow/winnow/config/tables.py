@@ -8,6 +8,7 @@ from winnow.config.names import known_definition
 from winnow.experiments import (
     NO_CLUSTERS,
     arms,
+    every_arm,
     is_baseline,
     keeps_excluded_clusters,
     labels_in_rounds,
@@ -49,8 +50,9 @@ def _check_arms(
             (*path, "baseline"), f"{table['baseline']!r} {what} the arms {', '.join(baselines or rows)}"
         )
     if ceiling := table.get("ceiling"):
-        if ceiling not in rows:
-            raise ConfigError((*path, "ceiling"), f"{ceiling!r} is not among the arms {', '.join(rows)}")
+        known = [arm for arm, _, _ in every_arm(config)]
+        if ceiling not in known:
+            raise ConfigError((*path, "ceiling"), f"{ceiling!r} is not among the arms {', '.join(known)}")
         if not labels_in_rounds(config, path[1]):
             raise ConfigError(
                 (*path, "ceiling"), "no experiment of the table labels in rounds; leave the key out"
