@@ -100,6 +100,30 @@ def test_a_reduction_keeps_neighbours_is_of_unit_norm_and_repeats(tmp_path: Path
     assert np.array_equal(out, corpus.reduced(settings, tmp_path / "b.npy"))
 
 
+@pytest.mark.parametrize("settings", [PCA, pytest.param({**PCA, "method": "umap"}, marks=pytest.mark.slow)])
+def test_equal_vectors_get_equal_ones_in_the_sample_or_not(tmp_path: Path, settings: dict) -> None:
+    corpus = Corpus(tmp_path, 2)
+    copies = np.array([3, 40, 41, 80, 149])  # the first is held out; the others are in both shards
+    for i, part in enumerate(np.array_split(np.arange(150), 2)):
+        vectors = np.load(corpus.embeddings[i])
+        vectors[np.isin(part, copies)] = corpus.vectors[0]
+        np.save(corpus.embeddings[i], vectors)
+    for sample in (1000, 50):
+        out = corpus.reduced({**settings, "sample": sample}, tmp_path / f"{sample}.npy")
+        assert (out[copies] == out[copies[0]]).all()
+        assert len(np.unique(out, axis=0)) >= 150 - len(copies)
+
+
+def test_rows_are_told_apart_by_every_bit() -> None:
+    vectors = np.zeros((5, 6), dtype=np.float16)
+    vectors[1, 5], vectors[2, 0], vectors[3, 0], vectors[4, 3] = 1, 1, 1, -0.0
+    keys = reduce.row_keys(vectors)
+    assert len(set(keys.tolist())) == 3
+    assert (keys[0] == keys[4], keys[2] == keys[3]) == (True, True)
+    preferred = np.array([False, False, False, True, False])
+    assert reduce.first_equal(keys, preferred).tolist() == [0, 1, 3, 3, 0]
+
+
 def test_the_number_of_shards_changes_no_bit_of_a_reduction(tmp_path: Path) -> None:
     one = Corpus(tmp_path, 1).reduced({**PCA, "sample": 60}, tmp_path / "a.npy")
     assert np.array_equal(one, Corpus(tmp_path, 2).reduced({**PCA, "sample": 60}, tmp_path / "b.npy"))

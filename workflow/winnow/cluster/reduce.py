@@ -4,7 +4,8 @@ The reducer is fitted on a stated sample of the pool and transforms every shard,
 minute in each. Out: one memory-mappable array (.npy) with the fields `doc` int64, ascending, and `vector` float16
 [dimensions], L2-normalised, of every document. The transformed vectors are what is kept of a reducer; no fitted object is
 saved. UMAP transforms blocks of 4,096 rows of the source, so the number of
-shards changes nothing; documents of the sample keep the coordinates of the fit. One seed, one thread: a fit repeats bit
+shards changes nothing; documents of the sample keep the coordinates of the fit. Equal vectors get equal ones: those of
+the first of them that is in the sample, or else of the first. One seed, one thread: a fit repeats bit
 for bit on one machine.
 
 Sources: UMAP, McInnes, Healy and Melville 2018 (arXiv 1802.03426), umap-learn; PCA, scikit-learn.
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow.batching import blocks
+from winnow.batching import BLOCK, blocks
 from winnow.cluster.kmeans import open_shard, sample_rows
 from winnow.parquet import listed_docs
 from winnow.schema import read_spec
@@ -62,6 +63,28 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
     vectors = np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
     vectors[norm[:, 0] == 0, 0] = 1
     return vectors.astype(np.float16)
+
+
+def row_keys(vectors: np.ndarray) -> np.ndarray:
+    """A key of the bits of each row of float16 [n, d], uint64 [n] (FNV-1a): equal rows have equal keys."""
+    keys = np.full(len(vectors), 0xCBF29CE484222325, dtype=np.uint64)
+    for start in range(0, len(vectors), BLOCK):
+        part = keys[start : start + BLOCK]
+        rows = np.array(vectors[start : start + BLOCK]) + np.float16(0)  # -0 and 0 are equal
+        for column in rows.view(np.uint16).T:
+            part ^= column
+            part *= np.uint64(0x100000001B3)
+    return keys
+
+
+def first_equal(keys: np.ndarray, preferred: np.ndarray) -> np.ndarray:
+    """For each row the first of those with its key: of the preferred ones (bool [n]), if there are any; int64 [n]."""
+    order = np.lexsort((~preferred, keys))
+    new = np.ones(len(keys), dtype=bool)
+    new[1:] = keys[order[1:]] != keys[order[:-1]]
+    first = np.empty(len(keys), dtype=np.int64)
+    first[order] = order[new][np.cumsum(new) - 1]
+    return first
 
 
 def reduce_vectors(
@@ -146,6 +169,12 @@ def main(
         for vectors in reduce_vectors(shards, rows, settings, progress):
             table["vector"][start : start + len(vectors)] = vectors
             start += len(vectors)
+        sampled = np.concatenate(
+            [np.isin(np.arange(len(doc)), part) for (doc, _), part in zip(shards, rows, strict=True)]
+        )
+        first = first_equal(np.concatenate([row_keys(vectors) for _, vectors in shards]), sampled)
+        copies = np.flatnonzero(first != np.arange(len(first)))
+        table["vector"][copies] = table["vector"][first[copies]]
         table.flush()
     progress.line()
 

@@ -167,6 +167,7 @@ def plot(
             if published and name in PUBLISHED:
                 axis.legend()
             axis.set(title=label, xlabel="k (clusters)")
+            axis.xaxis.get_major_locator().set_params(integer=True)
         figure.suptitle(title)
         with atomic_path(out) as partial:
             figure.savefig(partial, format="svg", metadata={"Date": None})
@@ -267,7 +268,8 @@ def page(
         "chance. Smallest cluster: of any seed, in documents.",
         "All indices use Euclidean distances of unit vectors. They measure how compact clusters are, not whether they are "
         "of use: topics that blend into each other have low values at any k.",
-        f"The config has k = {chosen}; a suggestion changes nothing by itself.",
+        f"The config has k = {chosen} (dashed line); a suggestion changes nothing by itself. ↑ higher is better, "
+        "↓ lower is better.",
     ]
     if published:
         legend.append(
