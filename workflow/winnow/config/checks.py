@@ -97,6 +97,8 @@ def _cross_check(config: dict[str, Any]) -> None:
     for name, sampler in config["samplers"].items():
         if problem := check_sampler(sampler):
             raise ConfigError(("samplers", name, *problem[0].split(".")), problem[1])
+        if sampler["start"]:
+            known_definition(config, "samplers", sampler["start"], ("samplers", name, "start"))
     _check_models(config)
     for name, scorer in config["scorers"].items():
         check_scorer(config, name, scorer)
@@ -323,7 +325,7 @@ def _check_rounds(config: dict[str, Any], experiment: dict[str, Any], path: tupl
             )
         if needs(sampler).scorers:
             raise ConfigError(("samplers", name), "asks a model and a scorer; take the filter semdedup out")
-        start = known_definition(config, "samplers", sampler["start"], ("samplers", name, "start"))
+        start = config["samplers"][sampler["start"]]
         if needs(start).predictions or needs(start).scorers:
             raise ConfigError(
                 ("samplers", name, "start"), f"{sampler['start']!r} waits for a model; take one that does not"

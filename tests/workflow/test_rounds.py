@@ -1,0 +1,77 @@
+"""Rounds of labelling as the workflow plans them: each round waits for the model of the one before, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Snakemake, copy_workflow
+
+RUN = {
+    "budgets": {"labels": {"train": 50, "rounds": {"count": 2, "add": 30, "pool": 500}}},
+    "experiments": [
+        {"name": "tuned", "corpus": "sst2-mini", "clustering": "minilm-k12", "model": "minilm-classifier", "budget": "labels",
+         "samplers": ["random", "margin", "entropy-clusters", "badge"], "data_seeds": [0, 1], "suites": ["labels"]},
+    ],
+    "tables": {"tuned": {"title": "T", "experiments": ["tuned"], "baseline": "random"}},
+    "targets": ["tuned"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rounds") / "clone"
+    copy_workflow(folder)
+    return folder
+
+
+@pytest.fixture
+def plan(clone: Path, snakemake: Snakemake):
+    def jobs(run: dict) -> dict[str, int]:
+        (clone / "run.yaml").write_text(json.dumps(run))
+        done = snakemake("--dry-run", "--configfile", "run.yaml", cwd=clone)
+        assert done.code == 0, done.text
+        return done.jobs()
+
+    return jobs
+
+
+def test_rounds_are_chained_and_their_first_is_shared(plan) -> None:
+    found = plan(RUN)
+    # Per data seed: random draws 3 budgets, uniform (the start of entropy-clusters) 1; three asking arms 2 rounds each.
+    assert found["draw_sample"] == 2 * 4
+    assert found["draw_round"] == 2 * 3 * 2
+    assert found["train_model"] == found["evaluate_model"] == 2 * (4 + 6)
+    # Predictions of the two first-round models, and of the middle round of the three asking arms.
+    assert found["predict_pool"] == 2 * (2 + 3)
+    assert found["chart_learning_curves"] == found["compare_arms"] == 1
+    assert "run_probes" not in found
+
+
+def test_more_rounds_and_seeds_add_only_their_own_jobs(plan) -> None:
+    more = json.loads(json.dumps(RUN))
+    more["budgets"]["labels"]["rounds"]["count"] = 3
+    more["experiments"][0]["data_seeds"] = [0, 1, 2]
+    found, before = plan(more), plan(RUN)
+    assert found["draw_round"] == 3 * 3 * 3
+    assert found["predict_pool"] == 3 * (2 + 2 * 3)
+    assert (
+        found["embed_documents"] == before["embed_documents"] == 2
+    )  # those of the clustering, and for badge
+
+
+def test_probes_train_nothing_with_torch_but_the_embeddings(plan) -> None:
+    run = json.loads(json.dumps(RUN))
+    run["experiments"][0] |= {"model": "minilm-probe", "data_seeds": list(range(20))}
+    found = plan(run)
+    assert found["run_probes"] == 4
+    assert found["embed_benchmark"] == 1
+    assert not {
+        "draw_sample",
+        "draw_round",
+        "train_model",
+        "evaluate_model",
+        "predict_pool",
+        "chart_costs",
+    } & set(found)
