@@ -90,6 +90,8 @@ def _model(one: dict[str, Any]) -> str:
         return f"pretrained, {_source(one['weights'])}"
     if one["kind"] == "classifier":
         return f"classifier, encoder {one['encoder']}, {one['max_tokens']} tokens, recipe {one['recipe']}"
+    if one["kind"] == "probe":
+        return f"linear probe, encoder {one['encoder']}"
     return (
         f"language model, {one['layers']} layers of {one['width']:,}, {one['sequence']:,} tokens, "
         f"tokenizer {one['tokenizer']}, recipe {one['recipe']}"
