@@ -512,6 +512,9 @@ STAGES: dict[str, Counter[str]] = {
     "cluster.inspection": NOTHING,
     "documents.generate": NOTHING,
     "download": NOTHING,
+    "rounds.predict": NOTHING,
+    "rounds.probes": NOTHING,
+    "rounds.learning_curves": NOTHING,
     "batching": EMBEDDINGS,
     "tokenizer": EMBEDDINGS + Counter(tokenize_subset=1, count_ngrams=1, train_model=1, evaluate_model=1),
 }

@@ -82,7 +82,11 @@ def _sampler(one: dict[str, Any]) -> str:
 
 def _budget(one: dict[str, Any]) -> str:
     splits = [f"{one[s]:,} {s}" for s in ("train", "validation", "test") if one[s]]
-    return f"{', '.join(splits)} {one['unit']}" + (f" of {one['tokenizer']}" if one["tokenizer"] else "")
+    rounds = one.get("rounds")
+    more = f", then {rounds['count']} rounds of {rounds['add']:,}" if rounds else ""
+    return (
+        f"{', '.join(splits)} {one['unit']}" + (f" of {one['tokenizer']}" if one["tokenizer"] else "") + more
+    )
 
 
 def _model(one: dict[str, Any]) -> str:
