@@ -121,7 +121,7 @@ def test_rounds_never_draw_a_document_twice_and_pool_and_used_are_the_corpus(
     for index in (1, 2, 3):
         before = table
         table, facts = sample(
-            corpus.clustered if sampler is CLUSTERS else corpus.plain,
+            corpus.plain if sampler["allocation"]["weight"] == "none" else corpus.clustered,
             parse_sampler(sampler),
             {"train": 30},
             0,

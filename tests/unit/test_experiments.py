@@ -51,8 +51,8 @@ def test_the_paper_is_a_run_of_its_own(demo: dict[str, Any], paper: dict[str, An
 
 def test_a_run_is_trained_once_whatever_tables_show_it(demo: dict[str, Any]) -> None:
     runs = every_run(demo)
-    assert len(runs) == 18
-    assert {(run["data_seed"], run["training_seed"]) for run in runs} == {(0, 0), (1, 1)}
+    assert len(runs) == 10
+    assert {(run["data_seed"], run["training_seed"]) for run in runs} == {(0, 0), (1, 1), (2, 2)}
     assert len(table_runs(demo, "pile-mini")) == 6
 
 
@@ -76,7 +76,7 @@ def test_pretrained_models_are_evaluated_on_the_largest_suites_of_the_baselines_
 
 
 def test_samplers_are_compared_where_there_are_two_subsets(demo: dict[str, Any]) -> None:
-    assert compared_corpora(demo, demo["experiments"]) == ["pile-mini", "sst2-mini", "tinystories-mini"]
+    assert compared_corpora(demo, demo["experiments"]) == ["pile-mini", "tinystories-mini"]
     one = dict(demo["experiments"][0], samplers=["random"])
     assert compared_corpora(demo, [one]) == []
     assert [e["name"] for e in experiments_of(demo, ["sst2-mini"])] == ["sst2-mini"]

@@ -79,7 +79,7 @@ def test_files_are_targets_as_before(clone: Path, snakemake: Snakemake) -> None:
 def test_definitions_are_read_from_the_workflow_in_any_folder(snakemake: Snakemake, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text("budgets: {mini: {train: 500}}\n")
     done = snakemake(*HERE, *DRY, "--configfile", "my.yaml", cwd=tmp_path)
-    assert done.jobs()["train_model"] == 18
+    assert done.jobs()["train_model"] == 10
     paper = ("published_tables", "--configfile", str(ROOT / "config" / "minipile.yaml"))
     done = snakemake(*HERE, "--directory", str(tmp_path / "new"), *paper, *DRY, cwd=tmp_path)
     assert done.jobs()["audit_published"] == 1
@@ -111,7 +111,7 @@ def test_the_command_line_wins_over_run_configs_and_these_over_definitions(
     (clone / "my.yaml").write_text("targets: [nothing]\n")
     message = error(snakemake(*DRY, "--configfile", "my.yaml", cwd=clone))
     assert message.startswith("my.yaml:1: targets[0]: unknown table 'nothing'")
-    done = snakemake(*DRY, "--configfile", "my.yaml", "--config", "targets=[sst2-mini]", cwd=clone)
+    done = snakemake(*DRY, "--configfile", "my.yaml", "--config", "targets=[pile-mini]", cwd=clone)
     assert done.jobs()["train_model"] == 6
 
 
@@ -182,7 +182,7 @@ def example(page: Path) -> str:
 def test_a_dry_run_forecasts_what_its_targets_need(clone: Path, snakemake: Snakemake) -> None:
     message = forecast(snakemake(*DRY, "--cores", "2", cwd=clone))
     assert re.fullmatch(
-        r"embed 8,544 documents \(about [\d,]+ tokens\), train 18 models, evaluate 18: "
+        r"embed 8,544 documents \(about [\d,]+ tokens\), train 10 models, evaluate 10: "
         r"about \d+ minutes on 2 cores of a processor",
         message,
     )

@@ -33,7 +33,7 @@ def guide():
 
 def tables(names):
     """The tables, and what their trainings cost; a probe takes seconds, and has no loss curve."""
-    trained = [name for name in names if table_runs(CONFIG, name)]
+    trained = [name for name in names if table_runs(CONFIG, name) or not table_probes(CONFIG, name)]
     costs = expand(f"{R}/tables/{{table}}.{{format}}", table=trained, format=COSTS)
     return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS) + costs + guide()
 

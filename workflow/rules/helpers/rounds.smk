@@ -1,5 +1,12 @@
 # Inputs and params of the rules of rounds.smk: rounds of labelling and probes. No rules here.
-from winnow.experiments import draw_clustering, every_arm, labels_in_rounds, probe_seeds, table_probes, table_rounds
+from winnow.experiments import (
+    draw_clustering,
+    every_arm,
+    labels_in_rounds,
+    probe_seeds,
+    table_probes,
+    table_rounds,
+)
 from winnow.sample.sampler import needs
 from winnow.schedule import round_budget, round_of
 
@@ -152,7 +159,7 @@ def curve_items(wildcards):
 def curve_spec(wildcards):
     table = CONFIG["tables"][wildcards.table]
     rounds = table_rounds(CONFIG, wildcards.table)
-    baseline = next(arm for arm in rounds if is_baseline(table, arm))
+    baseline = next((arm for arm in rounds if is_baseline(table, arm)), None)
     return spec(
         title=f"{table['title']}: learning curves",
         arms={arm: [dict(ids=ids, labels=labels) for ids, labels in many] for arm, many in rounds.items()},
