@@ -86,7 +86,14 @@ def test_the_demo_trains_for_as_long_as_the_readme_says(root: Path):
     text = (root / "README.md").read_text()
     tokens = f"{recipe['steps'] * recipe['batch'] * model['sequence']:,}"
     assert f"reads {tokens} tokens" in text
-    assert f"| {tokens} |" in text.split("<!-- demo table -->")[1]
+    table = text.split("<!-- demo table -->")[1]
+    assert "| better |" in table
+    assert "| worse |" in table
+    rounds = yaml.safe_load((root / "config" / "budgets.yaml").read_text())["budgets"]["mini-rounds"]
+    assert (
+        f"{rounds['train']} to {rounds['train'] + rounds['rounds']['count'] * rounds['rounds']['add']} labels"
+        in table
+    )
 
 
 def test_every_shipped_sampler_is_explained(root: Path):

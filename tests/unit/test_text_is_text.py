@@ -15,11 +15,12 @@ import yaml
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from winnow import tokenizer as tokenizer_module
 from winnow import weights
+from winnow.classifier import Classifier as Read
 from winnow.embed.encoder import Encoder
 from winnow.evaluate import benchmarks, language_model, ngrams
 from winnow.evaluate import harness as evaluate
 from winnow.evaluate import models as evaluated
-from winnow.score.entropy import Classifier as Entropy
+from winnow.score.entropy import entropies
 from winnow.score.language_model import LanguageModel as Proxy
 from winnow.stage import InputError, canonical
 from winnow.train import loop as train
@@ -286,8 +287,8 @@ def test_a_classifier_is_evaluated_and_scored_on_what_it_was_trained_on(
         offsets = tokenizer.encode(text).offsets
         first.append(text[: offsets[30][1]])
     assert all(len(tokenizer.encode(text).ids) == 32 for text in first)
-    entropy, label = Entropy(classifier).entropies(texts)
-    cut_entropy, cut_label = Entropy(classifier).entropies(first)
+    entropy, label = entropies(Read(classifier), texts)
+    cut_entropy, cut_label = entropies(Read(classifier), first)
     assert label.tolist() == cut_label.tolist()
     assert entropy == pytest.approx(cut_entropy, rel=1e-5)
     rows = {"item": list(range(48)), "group": [None] * 48, "label": [i % 2 for i in range(48)]}

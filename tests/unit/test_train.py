@@ -179,7 +179,8 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
     import torch
     import yaml
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from winnow.score.entropy import Classifier
+    from winnow.classifier import Classifier
+    from winnow.score.entropy import entropies
 
     root = Path(__file__).parents[2]
     base = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]["minilm"]
@@ -207,7 +208,7 @@ def test_a_classifier_learns_labels_opens_and_knows_what_it_is_unsure_of(tmp_pat
         f"a bad awful film {i}" for i in range(70, 78)
     ]
     torn = [f"a good awful bad fine film {i}" for i in range(70, 78)]
-    entropy, label = Classifier(tmp_path / "out").entropies(clear + torn)
+    entropy, label = entropies(Classifier(tmp_path / "out"), clear + torn)
     assert label[:16].tolist() == [1] * 8 + [0] * 8
     assert ((entropy >= 0) & (entropy <= np.log(2))).all()
     assert entropy[:16].mean() < entropy[16:].mean()
