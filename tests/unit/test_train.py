@@ -233,6 +233,7 @@ def history(run: Run, out: str) -> np.ndarray:
     return np.array(json.loads((run.folder / out / "metrics.json").read_text())["history"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(undisturbed: Run) -> None:
     arguments = undisturbed.arguments("pair", steps=6, batch=4, micro_batch=4)
     line = [sys.executable, "-m", "winnow.train.loop", "--processes", "2"]
