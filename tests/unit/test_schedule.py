@@ -19,6 +19,7 @@ from winnow.experiments import (
     table_rounds,
     table_runs,
 )
+from winnow.selection import selection_jobs
 from winnow.stage import InputError
 
 RUN: dict[str, Any] = {
@@ -112,3 +113,18 @@ def test_what_does_not_fit_is_one_line(shipped: dict[str, Any], change, message:
         resolved(shipped, change)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_arm_that_asks_a_model_is_charged_for_all_its_rounds(shipped: dict[str, Any]) -> None:
+    config = resolved(shipped)
+    ids = dict(arms(config, config["experiments"][0])["tuned/margin"], data_seed=1)
+    jobs = selection_jobs(config, ids)
+    rules = [rule for rule, _ in jobs]
+    assert rules.count("draw_round") == rules.count("train_model") == rules.count("predict_pool") == 2
+    assert rules.count("draw_sample") == 1
+    assert {job["budget"] for rule, job in jobs if rule == "train_model"} == {
+        "labels.round0",
+        "labels.round1",
+    }
+    assert {job["sampler"] for rule, job in jobs if rule == "draw_sample"} == {"random"}
+    assert {job["training_seed"] for rule, job in jobs if rule == "predict_pool"} == {1}

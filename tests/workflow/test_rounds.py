@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Snakemake, copy_workflow
 
@@ -75,3 +76,30 @@ def test_probes_train_nothing_with_torch_but_the_embeddings(plan) -> None:
         "predict_pool",
         "chart_costs",
     } & set(found)
+
+
+@pytest.mark.slow
+def test_a_chain_of_rounds_really_runs_and_a_lost_round_is_made_again_the_same(
+    clone: Path, snakemake: Snakemake
+) -> None:
+    run = json.loads(json.dumps(RUN))
+    run["experiments"][0] |= {"samplers": ["random", "margin"], "data_seeds": [0]}
+    (clone / "run.yaml").write_text(json.dumps(run))
+    line = ("--profile", "profiles/local", "--cores", "2", "--configfile", "run.yaml")
+    done = snakemake(*line, cwd=clone)
+    assert done.code == 0, done.text
+    subsets = clone / "results/sst2-mini/subsets/none"
+    draws = [subsets / "random/labels.round0"]
+    draws += [subsets / f"margin.minilm-classifier/labels.round{i}" for i in (1, 2)]
+    docs = [pq.read_table(path / "seed0/draw.parquet")["doc"].to_pylist() for path in draws]
+    assert [len(set(doc)) for doc in docs] == [len(doc) for doc in docs] == [50, 80, 110]
+    assert set(docs[0]) < set(docs[1]) < set(docs[2])
+    last = (draws[2] / "seed0/draw.parquet").read_bytes()
+    for path in clone.glob(
+        "results/sst2-mini/models/*/random/labels.round0/seed0/*/seed0/predictions/*.parquet"
+    ):
+        path.unlink()
+    (draws[1] / "seed0/draw.parquet").unlink()
+    assert snakemake(*line, cwd=clone).code == 0
+    assert (draws[2] / "seed0/draw.parquet").read_bytes() == last
+    assert "Nothing to be done" in snakemake(*line, cwd=clone).text

@@ -19,6 +19,7 @@ from winnow.experiments import (
     proxies_of,
 )
 from winnow.sample.sampler import needs
+from winnow.schedule import round_budget
 from winnow.score.kinds import kind_of
 
 Job = tuple[str, Ids]
@@ -153,7 +154,7 @@ def runs_model(config: Config, rule: str, ids: Config) -> bool:
     """Whether a job trains or evaluates a model, whose FLOPs no file of a selection states."""
     if rule == "score_documents":
         return kind_of(config["scorers"][ids["scorer"]]).gpu
-    return rule in ("embed_documents", "score_probe", "train_model")
+    return rule in ("embed_documents", "score_probe", "train_model", "predict_pool")
 
 
 # ---------------------------------------------------------------- what an arm is charged for
@@ -186,7 +187,7 @@ def selection_jobs(config: Config, ids: Ids) -> list[Job]:
     corpus, clustering = ids["corpus"], ids["clustering"]
     facts = needs(config["samplers"][ids["sampler"]])
     shards = [f"{i:04d}" for i in range(config["corpora"][corpus]["shards"])]
-    jobs: list[Job] = [("draw_sample", _pick(ids, "corpus clustering sampler budget data_seed"))]
+    jobs: list[Job] = _draw_jobs(config, ids, shards)
     if clustering != NO_CLUSTERS:
         definition, where = config["clusterings"][clustering], _pick(ids, "corpus clustering")
         method = {"kmeans": "clusters", "hdbscan": "hdbscan"}[definition["method"]]
@@ -209,6 +210,44 @@ def selection_jobs(config: Config, ids: Ids) -> list[Job]:
         jobs += _probe_jobs(config, ids, facts.losses, shards)
     unique = {(rule, tuple(sorted(job.items()))) for rule, job in jobs}
     return [(rule, dict(job)) for rule, job in sorted(unique, key=str)]
+
+
+def previous_round(config: Config, ids: Ids) -> Ids:
+    """The run of the round before, with whose model a sampler that asks one draws: ids with `model` and `training_seed`.
+
+    `ids`: of a draw of a round after the first, with a data seed.
+    """
+    now, asked = config["rounds"]["budgets"][ids["budget"]], config["rounds"]["samplers"][ids["sampler"]]
+    sampler, clustering = ids["sampler"], ids["clustering"]
+    if now["round"] == 1:
+        sampler = config["samplers"][sampler]["start"]
+        none = clustering == NO_CLUSTERS
+        clustering = draw_clustering(config, ids["corpus"], None if none else clustering, sampler)
+    return dict(
+        corpus=ids["corpus"],
+        clustering=clustering,
+        sampler=sampler,
+        budget=round_budget(now["budget"], now["round"] - 1),
+        data_seed=ids["data_seed"],
+        model=asked["model"],
+        training_seed=ids["data_seed"],
+    )
+
+
+def _draw_jobs(config: Config, ids: Ids, shards: list[str]) -> list[Job]:
+    """The draw of an arm; of one that asks a model, the draws, trainings and predictions of all its rounds."""
+    draw = _pick(ids, "corpus clustering sampler budget data_seed")
+    if ids["sampler"] not in config.get("rounds", {}).get("samplers", {}):
+        return [("draw_sample", draw)]
+    before = previous_round(config, ids)
+    jobs: list[Job] = [("draw_round", draw), ("train_model", before)]
+    jobs += [("predict_pool", dict(before, shard=shard)) for shard in shards]
+    if needs(config["samplers"][ids["sampler"]]).draws == "badge":
+        encoder = config["models"][before["model"]]["encoder"]
+        jobs += [
+            ("embed_documents", dict(corpus=ids["corpus"], encoder=encoder, shard=shard)) for shard in shards
+        ]
+    return jobs + _draw_jobs(config, before, shards)
 
 
 def _pick(ids: Ids, keys: str) -> Ids:

@@ -8,7 +8,8 @@ from winnow.experiments import (
     table_rounds,
 )
 from winnow.sample.sampler import needs
-from winnow.schedule import round_budget, round_of
+from winnow.schedule import round_of
+from winnow.selection import previous_round
 
 PREDICTIONS = f"{MODEL}/predictions"
 PROBES = f"{R}/{{corpus}}/probes/{{clustering}}/{{sampler}}/{{budget}}/{{model}}/{{suite}}"
@@ -23,34 +24,12 @@ def rounds_where(fits):
 ASKING = "|".join(map(re.escape, CONFIG["rounds"]["samplers"])) or "$^"
 
 
-def clustering_or_none(wildcards):
-    return None if wildcards.clustering == NO_CLUSTERS else wildcards.clustering
-
-
-def previous_round(wildcards):
-    """Ids of the round before, with the model of which a round is drawn."""
-    now = round_of(CONFIG, wildcards.budget)
-    sampler, clustering = wildcards.sampler, wildcards.clustering
-    if now["round"] == 1:
-        sampler = CONFIG["samplers"][wildcards.sampler]["start"]
-        clustering = draw_clustering(CONFIG, wildcards.corpus, clustering_or_none(wildcards), sampler)
-    return dict(
-        corpus=wildcards.corpus,
-        clustering=clustering,
-        sampler=sampler,
-        budget=round_budget(now["budget"], now["round"] - 1),
-        data_seed=wildcards.data_seed,
-        model=CONFIG["rounds"]["samplers"][wildcards.sampler]["model"],
-        training_seed=wildcards.data_seed,
-    )
-
-
 def previous_draw(wildcards):
-    return f"{SUBSET}/draw.parquet".format(**previous_round(wildcards))
+    return f"{SUBSET}/draw.parquet".format(**previous_round(CONFIG, subset_ids(wildcards)))
 
 
 def previous_predictions(wildcards):
-    folder = PREDICTIONS.format(**previous_round(wildcards))
+    folder = PREDICTIONS.format(**previous_round(CONFIG, subset_ids(wildcards)))
     return expand(f"{folder}/{{shard}}.parquet", shard=shards(wildcards.corpus))
 
 
