@@ -106,3 +106,15 @@ def test_a_flat_curve_says_when_it_was_enough() -> None:
     assert found[0].gain > 0
     assert found[0].agreement is None
     assert sufficient(found, 0.001) is None
+
+
+def test_seeds_of_a_sampler_without_chance_give_no_interval_and_no_advice() -> None:
+    """Twenty equal runs would else look like a gain that is known exactly."""
+    one = curve([0.7, 0.65, 0.6], 1)
+    copies = {budget: dict.fromkeys(range(5), runs[0]) for budget, runs in one.items()}
+    answers = {b: {s: items.astype(int) for s, items in runs.items()} for b, runs in copies.items()}
+    assert points(copies)[0].low is None
+    found = steps(copies, answers)
+    assert found[0].high is None
+    assert sufficient(found, 0.001) is None
+    assert labels_to_reach(copies, {0: np.full(400, 0.7)})[0].low is None

@@ -1,6 +1,5 @@
 # Inputs and params of the rules of rounds.smk: rounds of labelling and probes. No rules here.
 from winnow.experiments import (
-    draw_clustering,
     every_arm,
     labels_in_rounds,
     probe_seeds,

@@ -63,8 +63,9 @@ class Reached:
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """The t interval of the mean of `values`, one a seed; None of fewer than two."""
-    if len(values) < 2:
+    """The t interval of the mean of `values`, one per seed; None of fewer than two, and of a sampler without chance, whose
+    seeds all give the same value and say nothing of its error."""
+    if len(values) < 2 or np.ptp(values) == 0:
         return None
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = error * float(stats.t.isf((1 - confidence) / 2, len(values) - 1))
@@ -154,7 +155,7 @@ def labels_to_reach(
             values[generator.integers(0, len(values), len(values))].mean(0),
             top[generator.integers(0, len(top), len(top))].mean(),
         )
-        for _ in range(RESAMPLES if len(seeds) >= FEWEST_SEEDS else 0)
+        for _ in range(RESAMPLES if len(seeds) >= FEWEST_SEEDS and np.ptp(values, axis=0).any() else 0)
     ]
     found = []
     for share in shares:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
+from winnow.parquet import listed_docs
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
-from winnow.sample.pool import read_docs
 from winnow.schema import read_spec
 from winnow.stage import Progress, atomic_path, run, say
 
@@ -40,8 +40,8 @@ def main(
         threads: processor threads; 0 leaves torch's choice.
     """
     settings = read_spec(spec, "pool", "round", "data_seed")
-    out_of_pool = np.union1d(read_docs([heldout]), read_docs([previous]))
-    free = np.setdiff1d(read_docs(shards), out_of_pool, assume_unique=True)
+    out_of_pool = np.union1d(listed_docs([heldout]), listed_docs([previous]))
+    free = np.setdiff1d(listed_docs(shards), out_of_pool, assume_unique=True)
     looked_at = round_sample(free, settings["pool"], settings["data_seed"], settings["round"])
     say(f"[predict {name}] loading the model")
     import torch

@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.metrics import macro_f1
+from winnow.parquet import listed_docs
 from winnow.rounds.probe import Probe, calibration_error, fit_probe
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.sample.consumed import consumed, total
 from winnow.sample.draw import sample
-from winnow.sample.pool import Inputs, read_docs
+from winnow.sample.pool import Inputs
 from winnow.sample.sampler import Sampler, needs, parse_sampler
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
@@ -147,7 +148,9 @@ def draw_round(
         return sample(inputs, others, size, seed, semdedup)
     assert previous is not None
     assert probe is not None
-    free = np.setdiff1d(corpus.doc, np.concatenate((previous["doc"].to_numpy(), read_docs([inputs.heldout]))))
+    free = np.setdiff1d(
+        corpus.doc, np.concatenate((previous["doc"].to_numpy(), listed_docs([inputs.heldout])))
+    )
     looked_at = round_sample(free, rounds.get("pool"), seed, index)
     probabilities = corpus.probabilities(probe)
     value = MEASURES[needs(others).column or "entropy"](probabilities)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
+from winnow.parquet import listed_docs
 from winnow.sample.acquisition import badge, equal_quotas, first_of_each, quantile_buckets
 from winnow.sample.allocate import allocate, weights
 from winnow.sample.candidates import Rows, Smallest, duplicate, gather
@@ -37,7 +38,7 @@ from winnow.sample.choose import (
 )
 from winnow.sample.cluster_table import ClusterTable
 from winnow.sample.consumed import consumed, total
-from winnow.sample.pool import Inputs, Pool, Scores, check_counts, open_pool, read_docs
+from winnow.sample.pool import Inputs, Pool, Scores, check_counts, open_pool
 from winnow.sample.sampler import Sampler, needs, parse_sampler
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, run, say, write_json
@@ -273,7 +274,7 @@ def sample(
         used = [previous["doc"].to_numpy(), pool.filtered.documents.get("used", np.zeros(0, dtype=np.int64))]
         pool.filtered.documents["used"] = np.unique(np.concatenate(used))
     if needs(sampler).predictions:
-        pool.filtered.only = read_docs(inputs.scores) if looked_at is None else looked_at
+        pool.filtered.only = listed_docs(inputs.scores) if looked_at is None else looked_at
     if needs(sampler).draws == "badge" and gradients is None:
         gradients = file_gradients(inputs)
     drop = None

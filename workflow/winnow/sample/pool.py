@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from winnow.keys import keys
-from winnow.parquet import Lookup, Where, batches, open_parquet
+from winnow.parquet import Lookup, Where, batches, listed_docs, open_parquet
 from winnow.sample.candidates import Rows
 from winnow.sample.cluster_table import ClusterTable, cluster_ids, read_clusters, read_with_losses
 from winnow.sample.rankings import RANKINGS
@@ -311,7 +311,7 @@ def _filters(inputs: Inputs, sampler: Sampler) -> Filtered:
             "filters.contaminated: requires --contaminated, the documents that hold a benchmark item"
         )
     files = {"contaminated": inputs.contaminated, "used": inputs.used, "trained": inputs.trained}
-    out = Filtered({reason: read_docs(paths) for reason, paths in files.items() if paths})
+    out = Filtered({reason: listed_docs(paths) for reason, paths in files.items() if paths})
     if filters.where is not None:
         if not inputs.documents:
             raise InputError("filters.where: requires --documents, which hold the meta column")
@@ -328,9 +328,3 @@ def _read_heldout(path: Path) -> tuple[np.ndarray, int]:
     with open_parquet(path, ["doc", "role"]) as file:
         table = file.read(columns=["doc", "role"])
     return np.sort(table["doc"].to_numpy()), pc.sum(pc.not_equal(table["role"], "heldout")).as_py() or 0
-
-
-def read_docs(paths: Sequence[Path]) -> np.ndarray:
-    """Documents of files, int64, ascending, each once."""
-    parts = [b[0] for path in paths for b in batches(path, ["doc"])]
-    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *parts]))
