@@ -38,10 +38,13 @@ test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
 
 test-all: $(DEV_STAMP) ## run all tests, including the slow ones
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not study"
 
 test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at a reduced size
-	@$(BIN)/python -m pytest -m real tests/end_to_end
+	@$(BIN)/python -m pytest -m "real and not study" tests/end_to_end
+
+test-studies: $(DEV_STAMP) ## run the studies at full size from a stand-in of the Hub's cache, hours (WINNOW_DATA)
+	@$(BIN)/python -m pytest -m study -s tests/end_to_end
 
 bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour (tests/benchmarks/README.md)
 	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_workflow calibrate; do \

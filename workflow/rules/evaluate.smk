@@ -47,6 +47,7 @@ rule build_labelled_benchmark:
     """Labelled documents that have files of their own, for classifiers."""
     input:
         source=f"{R}/{{corpus}}/source.json",
+        download=benchmark_download,
     output:
         f"{R}/{{corpus}}/benchmarks/{{benchmark}}/data.parquet",
         f"{R}/{{corpus}}/benchmarks/{{benchmark}}/manifest.json",
@@ -75,6 +76,7 @@ rule build_labelled_benchmark:
         """
         python -m winnow.evaluate.benchmarks labelled \
             --source {input.source:q} \
+            --download {input.download:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
             &>{log:q}
@@ -114,7 +116,7 @@ rule build_grammar_benchmark:
 
 
 rule download_benchmark:
-    """The data set of a stock task at its pinned commit, fetched where Snakemake runs."""
+    """The data set of a benchmark at its pinned commit, fetched where Snakemake runs."""
     output:
         f"{R}/benchmarks/{{benchmark}}/download.json",
     log:
@@ -122,7 +124,7 @@ rule download_benchmark:
     benchmark:
         f"{R}/timings/download_benchmark/{{benchmark}}.tsv"
     wildcard_constraints:
-        benchmark=benchmark_kind("task"),
+        benchmark=benchmark_kind("task", "labelled"),
     localrule: True
     conda:
         "../../envs/data.yaml"
@@ -132,7 +134,7 @@ rule download_benchmark:
         runtime=growing(240),
         lock=LOCK,  # it changes no result, and is no param therefore
     params:
-        spec=lambda wildcards: spec(source=CONFIG["benchmarks"][wildcards.benchmark]["data"]),
+        spec=lambda wildcards: spec(source=benchmark_source(wildcards.benchmark)),
         version=version("download"),
     shell:
         """

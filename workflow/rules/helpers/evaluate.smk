@@ -3,8 +3,8 @@ EVALUATION = f"{MODEL}/evaluation/{{suite}}"
 PRETRAINED = f"{R}/{{corpus}}/pretrained/{{pretrained}}/evaluation/{{suite}}"
 
 
-def benchmark_kind(kind):
-    return names_of("benchmarks", lambda benchmark: kind in benchmark)
+def benchmark_kind(*kinds):
+    return names_of("benchmarks", lambda benchmark: any(kind in benchmark for kind in kinds))
 
 
 def benchmark_folder(corpus, benchmark):
@@ -14,22 +14,29 @@ def benchmark_folder(corpus, benchmark):
     return f"{owner}/benchmarks/{benchmark}"
 
 
+def benchmark_source(benchmark):
+    """Where the files of a benchmark come from: those of a task of lm-eval, or labelled documents."""
+    definition = CONFIG["benchmarks"][benchmark]
+    source = definition["labelled"] if "labelled" in definition else definition["data"]
+    return {key: source[key] for key in ("hub", "revision", "files") if key in source}
+
+
 def benchmark_state(wildcards):
     """State of the local files of a benchmark, which changes when one is replaced."""
-    benchmark = CONFIG["benchmarks"][wildcards.benchmark]
-    key = "labelled" if "labelled" in benchmark else "data"
-    if "hub" in benchmark[key]:
+    source = benchmark_source(wildcards.benchmark)
+    if "hub" in source:
         return "pinned"
-    files = benchmark[key]["files"]
+    files = source["files"]
     patterns = files.values() if isinstance(files, dict) else files
+    key = "labelled" if "labelled" in CONFIG["benchmarks"][wildcards.benchmark] else "data"
     return files_state(f"benchmarks.{wildcards.benchmark}.{key}.files", *patterns)
 
 
 def benchmark_download(wildcards):
-    data = CONFIG["benchmarks"][wildcards.benchmark]["data"]
-    if "hub" not in data:
+    source = benchmark_source(wildcards.benchmark)
+    if "hub" not in source:
         return []
-    check_pinned(data["hub"], data["revision"], "dataset")
+    check_pinned(source["hub"], source["revision"], "dataset")
     return [f"{R}/benchmarks/{wildcards.benchmark}/download.json"]
 
 

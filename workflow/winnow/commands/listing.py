@@ -113,7 +113,8 @@ def _benchmark(one: dict[str, Any]) -> str:
         where = f"Hub {one['data']['hub']}" if "hub" in one["data"] else ", ".join(files.values())
         return f"lm-eval task {one['task']} ({', '.join(one['metrics'])}), {where}"
     if "labelled" in one:
-        return f"labelled documents, {', '.join(one['labelled']['files'])}"
+        where = f"Hub {one['labelled']['hub']}, " if "hub" in one["labelled"] else ""
+        return f"labelled documents, {where}{', '.join(one['labelled']['files'])}"
     form = f"held-out documents: {one['heldout']}" if "heldout" in one else f"grammar: {one['grammar']}"
     return f"{form}, {one['items']:,} items at most"
 

@@ -41,7 +41,7 @@ def check_sources(config: dict[str, Any]) -> None:
             _check_size(config, name, first)
             _check_values(config, name, first)
     for name in needed.benchmarks:
-        if "labelled" in config["benchmarks"][name]:
+        if "hub" not in config["benchmarks"][name].get("labelled", {"hub": ""}):
             _check_labelled(config, name)
     _check_exclusions(config)
 

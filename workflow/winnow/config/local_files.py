@@ -50,7 +50,8 @@ def check_files(config: dict[str, Any]) -> None:
             _check_paths(data.get("files", {}), ("benchmarks", name, "data", "files"))
             _check_rows(data.get("files", {}), ("benchmarks", name, "data", "files"))
         labelled = config["benchmarks"][name].get("labelled", {})
-        _check_paths(labelled.get("files", []), ("benchmarks", name, "labelled", "files"))
+        if "hub" not in labelled:
+            _check_paths(labelled.get("files", []), ("benchmarks", name, "labelled", "files"))
     for key, weights in needed.weights.items():
         _check_weights(weights, key)
 

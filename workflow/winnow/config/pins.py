@@ -76,7 +76,8 @@ def by_name(config: dict[str, Any], needed_only: bool) -> dict[Place, dict[str, 
     if needed_only:
         needed = needs(config)
         read: set[Place] = {("corpora", name, "source") for name in needed.corpora}
-        read |= {("benchmarks", name, "data") for name in needed.benchmarks} | set(needed.weights)
+        read |= {("benchmarks", name, key) for name in needed.benchmarks for key in ("data", "labelled")}
+        read |= set(needed.weights)
         sources = ((path, source) for path, source in sources if path in read)
     return {path: source for path, source in sources if not is_commit(source["revision"])}
 

@@ -109,7 +109,7 @@ def heldout(*, source: Path, documents: list[Path], heldout: Path, spec: str, ou
     write_local(out_dir, settings["name"], form, rows, {"spec": settings, **classes})
 
 
-def labelled(*, source: Path, spec: str, out_dir: Path) -> None:
+def labelled(*, source: Path, spec: str, out_dir: Path, download: list[Path] = []) -> None:
     """Makes a benchmark of labelled documents that have files of their own (a test split).
 
     A label is the class that it is in the corpus; one that the corpus does not have is an error. Texts are cleaned as
@@ -119,6 +119,7 @@ def labelled(*, source: Path, spec: str, out_dir: Path) -> None:
         source: source.json of the corpus, which names its classes.
         spec: JSON: `benchmark` (labelled: files, text, label; items; seed), `name`, `clean` (that of the corpus).
         out_dir: folder to write.
+        download: what winnow.download wrote (one), for files of the Hub.
     """
     from winnow.documents.shards import classes_of, index_files, write_shard
 
@@ -126,7 +127,8 @@ def labelled(*, source: Path, spec: str, out_dir: Path) -> None:
     names = class_names(source)
     part = definition["labelled"]
     corpus = {"text": part["text"], "label": part["label"], "meta": [], "clean": settings["clean"]}
-    index = index_files(expand(part["files"]), corpus, labels=classes_of(read_json(source)))
+    files = read_json(download[0])["files"] if download else expand(part["files"])
+    index = index_files(files, corpus, labels=classes_of(read_json(source)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.parquet"
         write_shard(index, corpus, 0, 1, path)

@@ -45,7 +45,7 @@ from winnow.train.process_group import ProcessGroup, relaunch
 from winnow.train.schedule import rate_at, rows_of_step, steps_of
 from winnow.train.tasks import Classifier, LanguageModel, Task
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 """Of this module and of `checkpoint`, `cross_entropy`, `process_group`, `schedule` and `tasks`."""
 
 

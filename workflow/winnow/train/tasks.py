@@ -262,8 +262,14 @@ class Classifier:
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
 
-        tokens, mask = (x.to(self.device) for x in padded([self.ids[r] for r in rows]))
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
-            logits = self.model(input_ids=tokens, attention_mask=mask).logits
-        labels = torch.from_numpy(self.labels[rows]).to(self.device)
-        return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"), len(rows)
+        # On a processor padding costs more than small products: groups of documents of similar length.
+        by_length = rows[np.argsort([len(self.ids[row]) for row in rows], kind="stable")]
+        parts = max(1, len(rows) // 10) if self.device == "cpu" else 1
+        losses = []
+        for part in np.array_split(by_length, parts):
+            tokens, mask = (x.to(self.device) for x in padded([self.ids[row] for row in part]))
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
+                logits = self.model(input_ids=tokens, attention_mask=mask).logits
+            labels = torch.from_numpy(self.labels[part]).to(self.device)
+            losses.append(torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum"))
+        return torch.stack(losses).sum(), len(rows)
