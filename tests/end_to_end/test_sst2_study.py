@@ -104,7 +104,7 @@ def test_probes_reach_a_verdict(run) -> None:
 def test_the_sweep_shows_the_published_figures_beside_its_own(run) -> None:
     results = run("sweep")
     found = (results / "sst2/clusterings/bert-umap50-k2/sweep.md").read_text()
-    assert ".3800" in found and "52,930" in found or "52930" in found
+    assert (".3800" in found and "52,930" in found) or "52930" in found
 
 
 def test_every_table_of_the_study_is_made(run) -> None:
