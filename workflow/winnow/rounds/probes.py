@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.metrics import macro_f1
+from winnow.metrics import calibration_error, macro_f1
 from winnow.parquet import listed_docs
-from winnow.rounds.probe import Probe, calibration_error, fit_probe
+from winnow.rounds.probe import Probe, fit_probe
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.sample.consumed import consumed, total
 from winnow.sample.draw import sample
