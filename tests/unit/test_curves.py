@@ -29,7 +29,8 @@ def curve(
     generator = np.random.default_rng(seed)
     return {
         budget: {
-            (s, s): (difficulty + 0.05 * generator.standard_normal() < level).astype(float) for s in range(seeds)
+            (s, s): (difficulty + 0.05 * generator.standard_normal() < level).astype(float)
+            for s in range(seeds)
         }
         for budget, level in zip(BUDGETS, levels, strict=True)
     }
@@ -60,7 +61,11 @@ def test_a_planted_better_arm_is_better_at_its_budgets_and_an_equal_one_is_not()
 
 def test_the_area_is_the_mean_over_the_range_of_labels() -> None:
     run = (0, 0)
-    made = {100: {run: np.array([0.0, 1.0])}, 200: {run: np.array([1.0, 1.0])}, 400: {run: np.array([1.0, 0.0])}}
+    made = {
+        100: {run: np.array([0.0, 1.0])},
+        200: {run: np.array([1.0, 1.0])},
+        400: {run: np.array([1.0, 0.0])},
+    }
     assert area(made)[run] == pytest.approx([(50 + 200) / 300, (100 + 100) / 300])
     assert area({100: {(3, 3): np.array([1.0])}})[3, 3] == 1.0
 
@@ -139,9 +144,7 @@ def test_a_round_is_described_by_what_it_changed() -> None:
         pytest.approx(gains.mean() + half, rel=1e-4),
     )
     assert step.agreement == pytest.approx((1 + 0.5) / 2)
-    kappas = [
-        cohen_kappa_score(*(answers[b][run] for b in (100, 300))) for run in ((0, 0), (1, 1))
-    ]
+    kappas = [cohen_kappa_score(*(answers[b][run] for b in (100, 300))) for run in ((0, 0), (1, 1))]
     assert step.kappa == pytest.approx(np.mean(kappas))
 
 

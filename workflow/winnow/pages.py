@@ -87,8 +87,8 @@ class Page:
     plots: list[tuple[str, str]] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
     guide: str | None = None
-    links: list[tuple[str, str]] = field(default_factory=list)
     cell_classes: Mapping[str, str] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)
 
 
 def _numeric(text: str) -> bool:

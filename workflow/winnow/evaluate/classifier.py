@@ -14,9 +14,7 @@ from winnow.parquet import open_parquet
 from winnow.stage import InputError, Progress
 
 
-def predict(
-    model: Any, tokenizer: Any, texts: list[str], batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Predicted class of each text, int64 [n], and its probability, float64 [n]: batches of texts of like length; equal texts
     are read once.
 
