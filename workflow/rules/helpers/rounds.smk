@@ -242,15 +242,18 @@ def chosen_predictions(wildcards):
 
 
 def chosen_spec(wildcards):
-    arms = {}
+    arms = []  # a list: it keeps the order of the files, which the keys of JSON do not
     for arm, rounds, experiment in chosen_arms(wildcards.table):
         sampler = CONFIG["samplers"][rounds[-1]["sampler"]]
         runs = [] if is_probe(CONFIG, rounds[-1]) else chosen_runs(rounds, experiment)
-        arms[arm] = dict(
-            sampler=sampler,
-            start=CONFIG["samplers"][sampler["start"]] if sampler["start"] else None,
-            draws=[[seed, index] for seed, index, _ in runs] or None,
-            predictions=[[seed, index] for seed, index, ids in runs if index and asks_model(ids)],
+        arms.append(
+            dict(
+                name=arm,
+                sampler=sampler,
+                start=CONFIG["samplers"][sampler["start"]] if sampler["start"] else None,
+                draws=[[seed, index] for seed, index, _ in runs] or None,
+                predictions=[[seed, index] for seed, index, ids in runs if index and asks_model(ids)],
+            )
         )
     return spec(
         title=f"{CONFIG['tables'][wildcards.table]['title']}: chosen documents",
@@ -312,20 +315,25 @@ def labelling_inputs(wildcards):
 
 
 def labelling_spec(wildcards):
-    arms = {}
+    arms = []
     for arm, rounds, experiment in chosen_arms(wildcards.table):
         ids, jobs = rounds[-1], labelling_jobs(rounds, experiment)
         probes = f"{PROBES}/timings.json".format(**ids, suite=experiment["suites"][0])
-        arms[arm] = dict(
-            labels=CONFIG["budgets"][ids["budget"]]["train"],
-            seeds=len(probe_seeds(CONFIG, ids)) if is_probe(CONFIG, ids) else len(experiment["data_seeds"]),
-            rounds=len(rounds),
-            jobs={
-                part: sorted(timings_pattern(rule).format(**job) for rule, job in many)
-                for part, many in jobs.items()
-            },
-            metrics=sorted(f"{MODEL}/metrics.json".format(**job) for _, job in jobs.get("trainings", [])),
-            probes=probes if is_probe(CONFIG, ids) else None,
+        arms.append(
+            dict(
+                name=arm,
+                labels=CONFIG["budgets"][ids["budget"]]["train"],
+                seeds=(
+                    len(probe_seeds(CONFIG, ids)) if is_probe(CONFIG, ids) else len(experiment["data_seeds"])
+                ),
+                rounds=len(rounds),
+                jobs={
+                    part: sorted(timings_pattern(rule).format(**job) for rule, job in many)
+                    for part, many in jobs.items()
+                },
+                metrics=sorted(f"{MODEL}/metrics.json".format(**job) for _, job in jobs.get("trainings", [])),
+                probes=probes if is_probe(CONFIG, ids) else None,
+            )
         )
     return spec(
         title=f"{CONFIG['tables'][wildcards.table]['title']}: what labelling cost",

@@ -258,7 +258,8 @@ def plot(
 
     last = max(int(one.round.max(initial=0)) for one in arms.values())
     shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.05, last + 1))
-    columns = min(3, len(arms))
+    columns = 2 if len(arms) in (2, 4) else min(3, len(arms))
+    several = len({name.rpartition("/")[0] for name in arms}) > 1
     rows = -(-len(arms) // columns)
     with matplotlib.rc_context({"svg.hashsalt": "winnow", "svg.fonttype": "none", "font.size": 9}):
         figure, axes = pyplot.subplots(
@@ -272,11 +273,11 @@ def plot(
             for index in range(last + 1):
                 here = place[name][one.round == index]
                 axis.scatter(
-                    *here.T, s=11, color=[shades[index]], linewidths=0.3, edgecolors="white", rasterized=True
+                    *here.T, s=15, color=[shades[index]], linewidths=0.3, edgecolors="white", rasterized=True
                 )
-            axis.set_title(name, fontsize=9)
-            axis.tick_params(labelsize=7)
-        for axis in axes[-1]:
+            axis.set_title(name if several else name.rpartition("/")[2], fontsize=9)
+            axis.tick_params(labelsize=7, labelbottom=True)
+        for axis in axes.flat[max(0, len(arms) - columns) : len(arms)]:  # the lowest of each column
             axis.set_xlabel(f"component 1 ({fitted.explained[0]:.1%} of variance)", fontsize=8)
         for axis in axes[:, 0]:
             axis.set_ylabel(f"component 2 ({fitted.explained[1]:.1%})", fontsize=8)
@@ -458,7 +459,7 @@ def main(
         clusters: its cluster table (cluster, excluded).
         draws: of each arm of the spec, in its order: draws.parquet of probes, or draw.parquet of each seed and round.
         predictions: of each arm, seed and round of the spec's `predictions`, in its order, a file per shard of documents.
-        spec: JSON: title, arms (name -> sampler, start (sampler of the first draw, or null), draws and predictions: data seed
+        spec: JSON: title, arms (a list: name, sampler, start (sampler of the first draw, or null), draws and predictions: data seed
             and round of each; draws is null for probes), links (text and file of pages beside).
         out: prefix of the files to write.
     """
@@ -469,7 +470,8 @@ def main(
     files, predicted = iter(draws), iter(predictions)
     arms: dict[str, dict[int, Chosen]] = {}
     samplers: dict[str, tuple[Sampler, Sampler | None]] = {}
-    for name, arm in settings["arms"].items():
+    for arm in settings["arms"]:
+        name = arm["name"]
         samplers[name] = (from_config(arm["sampler"]), from_config(arm["start"]) if arm["start"] else None)
         if arm["draws"] is None:
             arms[name] = chosen_of_probes(next(files))

@@ -120,13 +120,13 @@ def main(*, spec: str, out: Path) -> None:
     """Show what labelling in rounds costs the arms of a table.
 
     Args:
-        spec: JSON: title, arms (name -> labels, seeds, rounds, jobs: part -> benchmark files; metrics: of its trainings;
+        spec: JSON: title, arms (a list: name, labels, seeds, rounds, jobs: part -> benchmark files; metrics: of its trainings;
             probes: timings.json of its job, or null), links (text and file of pages beside).
         out: prefix of the files to write.
     """
     settings = read_spec(spec, "title", "arms", "links")
-    costs = {name: costs_of(name, arm) for name, arm in settings["arms"].items()}
-    labels = {name: arm["labels"] for name, arm in settings["arms"].items()}
+    costs = {arm["name"]: costs_of(arm["name"], arm) for arm in settings["arms"]}
+    labels = {arm["name"]: arm["labels"] for arm in settings["arms"]}
     page = Page(
         settings["title"], [], LEGEND, [Section("CPU-seconds of one run", cost_table(costs, labels))],
         links=[(text, file) for text, file in settings["links"]],

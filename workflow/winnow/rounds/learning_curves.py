@@ -235,7 +235,12 @@ def reached_text(result: Result) -> list[str]:
     def text(value: float | None) -> str:
         return labels_text(value, smallest)
 
-    return [f"{text(one.labels)} {band_text(one.low, one.high, text)}".strip() for one in result.reached]
+    return [
+        text(one.labels)
+        if one.labels is None and one.low == math.inf
+        else f"{text(one.labels)} {band_text(one.low, one.high, text)}".strip()
+        for one in result.reached
+    ]
 
 
 def band_text(low: float | None, high: float | None, text: Any = number) -> str:
@@ -382,6 +387,7 @@ LEGEND = [
     "exactly these documents.",
     "The data seed is the random unit. Intervals and bands of an arm are t intervals over its seeds, on these test items; bands "
     "are pointwise: each holds for its budget alone, not for the whole curve at once, and overlapping bands are no test. "
+    "An arm of one seed, or whose seeds all give the same models (a sampler without chance), has no interval. "
     "Differences from the baseline are paired by seed and tested over seeds and items, as in all tables. p is adjusted (Holm) "
     "over all arms and budgets of a benchmark, and, as a family of its own, over the arms for the areas, which are the "
     "headline. 'the same models': the arms have not parted yet, so there is nothing to test.",
