@@ -334,7 +334,7 @@ def csv_rows(
 
 def round_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], clusters: int) -> Table:
     """Means over data seeds of the rows of the CSV, a line per arm and round."""
-    head = ["arm", "round", "seeds", "documents", *(f"{name}, share" for name in names)]
+    head = ["arm", "round", "seeds", "documents", *(f"share of class {name}" for name in names)]
     head += [f"clusters (of {clusters})"] if clusters else []
     head += ["mean entropy (nats)", "mean bytes"]
     body = []
@@ -347,7 +347,7 @@ def round_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], cluster
 
         touched, size, documents = mean("clusters"), mean("mean_bytes"), mean("documents")
         body.append([
-            arm, "" if index is None else str(index), "" if index is None else str(len(here)), f"{documents:,.0f}",
+            arm, "" if index is None else str(index) if index else "first draw", "" if index is None else str(len(here)), f"{documents:,.0f}",
             *(f"{mean(f'share_{name}') or 0:.1%}" for name in names),
             *(["" if touched is None else f"{touched:.1f}".removesuffix(".0")] if clusters else []),
             number(mean("entropy")), "" if size is None else f"{size:,.0f}",
