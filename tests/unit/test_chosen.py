@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.decomposition import PCA
 from winnow.rounds import chosen
-from winnow.rounds.chosen import CHARACTERS, chosen_of_runs, fit_projection, shortened, typical
+from winnow.rounds.chosen import CHARACTERS, chosen_of_runs, shortened, typical
+from winnow.rounds.vector_map import fit_projection
 from winnow.stage import InputError, canonical
 
 N = 60
