@@ -301,7 +301,7 @@ def compared_draws(config: Config, corpus: str) -> list[tuple[dict[str, Any], Id
         (
             dict(
                 experiment=experiment["name"],
-                sampler=ids["sampler"],
+                sampler=arm.split("/")[1],
                 seed=data_seed,
                 clustering=experiment["clustering"],
                 tokens=config["models"][ids["model"]]["kind"] == "language-model",
@@ -313,7 +313,7 @@ def compared_draws(config: Config, corpus: str) -> list[tuple[dict[str, Any], Id
         )
         for experiment in config["experiments"]
         if experiment["corpus"] == corpus
-        for ids in arms(config, experiment).values()
+        for arm, ids in arms(config, experiment).items()
         for data_seed in experiment["data_seeds"]
     ]
 
