@@ -64,7 +64,7 @@ rule subsets:
 
 
 rule samplers:
-    """How different the samplers of the run are, without training."""
+    """How different the samplers of the run are, without training, but for probes, whose job also draws."""
     input:
         sampler_comparisons(CONFIG["experiments"]),
 

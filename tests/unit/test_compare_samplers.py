@@ -84,7 +84,8 @@ def run_gate(corpus, arms, **spec):
         if tokens:
             counts.append(folder / "tokens.json")
             counts[-1].write_text('{"tokens": 1234}')
-        names.append({"experiment": experiment or "e", "sampler": name, "seed": seed, "clustering": "k", "tokens": tokens})  # fmt: skip
+        names.append({"experiment": experiment or "e", "sampler": name, "seed": seed, "clustering": "k", "tokens": tokens,
+                      "probe": False})  # fmt: skip
     settings = {"name": "corpus", "arms": names, "clusterings": [["k", 2]], "group": "domain", "label": True,
                 "tables": []} | spec  # fmt: skip
     main(draws=paths, documents=[folder / "d0.parquet", folder / "d1.parquet"], heldout=folder / "heldout.parquet",
@@ -117,6 +118,40 @@ def test_pairs_that_hardly_differ_are_called_so_loudly_and_others_are_not(corpus
     page = (corpus[0] / "gate.html").read_text()
     assert page.count('class="warning"') == 6  # random, again and kin with each other, and other with each
     assert "**e: random and kin HARDLY DIFFER: overlap" in (corpus[0] / "gate.md").read_text()
+
+
+def test_draws_of_probes_are_compared_like_all_others(corpus):
+    """Of probes one file holds the draws of all seeds: a pair must not be compared over all of them at once."""
+    arms = [(name, seed) for name in ("random", "lopsided") for seed in (0, 1)]
+    expected = run_gate(corpus, arms)
+    folder, draws = corpus
+    whole = folder / "draws.parquet"
+    paths = []
+    for name in ("random", "lopsided"):
+        doc = np.concatenate([draws[name, seed] for seed in (0, 1)])
+        seeds = np.repeat([0, 1], [len(draws[name, seed]) for seed in (0, 1)])
+        paths += [whole.with_stem(name)] * 2
+        pq.write_table(pa.table({"doc": doc, "data_seed": seeds}), paths[-1])
+    named = [{"experiment": "e", "sampler": n, "seed": s, "clustering": "k", "tokens": False, "probe": True}
+             for n, s in arms]  # fmt: skip
+    settings = {
+        "name": "corpus",
+        "arms": named,
+        "clusterings": [["k", 2]],
+        "group": "domain",
+        "label": True,
+        "tables": [],
+    }
+    files = {"documents": [folder / "d0.parquet", folder / "d1.parquet"], "heldout": folder / "heldout.parquet",
+             "assignments": [folder / "a0.parquet", folder / "a1.parquet"], "clusters": [folder / "clusters.parquet"]}  # fmt: skip
+    main(draws=paths, **files, spec=json.dumps(settings), out=folder / "probes")
+    with open(folder / "probes.csv", newline="") as file:
+        rows = {(r["a"], r["b"]): r for r in csv.DictReader(file)}
+    for pair, row in expected.items():
+        assert row | {"tokens_a": ""} == rows[pair] | {"tokens_a": ""}
+    named[0]["seed"] = 7
+    with pytest.raises(InputError, match="no draw of data seed 7"):
+        main(draws=paths, **files, spec=json.dumps(settings), out=folder / "probes")
 
 
 @pytest.mark.parametrize("sampler", ["far", "unique", "one-label"])
@@ -189,7 +224,14 @@ def test_a_draw_of_another_corpus_is_an_error(corpus):
 )
 def test_files_that_do_not_fit_the_spec_are_named(tmp_path, option, message):
     """Files are told apart by their order: one too few would stand for another arm's."""
-    arm = {"experiment": "e", "sampler": "random", "seed": 0, "clustering": "k", "tokens": True}
+    arm = {
+        "experiment": "e",
+        "sampler": "random",
+        "seed": 0,
+        "clustering": "k",
+        "tokens": True,
+        "probe": False,
+    }
     spec = {
         "name": "c",
         "arms": [arm],

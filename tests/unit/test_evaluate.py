@@ -259,7 +259,28 @@ def test_a_classifier_is_scored_by_accuracy_and_f1(classifier, folders, tmp_path
     assert results["tasks"]["labels"]["acc"] == np.mean([r["value"] for r in rows])
     assert results["tasks"]["labels"]["f1"] == pytest.approx(f1_score(label, guess, average="macro"))
     small, _ = run(classifier, folders, ["labels"], tmp_path / "b", batch_size=1)
+    sure = [[r.pop("confidence") for r in several] for several in (rows, small)]
     assert small == rows
+    assert sure[1] == pytest.approx(sure[0], rel=1e-5)
+    assert all(0.5 <= p <= 1 for p in sure[0])  # of two classes
+
+
+def test_the_confidence_of_a_classifier_is_the_probability_of_its_prediction(classifier, folders, tmp_path):
+    """Calibration of fine-tuned classifiers is measured from it; items of language models have no such column."""
+    from winnow.classifier import Classifier
+
+    rows, results = run(classifier, folders, ["labels"], tmp_path)
+    texts = pq.read_table(folders["labels"][0] / "data.parquet").sort_by("item")["text"].to_pylist()
+    p = np.exp(Classifier(classifier).log_probabilities(texts))
+    rows = sorted(rows, key=lambda row: row["item"])
+    assert [r["confidence"] for r in rows] == pytest.approx(p.max(1).tolist(), rel=1e-5)
+    assert [r["prediction"] for r in rows] == p.argmax(1).tolist()
+    assert results["classes"] == ["LABEL_0", "LABEL_1"]
+
+
+def test_items_of_a_language_model_have_no_confidence(neox, folders, tmp_path):
+    rows, _ = run(neox, folders, ["cloze"], tmp_path)
+    assert "confidence" not in rows[0]
 
 
 def test_weights_that_were_newly_initialised_are_an_error(neox, classifier, folders, tmp_path):

@@ -76,7 +76,7 @@ def test_pretrained_models_are_evaluated_on_the_largest_suites_of_the_baselines_
 
 
 def test_samplers_are_compared_where_there_are_two_subsets(demo: dict[str, Any]) -> None:
-    assert compared_corpora(demo, demo["experiments"]) == ["pile-mini", "tinystories-mini"]
+    assert compared_corpora(demo, demo["experiments"]) == ["pile-mini", "sst2-mini", "tinystories-mini"]
     one = dict(demo["experiments"][0], samplers=["random"])
     assert compared_corpora(demo, [one]) == []
     assert [e["name"] for e in experiments_of(demo, ["sst2-mini"])] == ["sst2-mini"]
@@ -87,8 +87,15 @@ def test_samplers_are_compared_where_there_are_two_subsets(demo: dict[str, Any])
         "seed": 0,
         "clustering": "minilm-k22",
         "tokens": True,
+        "probe": False,
     }
     assert len(arms) == 6
+    probe, ids = compared_draws(demo, "sst2-mini")[0]
+    assert (probe["probe"], ids["suite"], ids["data_seed"]) == (True, "labels", 0)
+    # An arm that asks a model has the name that the table has for it, else it is in no comparison of the table.
+    named = {f"{arm['experiment']}/{arm['sampler']}" for arm, _ in compared_draws(demo, "sst2-mini")}
+    assert named >= set(compared_tables(demo, "sst2-mini")[0]["arms"])
+    assert [table["name"] for table in compared_tables(demo, "sst2-mini")] == ["sst2-mini"]
     assert [table["name"] for table in compared_tables(demo, "pile-mini")] == ["pile-mini"]
     assert compared_draws(demo, "pile") == []
 

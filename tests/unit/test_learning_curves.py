@@ -41,7 +41,7 @@ class Files:
 
     def add(self, ids: dict, table: pa.Table, **more) -> None:
         path = self.folder / f"{len(self.items)}.json"
-        path.write_text(json.dumps({"ids": ids, **more}))
+        path.write_text(json.dumps({"ids": ids, "classes": ["no", "yes"], **more}))
         pq.write_table(table, path.with_suffix(".parquet"))
         self.evaluations.append(path)
         self.items.append(path.with_suffix(".parquet"))
@@ -79,6 +79,7 @@ class Files:
             "ceiling": ceiling,
             "confidence": 0.95,
             "gain": 0.001,
+            "links": [],
             **more,
         }
         learning_curves.main(
@@ -111,8 +112,58 @@ def test_a_better_arm_is_better_at_each_budget_and_the_ceiling_is_measured_again
     assert "better: entropy" in text
     assert "labels for 90% of the ceiling" in text
     assert "not reached" in text
+    assert "one run: its own error is unknown" in text
+    assert "pointwise" in text
+    assert "F1 of class yes" in text
+    chance = next(r for r in found if (r["arm"], r["labels"]) == ("random", "100"))
+    assert float(chance["overconfidence"]) == pytest.approx(0.8 - float(chance["accuracy"]), abs=0.01)
+    assert 0 < float(last["changed"]) < 1
+    assert last["ceiling_agreement"]
     for ending in ("tex", "html", "svg"):
         assert (tmp_path / f"t.curves.{ending}").stat().st_size > 500
+
+
+def test_figures_are_equal_for_equal_items_of_probes_and_of_runs(tmp_path: Path) -> None:
+    pages = []
+    for kind in ("probes", "runs"):
+        (tmp_path / kind).mkdir()
+        files = Files(tmp_path / kind)
+        getattr(files, kind)("random", [0.6, 0.7])
+        getattr(files, kind)("entropy", [0.6, 0.9])
+        pages.append(files.page())
+    assert pages[0] == pages[1]
+    assert all(r["calibration_error"] and r["f1_positive"] for r in pages[0][0])
+
+
+def test_a_curve_that_starts_above_the_target_may_have_reached_it_with_fewer_labels(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.probes("random", [0.95, 0.97])
+    files.probes("entropy", [0.95, 0.97])
+    files.probes("full", [0.98], 1)
+    assert "| \u2264100 [\u2264100, \u2264100] |" in files.page("full")[1]
+
+
+def test_a_ceiling_is_the_last_round_of_its_arm_and_all_its_trainings(tmp_path: Path) -> None:
+    """The first round of an arm is no ceiling, and of several trainings of a draw none may be lost."""
+    files = Files(tmp_path)
+    files.runs("random", [0.6, 0.7])
+    files.runs("entropy", [0.6, 0.7])
+    files.runs("full", [0.5, 0.98], 1)
+    ids = {"sampler": "full", "budget": "b.1", "data_seed": 0}
+    for training in (1, 2):
+        files.add({**ids, "training_seed": training}, rows(0.9, training, 1, False))
+    text = files.page("full")[1]
+    accuracies = [float(np.mean(np.equal(*answers(level, s)))) for s, level in enumerate([0.98, 0.9, 0.9])]
+    assert f"accuracy {np.mean(accuracies):.4f} of full, mean of 3 runs" in text
+
+
+def test_items_without_confidences_are_of_an_earlier_version(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.runs("random", [0.6, 0.7])
+    files.runs("entropy", [0.6, 0.7])
+    pq.write_table(pq.read_table(files.items[0]).drop_columns("confidence"), files.items[0])
+    with pytest.raises(InputError, match=r"no column 'confidence'; evaluate the arm again"):
+        files.page()
 
 
 def test_a_file_of_no_arm_a_missing_arm_and_other_items_are_one_line(tmp_path: Path) -> None:

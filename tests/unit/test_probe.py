@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from conftest import ROOT
 from sklearn.linear_model import LogisticRegression
-from winnow.rounds.probe import STRENGTHS, calibration_error, fit_probe, folds
+from winnow.rounds.probe import STRENGTHS, fit_probe, folds
 
 
 def planted(
@@ -65,12 +65,6 @@ def test_noise_is_regularised_more_than_signal() -> None:
     doc, vectors, labels = planted(150, seed=4)
     noise = np.random.default_rng(9).integers(0, 2, 150)
     assert fit_probe(doc, vectors, noise, 2).strength < fit_probe(doc, vectors, labels, 2).strength
-
-
-def test_calibration_error_of_a_known_case() -> None:
-    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.6, 0.6])
-    correct = np.array([True, True, True, False, True, False])
-    assert np.isclose(calibration_error(confidence, correct), (4 * 0.2 + 2 * 0.1) / 6)
 
 
 def test_a_probe_loads_no_torch() -> None:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from winnow.rounds import probes
+from winnow.rounds.probe import fit_probe
+from winnow.sample.acquisition import entropy
 from winnow.stage import InputError, canonical
 
 RANDOM = {"allocation": {"weight": "none"}}
@@ -107,6 +109,25 @@ def test_rounds_are_nested_trained_on_all_so_far_and_their_figures_are_those_of_
         assert np.bincount(mine["round"].to_numpy()).tolist() == [40, 20, 20, 20]
         assert len(set(mine["doc"].to_pylist())) == 100
     assert len({r["train"] for r in results["runs"]}) == 12
+
+
+def test_a_draw_keeps_how_uncertain_the_probe_of_the_round_before_was(arm: Arm) -> None:
+    """The page of chosen documents shows it as the reason of a choice; the first draw has none."""
+    out = arm.run("entropy", ENTROPY, RANDOM, BUDGET, [0])
+    draws = pq.read_table(out / "draws.parquet").to_pandas()
+    assert draws[draws["round"] == 0][["entropy", "margin", "confidence"]].isna().all(axis=None)
+    corpus = probes.open_corpus(arm.inputs["documents"], arm.inputs["embeddings"], 2)
+    first = np.sort(draws[draws["round"] == 0]["doc"].to_numpy())
+    p = corpus.probabilities(fit_probe(first, corpus.take(first), corpus.label[first], 2))
+    second = draws[draws["round"] == 1]
+    chosen = second["doc"].to_numpy()
+    expected = entropy(p)
+    assert second["entropy"].to_numpy() == pytest.approx(expected[chosen], abs=1e-6)
+    assert second["confidence"].to_numpy() == pytest.approx(p[chosen].max(1), abs=1e-6)
+    left = np.setdiff1d(np.arange(600), np.concatenate((first, chosen)))
+    assert expected[chosen].min() >= expected[left].max()
+    seconds = json.loads((out / "timings.json").read_text())["seconds"]
+    assert set(seconds) == {"draw", "train", "evaluate", "total"}
 
 
 def test_a_sampler_without_a_model_draws_the_same_nested_documents_as_its_own_draws(arm: Arm) -> None:

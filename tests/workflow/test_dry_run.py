@@ -37,13 +37,15 @@ DEFAULT = {
     "build_heldout_benchmark": 5,
     "build_grammar_benchmark": 1,
     "evaluate_model": 10,
-    "compare_samplers": 2,
+    "compare_samplers": 3,
     "count_ngrams": 10,
     "find_benchmark_items": 10,
     "embed_benchmark": 1,
     "run_probes": 5,
     "compare_arms": 3,
     "chart_learning_curves": 1,
+    "map_chosen_documents": 1,
+    "chart_labelling_costs": 1,
     "chart_costs": 2,
 }
 PAPER = {
@@ -108,6 +110,8 @@ SST2 = {
     "run_probes": 8 + 1,
     "compare_arms": 2,
     "chart_learning_curves": 2,
+    "map_chosen_documents": 2,
+    "chart_labelling_costs": 2,
     "chart_costs": 1,
 }
 TINYSTORIES = {

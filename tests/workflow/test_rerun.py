@@ -515,6 +515,8 @@ STAGES: dict[str, Counter[str]] = {
     "rounds.predict": NOTHING,
     "rounds.probes": NOTHING,
     "rounds.learning_curves": NOTHING,
+    "rounds.chosen": NOTHING,
+    "rounds.costs": NOTHING,
     "batching": EMBEDDINGS,
     "tokenizer": EMBEDDINGS + Counter(tokenize_subset=1, count_ngrams=1, train_model=1, evaluate_model=1),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,6 +20,9 @@ RUN = {
     "tables": {"tuned": {"title": "T", "experiments": ["tuned"], "baseline": "random"}},
     "targets": ["tuned"],
 }  # fmt: skip
+
+STARTS = {"margin": "random", "entropy-clusters": "uniform", "badge": "random"}
+"""Samplers of the first draw of those that ask a model."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,8 @@ def test_rounds_are_chained_and_their_first_is_shared(plan) -> None:
     assert found["train_model"] == found["evaluate_model"] == 2 * (4 + 6)
     # Predictions of the two first-round models, and of the middle round of the three asking arms.
     assert found["predict_pool"] == 2 * (2 + 3)
-    assert found["chart_learning_curves"] == found["compare_arms"] == 1
+    assert found["chart_learning_curves"] == found["compare_arms"] == found["compare_samplers"] == 1
+    assert found["map_chosen_documents"] == found["chart_labelling_costs"] == 1
     assert "run_probes" not in found
 
 
@@ -67,6 +73,7 @@ def test_probes_train_nothing_with_torch_but_the_embeddings(plan) -> None:
     run["experiments"][0] |= {"model": "minilm-probe", "data_seeds": list(range(20))}
     found = plan(run)
     assert found["run_probes"] == 4
+    assert found["compare_samplers"] == found["map_chosen_documents"] == found["chart_labelling_costs"] == 1
     assert found["embed_benchmark"] == 1
     assert not {
         "draw_sample",
@@ -76,6 +83,48 @@ def test_probes_train_nothing_with_torch_but_the_embeddings(plan) -> None:
         "predict_pool",
         "chart_costs",
     } & set(found)
+
+
+@pytest.mark.parametrize("model", ["minilm-probe", "minilm-classifier"])
+def test_chosen_documents_are_shown_under_the_name_of_their_own_arm(
+    clone: Path, snakemake: Snakemake, model: str
+) -> None:
+    """The order of the arms must be that of the files: sorted by name, each would be shown with the draws of another."""
+    run = json.loads(json.dumps(RUN))
+    run["experiments"][0] |= {"model": model}
+    (clone / "run.yaml").write_text(json.dumps(run))
+    target = "results/tables/tuned.chosen.html"
+    done = snakemake("--dry-run", "-p", target, "--configfile", "run.yaml", cwd=clone)
+    assert done.code == 0, done.text
+    command = done.text.split("python -m winnow.rounds.chosen")[1].split("&>")[0]
+    spec = json.loads(shlex.split(command.split("--spec", 1)[1])[0])
+    files = iter(re.findall(r"\S+/draws?\.parquet", command))
+    for arm in spec["arms"]:
+        name = arm["name"].split("/")[1]
+        for _, index in arm["draws"] or [(0, 1)]:  # of probes one file
+            sampler = next(files).split("/")[4]
+            assert sampler.split(".")[0] == (STARTS.get(name, name) if index == 0 else name)
+    assert list(files) == []
+    asked = [one for arm in spec["arms"] for one in arm["predictions"]]
+    assert len(asked) == (3 * 2 * 2 if model == "minilm-classifier" else 0)
+
+
+def test_labelling_costs_charge_the_chain_of_an_arm_that_asks_and_one_training_of_others(
+    clone: Path, snakemake: Snakemake
+) -> None:
+    (clone / "run.yaml").write_text(json.dumps(RUN))
+    target = "results/tables/tuned.labelling.html"
+    done = snakemake("--dry-run", "-p", target, "--configfile", "run.yaml", cwd=clone)
+    assert done.code == 0, done.text
+    command = done.text.split("python -m winnow.rounds.costs --spec ")[1]
+    arms = {arm["name"]: arm for arm in json.loads(shlex.split(command.split("&>")[0])[0])["arms"]}
+    jobs = {name: {part: len(files) for part, files in arm["jobs"].items()} for name, arm in arms.items()}
+    assert jobs["tuned/random"] == {"draws": 1, "trainings": 1}
+    assert jobs["tuned/margin"] == {"draws": 3, "predictions": 2, "trainings": 3}
+    assert jobs["tuned/badge"] == {"embedding": 1, "draws": 3, "predictions": 2, "trainings": 3}
+    clusters = {"embedding": 1, "clustering": 3, "draws": 3, "predictions": 2, "trainings": 3}
+    assert jobs["tuned/entropy-clusters"] == clusters
+    assert len(arms["tuned/margin"]["metrics"]) == 3
 
 
 @pytest.mark.slow

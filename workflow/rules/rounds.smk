@@ -246,3 +246,87 @@ rule chart_learning_curves:
             --out {params.prefix:q} \
             &>{log:q}
         """
+
+
+rule map_chosen_documents:
+    """Which documents the arms of a table chose in each round: a map, figures of each round, typical documents."""
+    input:
+        documents=chosen_documents,
+        embeddings=chosen_embeddings,
+        source=lambda wildcards: f"{R}/{chosen_corpus(wildcards.table)}/source.json",
+        heldout=lambda wildcards: f"{R}/{chosen_corpus(wildcards.table)}/heldout.parquet",
+        assignments=chosen_assignments,
+        clusters=chosen_clusters,
+        draws=chosen_draws,
+        predictions=chosen_predictions,
+    output:
+        f"{R}/tables/{{table}}.chosen.csv",
+        report(
+            f"{R}/tables/{{table}}.chosen.html",
+            caption="../report/chosen.rst",
+            category="Chosen documents",
+            labels={"table": "{table}"},
+        ),
+        f"{R}/tables/{{table}}.chosen.svg",
+    log:
+        f"{R}/logs/map_chosen_documents/{{table}}.log",
+    benchmark:
+        f"{R}/timings/map_chosen_documents/{{table}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        spec=chosen_spec,
+        prefix=lambda wildcards: f"{R}/tables/{wildcards.table}.chosen",
+        version=version("rounds.chosen", "sample.candidates", "pages"),
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m winnow.rounds.chosen \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --source {input.source:q} \
+            --heldout {input.heldout:q} \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --clusters {input.clusters:q} \
+            --draws @<(printf '%s\\n' {input.draws:q}) \
+            --predictions @<(printf '%s\\n' {input.predictions:q}) \
+            --spec {params.spec:q} \
+            --out {params.prefix:q} \
+            &>{log:q}
+        """
+
+
+rule chart_labelling_costs:
+    """What labelling in rounds costs the arms of a table: embeddings, predictions, draws, trainings."""
+    input:
+        labelling_inputs,
+    output:
+        f"{R}/tables/{{table}}.labelling.csv",
+        report(
+            f"{R}/tables/{{table}}.labelling.html",
+            caption="../report/labelling.rst",
+            category="Costs",
+            labels={"table": "{table}"},
+        ),
+    log:
+        f"{R}/logs/chart_labelling_costs/{{table}}.log",
+    benchmark:
+        f"{R}/timings/chart_labelling_costs/{{table}}.tsv"
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        spec=labelling_spec,
+        prefix=lambda wildcards: f"{R}/tables/{wildcards.table}.labelling",
+        version=version("rounds.costs", "compare.costs", "pages"),
+    shell:
+        """
+        python -m winnow.rounds.costs --spec {params.spec:q} --out {params.prefix:q} &>{log:q}
+        """

@@ -295,22 +295,25 @@ def few_seeds(config: Config, name: str) -> str:
 
 def compared_draws(config: Config, corpus: str) -> list[tuple[dict[str, Any], Ids]]:
     """Every draw of the experiments of a corpus: how the comparison of its samplers names it (`experiment`, `sampler`,
-    `seed`, `clustering`, and whether its model counts `tokens`), and its arm's ids with the data seed."""
+    `seed`, `clustering`, whether its model counts `tokens`, and whether it is a `probe`, whose job draws all seeds), and its
+    arm's ids with the data seed; of probes with the `suite` under which their draws are filed."""
     return [
         (
             dict(
                 experiment=experiment["name"],
-                sampler=ids["sampler"],
+                sampler=arm.split("/")[1],
                 seed=data_seed,
                 clustering=experiment["clustering"],
                 tokens=config["models"][ids["model"]]["kind"] == "language-model",
+                probe=is_probe(config, ids),
             ),
-            dict(ids, data_seed=data_seed),
+            dict(ids, data_seed=data_seed, suite=experiment["suites"][0])
+            if is_probe(config, ids)
+            else dict(ids, data_seed=data_seed),
         )
         for experiment in config["experiments"]
         if experiment["corpus"] == corpus
-        for ids in arms(config, experiment).values()
-        if not is_probe(config, ids)
+        for arm, ids in arms(config, experiment).items()
         for data_seed in experiment["data_seeds"]
     ]
 
@@ -320,8 +323,6 @@ def compared_corpora(config: Config, experiments: Iterable[Config]) -> list[str]
     subsets: dict[str, set[tuple[str, ...]]] = {}
     for experiment in experiments:
         for ids in arms(config, experiment).values():
-            if is_probe(config, ids):
-                continue  # its draws are made by the job that trains them
             key = (ids["clustering"], ids["sampler"], ids["budget"])
             subsets.setdefault(ids["corpus"], set()).add(key)
     return sorted(corpus for corpus, keys in subsets.items() if len(keys) > 1)
@@ -337,11 +338,7 @@ def compared_tables(config: Config, corpus: str) -> list[dict[str, Any]]:
     compared = []
     for name in config["targets"]:
         table = config["tables"][name]
-        members = [
-            arm
-            for arm, ids, _ in table_arms(config, table)
-            if ids["corpus"] == corpus and not is_probe(config, ids)
-        ]
+        members = [arm for arm, ids, _ in table_arms(config, table) if ids["corpus"] == corpus]
         baseline = [arm for arm in members if is_baseline(table, arm)]
         if baseline and len(members) > 1:
             compared.append(dict(name=name, baseline=baseline[0], arms=members))

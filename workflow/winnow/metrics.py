@@ -12,6 +12,7 @@ import numpy as np
 
 PROPORTIONS = ("acc", "f1", "exact_match", "precision", "recall")
 """Prefixes of the names of metrics that lie in [0, 1]."""
+CALIBRATION_BINS = 15
 
 
 def is_perplexity(metric: str) -> bool:
@@ -66,6 +67,33 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, np.nda
     influence = 2 * (actual == predicted) / total[actual] - share[actual] - share[predicted]
     mean = float(f1[counted].mean())
     return mean, mean + n / int(counted.sum()) * influence
+
+
+def class_f1(labels: np.ndarray, predictions: np.ndarray, of: int) -> float:
+    """F1 of the class `of`: 2 TP / (actual + predicted); nan where neither a label nor a prediction is this class."""
+    actual, predicted = labels == of, predictions == of
+    total = int(actual.sum() + predicted.sum())
+    return 2 * int((actual & predicted).sum()) / total if total else math.nan
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Expected calibration error: mean absolute difference of accuracy and mean confidence over CALIBRATION_BINS bins of
+    equal width, weighted by their share of items (Naeini et al. 2015, AAAI; Guo et al. 2017, ICML, equation 3).
+
+    `confidence` float [n] in [0, 1], the probability of the predicted class; `correct` bool [n]. A bin holds its upper edge.
+    nan without items. It is above 0 even for a perfectly calibrated model, the more so the fewer the items.
+    """
+    if not len(confidence):
+        return math.nan
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    place = np.searchsorted(edges, confidence)
+    difference = np.bincount(place, confidence - correct, CALIBRATION_BINS)
+    return float(np.abs(difference).sum() / len(confidence))
+
+
+def overconfidence(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Mean confidence minus accuracy: above 0 of a model that is more often wrong than it says; nan without items."""
+    return float(np.mean(confidence - correct)) if len(confidence) else math.nan
 
 
 def bounds(metric: str) -> tuple[float, float]:

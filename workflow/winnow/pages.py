@@ -18,7 +18,9 @@ from winnow.stage import write_text
 
 STAGE_VERSION = 1
 NOTES = "notes"
-"""Heading of a column of prose, which wraps and is aligned to the left."""
+PROSE = (NOTES, "text")
+"""Headings of columns of prose, which wrap and are aligned to the left."""
+HOW_TO_READ = "How to read a table"
 
 
 def number(value: float | None, signed: bool = False) -> str:
@@ -75,7 +77,7 @@ class Section(NamedTuple):
 @dataclass(frozen=True)
 class Page:
     """What all formats show: a title, the answer in words, warnings, tables, plots (SVG) below the first table, and
-    sentences that explain them, with a link to the guide (None: there is no guide). `cell_classes`: CSS class, by text, of
+    sentences that explain them, with `links` (text and file) and a link to the guide (None: there is none). `cell_classes`: CSS class, by text, of
     the cells that are this text or end with a blank and it."""
 
     title: str
@@ -86,6 +88,7 @@ class Page:
     answer: list[str] = field(default_factory=list)
     guide: str | None = None
     cell_classes: Mapping[str, str] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)
 
 
 def _numeric(text: str) -> bool:
@@ -94,7 +97,7 @@ def _numeric(text: str) -> bool:
 
 def to_right(head: list[str], body: list[list[str]]) -> list[bool]:
     """Which columns hold numbers, and are aligned to the right."""
-    return [name != NOTES and any(_numeric(line[i]) for line in body) for i, name in enumerate(head)]
+    return [name not in PROSE and any(_numeric(line[i]) for line in body) for i, name in enumerate(head)]
 
 
 def markdown(page: Page) -> str:
@@ -114,8 +117,8 @@ def markdown(page: Page) -> str:
         out += ["", "</details>"] if folded else []
     out += ["", "## What it means", ""]
     out += [f"- {sentence}" for sentence in page.legend]
-    if page.guide:
-        out += ["", f"[How to read a table]({page.guide})"]
+    for text, file in [*page.links, *([(HOW_TO_READ, page.guide)] if page.guide else [])]:
+        out += ["", f"[{text}]({file})"]
     return "\n".join(out) + "\n"
 
 
@@ -186,7 +189,7 @@ def html_head(title: str, style: str = "") -> str:
 
 
 def html_page(page: Page) -> str:
-    """One self-contained HTML page: no script, plots inline; its one link is to the guide."""
+    """One self-contained HTML page: no script, plots inline; its links are to pages beside it."""
     title = html.escape(page.title)
     out = [f"{html_head(page.title)}\n<h1>{title}</h1>"]
     out += [f'<p class="answer">{html.escape(sentence)}</p>' for sentence in page.answer]
@@ -195,7 +198,7 @@ def html_page(page: Page) -> str:
         right = to_right(head, body)
 
         def cell(tag: str, text: str, i: int, right: list[bool] = right, head: list[str] = head) -> str:
-            kind = "r" if right[i] else "n" if head[i] == NOTES else ""
+            kind = "r" if right[i] else "n" if head[i] in PROSE else ""
             colour = page.cell_classes.get(text) or page.cell_classes.get(text.rpartition(" ")[2], "")
             names = " ".join(filter(None, (kind, colour if tag == "td" else "")))
             attribute = f' class="{names}"' if names else ""
@@ -213,8 +216,8 @@ def html_page(page: Page) -> str:
             out.append(f"<h2>{html.escape(name)}</h2>\n<figure>{plot[plot.index('<svg') :]}</figure>")
     out.append("<h2>What it means</h2>")
     out += [f"<p>{html.escape(sentence)}</p>" for sentence in page.legend]
-    if page.guide:
-        out.append(f'<p><a href="{html.escape(page.guide)}">How to read a table</a></p>')
+    for text, file in [*page.links, *([(HOW_TO_READ, page.guide)] if page.guide else [])]:
+        out.append(f'<p><a href="{html.escape(file)}">{html.escape(text)}</a></p>')
     return "\n".join(out) + "\n</html>\n"
 
 

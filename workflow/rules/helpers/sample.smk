@@ -109,7 +109,8 @@ def sampler_comparisons(experiments):
 
 def compared_draw_files(wildcards):
     draws = compared_draws(CONFIG, wildcards.corpus)
-    return [f"{SUBSET}/draw.parquet".format(**ids) for _, ids in draws]
+    patterns = {False: f"{SUBSET}/draw.parquet", True: f"{PROBES}/draws.parquet"}
+    return [patterns[arm["probe"]].format(**ids) for arm, ids in draws]
 
 
 def compared_tokens(wildcards):

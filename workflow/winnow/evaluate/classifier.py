@@ -1,4 +1,4 @@
-"""Classifiers on benchmarks of labels: batched prediction, accuracy and macro-F1."""
+"""Classifiers on benchmarks of labels: batched prediction with its confidence, accuracy and macro-F1."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from winnow.parquet import open_parquet
 from winnow.stage import InputError, Progress
 
 
-def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np.ndarray:
-    """Class of each text, int64 [n]: batches of texts of like length; equal texts are read once.
+def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted class of each text, int64 [n], and its probability, float64 [n]: batches of texts of like length; equal texts
+    are read once.
 
     `tokenizer`: of `winnow.tokenizer.classifier_tokenizer`, which cuts texts where training did. `batch_size`: texts; 0
     sizes batches by their tokens.
@@ -26,7 +27,7 @@ def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np
 
     ids, place = distinct([encoded.ids for encoded in tokenizer.encode_batch_fast(texts)])
     order = np.argsort([-len(i) for i in ids], kind="stable")
-    out = np.zeros(len(ids), dtype=np.int64)
+    classes, confidence = np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids))
     progress = Progress("evaluate", total=len(ids), unit="texts")
     budget = TOKENS_CPU if model.device.type == "cpu" else TOKENS_GPU
     start = 0
@@ -35,10 +36,12 @@ def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> np
         chosen = order[start : start + size]
         tokens, mask = (x.to(model.device) for x in padded([ids[i] for i in chosen]))
         with torch.inference_mode():
-            out[chosen] = model(input_ids=tokens, attention_mask=mask).logits.argmax(-1).cpu().numpy()
+            p = model(input_ids=tokens, attention_mask=mask).logits.double().softmax(-1)
+        highest = p.max(-1)
+        classes[chosen], confidence[chosen] = highest.indices.cpu().numpy(), highest.values.cpu().numpy()
         start += size
         progress.add(len(chosen))
-    return out[place]
+    return classes[place], confidence[place]
 
 
 def evaluate_classifier(
@@ -62,16 +65,18 @@ def evaluate_classifier(
                 f"{folder}: its classes are {', '.join(manifest['classes'])}, those of {model} {', '.join(classes)}; "
                 "a benchmark and a model must be of one corpus"
             )
-        predictions = predict(loaded, tokenizer, data["text"].to_pylist(), batch_size)
-        for item, group, label, prediction in zip(
+        predictions, confidence = predict(loaded, tokenizer, data["text"].to_pylist(), batch_size)
+        for item, group, label, prediction, sure in zip(
             data["item"].to_pylist(),
             data["group"].to_pylist(),
             labels.tolist(),
             predictions.tolist(),
+            confidence.tolist(),
             strict=True,
         ):
             rows.append({"benchmark": name, "task": name, "item": item, "group": group, "metric": "acc",
-                         "value": float(label == prediction), "weight": 1.0, "label": label, "prediction": prediction})  # fmt: skip
+                         "value": float(label == prediction), "weight": 1.0, "label": label, "prediction": prediction,
+                         "confidence": sure})  # fmt: skip
         tasks[name] = {
             "acc": float(np.mean(labels == predictions)),
             "f1": macro_f1(labels, predictions)[0],
@@ -85,6 +90,7 @@ def evaluate_classifier(
         "items": {name: values["items"] for name, values in tasks.items()},
         "dtype": str(loaded.dtype).removeprefix("torch."),
         "task_versions": {},
+        "classes": classes,
     }, {
         "device": device.type,
         "batch": {"texts": batch_size} if batch_size else {"tokens": budget},

@@ -37,7 +37,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 """Of this module and of `classifier`, `language_model` and `models`."""
 
 ITEMS = pa.schema(
@@ -57,6 +57,8 @@ ITEMS = pa.schema(
 """Columns of items.parquet. `value` of bits_per_byte is that of the item and `weight` its bytes; of perplexity it is
 the log-likelihood of the item; else `weight` is 1. `label` and `prediction` are places among the choices (or
 classes), null where there are none; `scores` are the log-likelihoods of the choices in nats."""
+CLASSIFIER_ITEMS = ITEMS.append(pa.field("confidence", pa.float32()))
+"""Those of a classifier: with the probability of the predicted class."""
 
 
 def read_suite(text: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any] | None]:
@@ -149,8 +151,9 @@ def evaluate(
                 f"benchmark {name!r}: lm-eval has no metric of it with one number per item, so nothing of it can be "
                 "compared; take it out of the suite"
             )
+    schema = CLASSIFIER_ITEMS if classifier else ITEMS
     with atomic_path(out_dir / "items.parquet") as partial:
-        pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), partial, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial, compression="zstd")
     timings["seconds"]["total"] = round(time.monotonic() - started, 3)
     versions = {"tasks": results.pop("task_versions"), "stage": STAGE_VERSION, **package_versions(classifier)}
     write_json(out_dir / "timings.json", timings)

@@ -1,10 +1,10 @@
 """Learning curves: figures against labels used, their area, the labels that reach a share of the ceiling, and when to stop.
 
-Pure functions. In: of each arm, budget (labels used) and data seed what each test item contributed (correct or not),
-float64 [items]. Data seeds are the random unit; what is tested goes through winnow.compare.statistics. Out: rows.
+Pure functions. In: of each arm, budget (labels used) and run what each test item contributed (correct or not), float64
+[items]. Data seeds are the random unit; what is tested goes through winnow.compare.statistics. Out: rows.
 
-Sources: the stopping criteria, stabilising predictions of Bloodgood and Vijay-Shanker 2009 (CoNLL, section 3); the area under
-a learning curve, Schein and Ungar 2007 (Machine Learning 68).
+Sources: stabilising predictions, Bloodgood and Vijay-Shanker 2009 (CoNLL, section 3); the area under a learning curve, Schein
+and Ungar 2007 (Machine Learning 68).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from winnow.compare.statistics import EQUAL, FEWEST_SEEDS, Comparison, compare_samplers, holm, verdict
+from winnow.compare.statistics import EQUAL, FEWEST_SEEDS, Comparison, Run, compare_samplers, holm, verdict
 
-Runs = Mapping[int, np.ndarray]
-"""What the items contributed, float64 [items], by data seed."""
+Runs = Mapping[Run, np.ndarray]
+"""What the items contributed, float64 [items], by (data seed, training seed)."""
 Curve = Mapping[int, Runs]
 """Runs by labels used."""
 
@@ -32,7 +32,7 @@ SHARES = (0.90, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Point:
-    """An arm at a budget: mean over seeds with a t interval over seeds (None of fewer than two)."""
+    """An arm at a budget: mean over runs with a t interval over runs, for this budget alone (None of fewer than two)."""
 
     labels: int
     seeds: int
@@ -53,7 +53,7 @@ class Test:
 @dataclass(frozen=True)
 class Reached:
     """Labels that an arm needs to reach `share` of the ceiling; None: not within the budgets that were run. `low` and `high`
-    are the interval of a bootstrap over seeds, infinite where resamples do not reach it; None of fewer than three seeds."""
+    are the interval of a bootstrap over runs, infinite where resamples do not reach it; None of fewer than three runs."""
 
     share: float
     target: float
@@ -63,8 +63,8 @@ class Reached:
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """The t interval of the mean of `values`, one per seed; None of fewer than two, and of a sampler without chance, whose
-    seeds all give the same value and say nothing of its error."""
+    """The t interval of the mean of `values`, one per run; None of fewer than two, and of a sampler without chance, whose runs
+    all give the same value, which says nothing of its error."""
     if len(values) < 2 or np.ptp(values) == 0:
         return None
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
@@ -83,25 +83,23 @@ def points(curve: Curve, confidence: float = 0.95) -> list[Point]:
     return found
 
 
-def area(curve: Curve) -> dict[int, np.ndarray]:
+def area(curve: Curve) -> dict[Run, np.ndarray]:
     """The mean of a curve over its range of labels (area by trapezoids, divided by the range), item by item, float64
-    [items] by data seed, for seeds that have every budget. A curve of one budget is its value there."""
+    [items] by run, for runs that have every budget. A curve of one budget is its value there."""
     budgets = sorted(curve)
-    seeds = set.intersection(*(set(curve[b]) for b in budgets))
+    runs = set.intersection(*(set(curve[b]) for b in budgets))
     if len(budgets) == 1:
-        return {seed: curve[budgets[0]][seed] for seed in sorted(seeds)}
+        return {run: curve[budgets[0]][run] for run in sorted(runs)}
     steps = np.diff(budgets)
     weight = np.zeros(len(budgets))
     weight[:-1] += steps / 2
     weight[1:] += steps / 2
     weight /= weight.sum()
-    return {
-        seed: np.average([curve[b][seed] for b in budgets], axis=0, weights=weight) for seed in sorted(seeds)
-    }
+    return {run: np.average([curve[b][run] for b in budgets], axis=0, weights=weight) for run in sorted(runs)}
 
 
 def is_deterministic(runs: Runs) -> bool:
-    """Whether all of several seeds answered the same: a sampler without chance, which is one model and no sample of them."""
+    """Whether all of several runs answered the same: a sampler without chance, which is one model and no sample of them."""
     first, *others = runs.values()
     return bool(others) and all(np.array_equal(first, other) for other in others)
 
@@ -110,10 +108,7 @@ def compare_arms(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.9
     """Each (arm, baseline) of a family compared over seeds and items, p adjusted over those that can be tested."""
     found = {
         name: compare_samplers(
-            {(seed, seed): items for seed, items in arm.items()},
-            {(seed, seed): items for seed, items in baseline.items()},
-            confidence,
-            fixed=(is_deterministic(arm), is_deterministic(baseline)),
+            arm, baseline, confidence, fixed=(is_deterministic(arm), is_deterministic(baseline))
         )
         for name, (arm, baseline) in pairs.items()
     }
@@ -143,11 +138,12 @@ def crossing(labels: Sequence[int], values: Sequence[float], target: float) -> f
 def labels_to_reach(
     curve: Curve, ceiling: Runs, shares: Sequence[float] = SHARES, confidence: float = 0.95, seed: int = 0
 ) -> list[Reached]:
-    """Labels to reach each share of the mean of the ceiling's runs. Seeds of the curve that lack a budget are left out; the
-    bootstrap (RESAMPLES, seeded) draws seeds of the curve and of the ceiling with replacement."""
+    """Labels to reach each share of the mean of the ceiling's runs. Runs of the curve that lack a budget are left out; the
+    percentile bootstrap (RESAMPLES, seeded) draws runs of the curve and of the ceiling with replacement. A ceiling of one run
+    is a constant in it. The test items are the same in all resamples."""
     budgets = sorted(curve)
-    seeds = sorted(set.intersection(*(set(curve[b]) for b in budgets)))
-    values = np.array([[float(curve[b][s].mean()) for b in budgets] for s in seeds])
+    runs = sorted(set.intersection(*(set(curve[b]) for b in budgets)))
+    values = np.array([[float(curve[b][run].mean()) for b in budgets] for run in runs])
     top = np.array([float(items.mean()) for _, items in sorted(ceiling.items())])
     generator = np.random.default_rng(seed)
     drawn = [
@@ -155,7 +151,7 @@ def labels_to_reach(
             values[generator.integers(0, len(values), len(values))].mean(0),
             top[generator.integers(0, len(top), len(top))].mean(),
         )
-        for _ in range(RESAMPLES if len(seeds) >= FEWEST_SEEDS and np.ptp(values, axis=0).any() else 0)
+        for _ in range(RESAMPLES if len(runs) >= FEWEST_SEEDS and np.ptp(values, axis=0).any() else 0)
     ]
     found = []
     for share in shares:
@@ -173,13 +169,15 @@ def labels_to_reach(
 
 @dataclass(frozen=True)
 class Step:
-    """What one more round brought an arm: gain of its figure for each 100 labels with a t interval over seeds; kappa of its
-    predictions with those of the round before, and the share equal to the ceiling's (None without one), means over seeds."""
+    """What one more round brought an arm, means over runs: gain of its figure per 100 labels with a t interval over runs; share
+    of test items whose prediction `changed` since the round before, and Cohen's kappa of both; share of predictions that
+    agree with the ceiling's (None without one)."""
 
     labels: int
     gain: float
     low: float | None
     high: float | None
+    changed: float
     kappa: float
     agreement: float | None
 
@@ -195,25 +193,29 @@ def kappa(one: np.ndarray, other: np.ndarray) -> float:
 def steps(
     curve: Curve, predictions: Curve, ceiling: Runs | None = None, confidence: float = 0.95
 ) -> list[Step]:
-    """What each round after the first brought. `predictions` int [items], as `curve`; of the ceiling's, the same seed's where
-    it has it, else its first."""
+    """What each round after the first brought. `predictions` int [items], as `curve`; they are compared with those of the same
+    run of the ceiling where it has it, else of its first."""
     budgets, found = sorted(curve), []
     for before, now in itertools.pairwise(budgets):
-        seeds = sorted(set(curve[before]) & set(curve[now]))
+        runs = sorted(set(curve[before]) & set(curve[now]))
         rate = 100 / (now - before)
-        gains = [rate * float(curve[now][s].mean() - curve[before][s].mean()) for s in seeds]
+        gains = [rate * float(curve[now][run].mean() - curve[before][run].mean()) for run in runs]
+        pairs = [(predictions[before][run], predictions[now][run]) for run in runs]
         band = interval(gains, confidence)
         agreement = None
         if ceiling:
             first = ceiling[min(ceiling)]
-            agreement = float(np.mean([(predictions[now][s] == ceiling.get(s, first)).mean() for s in seeds]))
+            agreement = float(
+                np.mean([(predictions[now][run] == ceiling.get(run, first)).mean() for run in runs])
+            )
         found.append(
             Step(
                 now,
                 float(np.mean(gains)),
                 band[0] if band else None,
                 band[1] if band else None,
-                float(np.mean([kappa(predictions[before][s], predictions[now][s]) for s in seeds])),
+                float(np.mean([(one != other).mean() for one, other in pairs])),
+                float(np.mean([kappa(one, other) for one, other in pairs])),
                 agreement,
             )
         )
@@ -221,8 +223,8 @@ def steps(
 
 
 def sufficient(found: Sequence[Step], gain: float, stable: float = 0.99) -> int | None:
-    """The labels after which another round was not worth it: the first whose gain is shown to be below `gain` for each 100
-    labels (the interval's upper end), or whose predictions no longer moved (kappa at least `stable`); None: neither yet."""
+    """Labels at which labelling could have stopped: after the first round whose gain is shown to be below `gain` per 100 labels
+    (the interval's upper end), or that hardly changed the predictions (kappa at least `stable`); None: no such round."""
     for step in found:
         if (step.high is not None and step.high < gain) or step.kappa >= stable:
             return step.labels

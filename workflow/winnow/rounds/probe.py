@@ -109,14 +109,3 @@ def fit_probe(doc: np.ndarray, vectors: np.ndarray, labels: np.ndarray, classes:
     known, own, offsets = _fit(vectors, labels, strength)
     weights[known], intercepts[known] = own, offsets
     return Probe(weights, intercepts, strength)
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: the mean distance of accuracy and confidence over equal-width bins, by their share of
-    items (Guo et al. 2017, section 2). `confidence` float [n] in [0, 1], `correct` bool [n]; nan without items."""
-    if not len(confidence):
-        return float("nan")
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    size = np.bincount(place, minlength=bins)
-    gap = np.bincount(place, confidence, bins) - np.bincount(place, correct.astype(float), bins)
-    return float(np.abs(gap).sum() / size.sum())

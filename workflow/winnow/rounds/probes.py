@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from winnow.metrics import macro_f1
+from winnow.metrics import calibration_error, macro_f1
 from winnow.parquet import listed_docs
-from winnow.rounds.probe import Probe, calibration_error, fit_probe
+from winnow.rounds.probe import Probe, fit_probe
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.sample.consumed import consumed, total
 from winnow.sample.draw import sample
@@ -31,7 +31,7 @@ from winnow.sample.sampler import Sampler, needs, parse_sampler
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 MEASURES = {"entropy": entropy, "margin": margin, "confidence": confidence}
 ITEMS = pa.schema([
     ("data_seed", pa.int64()), ("round", pa.int32()), ("benchmark", pa.string()), ("task", pa.string()),
@@ -182,6 +182,14 @@ def evaluate(probe: Probe, benchmark: Benchmark, seed: int, index: int) -> tuple
     return pa.table(columns, schema=ITEMS), figures
 
 
+def uncertainty(corpus: Corpus, probe: Probe | None, doc: np.ndarray) -> dict[str, pa.Array]:
+    """MEASURES of what a probe predicts of documents int64 [n], float32 [n]; null without one."""
+    if probe is None:
+        return {name: pa.nulls(len(doc), pa.float32()) for name in MEASURES}
+    p = probe.probabilities(corpus.take(corpus.rows(doc)))
+    return {name: pa.array(of(p).astype(np.float32)) for name, of in MEASURES.items()}
+
+
 def train_split(table: pa.Table) -> np.ndarray:
     """Documents of the train split of a draw, int64, ascending."""
     return np.sort(table.filter(pc.equal(table["split"], "train"))["doc"].to_numpy())
@@ -240,8 +248,9 @@ def main(
             name), semdedup, selection.
         items: Parquet file to write: ITEMS.
         draws: Parquet file to write: data_seed, round, doc, cluster, probability of the train split; `round` is the one that
-            drew the document, of samplers that draw anew each round the first that holds it.
-        timings: JSON to write: seconds in all.
+            drew the document, of samplers that draw anew each round the first that holds it; and of what the probe of the
+            round before predicted of it entropy, margin and confidence, null in the first round.
+        timings: JSON to write: seconds of draws (with the predictions that they go by), trainings and evaluations, and in all.
         out: results.json to write, last.
     """
     started = time.monotonic()
@@ -266,27 +275,33 @@ def main(
     progress = Progress(
         f"probes {settings['ids']['sampler']}", total=rounds * len(settings["data_seeds"]), unit="probes"
     )
-    rows, drawn, runs = [], [], []
+    rows, drawn, runs, taken = [], [], [], np.zeros(3)
     for seed in settings["data_seeds"]:
         table: pa.Table | None = None
         probe: Probe | None = None
         seen = np.zeros(0, dtype=np.int64)
         for index in range(rounds):
+            clock = [time.monotonic()]
             table, facts = draw_round(
                 index, inputs, (start, sampler), budget, seed, semdedup, corpus, table, probe
             )
-            doc = train_split(table)
+            clock.append(time.monotonic())
+            doc, asked = train_split(table), probe
             at = corpus.rows(doc)
             probe = fit_probe(doc, corpus.take(at), corpus.label[at], corpus.classes)
+            clock.append(time.monotonic())
             figures = {}
             for test in tests:
                 part, figures[test.name] = evaluate(probe, test, seed, index)
                 rows.append(part)
+            clock.append(time.monotonic())
+            taken += np.diff(clock)
             new = table.filter(pa.array(np.isin(table["doc"].to_numpy(), np.setdiff1d(doc, seen))))
             drawn.append(
                 pa.table({
                     "data_seed": np.full(len(new), seed), "round": np.full(len(new), index, dtype=np.int32),
                     "doc": new["doc"], "cluster": new["cluster"], "probability": new["probability"],
+                    **uncertainty(corpus, asked, new["doc"].to_numpy()),
                 })
             )  # fmt: skip
             seen = np.union1d(seen, doc)
@@ -301,7 +316,8 @@ def main(
     for path, table in ((items, pa.concat_tables(rows)), (draws, pa.concat_tables(drawn))):
         with atomic_path(path) as partial:
             pq.write_table(table, partial, compression="zstd")
-    write_json(timings, {"seconds": {"total": round(time.monotonic() - started, 3)}})
+    parts_of_time = dict(zip(("draw", "train", "evaluate"), taken.round(3).tolist(), strict=True))
+    write_json(timings, {"seconds": {**parts_of_time, "total": round(time.monotonic() - started, 3)}})
     metrics = {"acc": True, "f1": True}
     write_json(out, {
         "ids": settings["ids"], "classes": names, "consumed": total(parts), "consumed_parts": parts, "runs": runs,

@@ -43,7 +43,7 @@ from winnow.sample.overlap_page import PAIR, REFERENCE, page_of, warnings_of
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, read_json, run, say, write_text
 
-STAGE_VERSION = 3  # covers winnow.sample.overlap and overlap_page, too
+STAGE_VERSION = 4  # covers winnow.sample.overlap and overlap_page, too
 LIKE = (
     0.9  # draws of at least this share of the largest one's size are compared with random draws of that size
 )
@@ -167,6 +167,16 @@ def plans(arms: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]
     return sections
 
 
+def read_draw(path: Path, arm: Mapping[str, Any]) -> np.ndarray:
+    """The documents of a draw, int64, ascending: those of a file, or, of a probe, of its data seed in the file of its arm."""
+    table = pq.read_table(path, columns=["doc", *(["data_seed"] if arm["probe"] else [])])
+    if arm["probe"]:
+        table = table.filter(pc.equal(table["data_seed"], arm["seed"]))
+        if not len(table):
+            raise InputError(f"{path}: no draw of data seed {arm['seed']}; run the probes again")
+    return np.sort(table["doc"].to_numpy())
+
+
 class References:
     """Pairs of random draws, as `random_draws` makes them, of any two sizes; measured once."""
 
@@ -197,7 +207,7 @@ def compare(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Rows of the table (COLUMNS): of each section the reference first, then its pairs.
 
-    `arms`: experiment, sampler, seed, clustering (of the experiment, or None); `draws` and `tokens` (of the train split,
+    `arms`: experiment, sampler, seed, clustering (of the experiment, or None), probe; `draws` and `tokens` (of the train split,
     or None) in their order; `tables`: name, baseline and arms (experiment/sampler).
     """
     place: dict[str, dict[int, int]] = {}  # of an arm, by data seed
@@ -207,11 +217,7 @@ def compare(
     random_of: dict[tuple[str | None, int], tuple[list[np.ndarray], int]] = {}
     for plan in plans(arms, tables):
         members = sorted({arm for pair in plan.pairs for arm in pair})
-        docs = {
-            i: np.sort(pq.read_table(draws[i], columns=["doc"])["doc"].to_numpy())
-            for arm in members
-            for i in place[arm].values()
-        }
+        docs = {i: read_draw(draws[i], arms[i]) for arm in members for i in place[arm].values()}
         names = [arms[i]["clustering"] for arm in (plan.pairs[0][0], *members) for i in place[arm].values()]
         name = next((name for name in names if name), None)
         clustering = clusterings[name] if name else None
@@ -331,15 +337,15 @@ def main(
     """Compare the draws of a corpus.
 
     Args:
-        draws: draw.parquet of every arm and data seed.
+        draws: draw.parquet of every arm and data seed; of an arm of probes, for each of its seeds, its draws.parquet.
         documents: document shards of the corpus (doc, bytes, digest, the columns of domain and label).
         heldout: documents outside the pool (parquet: doc).
         assignments: assignment shards of the clusterings, one clustering after the other as the spec names them.
         clusters: the cluster tables of the same clusterings (parquet: cluster, excluded), whose excluded clusters are out of
             the pool.
         tokens: JSON of the packed train split of each arm that the spec says has tokens, in the order of the arms.
-        spec: JSON: name (of the corpus), arms (in the order of draws: experiment, sampler, seed, clustering, tokens: whether its
-            model reads tokens), clusterings (name and shards of each, in the order of assignments), tables (name, baseline and
+        spec: JSON: name (of the corpus), arms (in the order of draws: experiment, sampler, seed, clustering; tokens: whether its
+            model reads tokens; probe: whether the file holds all seeds), clusterings (name and shards of each, in the order of assignments), tables (name, baseline and
             arms of each table that has arms here), group (column of the domain, or null), label (whether documents have one).
         out: prefix of the files to write: .csv, .md, .html.
     """

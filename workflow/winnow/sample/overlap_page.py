@@ -34,7 +34,9 @@ def warnings_of(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 LEGEND = (
     "Overlap: documents of both over documents of either (Jaccard); by chance: that of two independent draws of these sizes "
-    "from the pool. Arms of one data seed share keys, so two that rank at random overlap more than that.",
+    "from the pool. Arms of one data seed share keys, so two that rank at random overlap more than that; so "
+    "do an arm that asks a model in rounds and the arm that its first draw is of. Rounds are compared by all documents up to the "
+    "last one.",
     "Allocations, domains, labels: total variation between the mixes, 0 (equal) to 1. Distance, length: Kolmogorov-Smirnov "
     "distance between the distributions of distances to the centroid, and of bytes, 0 to 1. Duplicates: share of "
     "documents with the text of another one of the draw. Means over the data seeds that both arms have; a / b where the two "

@@ -1,0 +1,93 @@
+"""A map of vectors: their first two principal components, and small multiples of what arms chose on it.
+
+In: vectors float [n, d]; of each arm the coordinates and rounds of its documents. Out: coordinates; SVG.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The first two principal components: mean float64 [d], components float64 [2, d], their shares of the variance."""
+
+    mean: np.ndarray
+    components: np.ndarray
+    explained: tuple[float, float]
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Coordinates float64 [n, 2] of vectors float [n, d]."""
+        return (vectors - self.mean) @ self.components.T
+
+
+def fit_projection(vectors: np.ndarray) -> Projection:
+    """The projection that keeps most of the variance of vectors float [n, d], d >= 2. Deterministic: the largest entry of a
+    component is positive."""
+    x = np.asarray(vectors, dtype=np.float64)
+    mean = x.mean(axis=0)
+    values, directions = np.linalg.eigh(np.cov(x - mean, rowvar=False))
+    components = directions[:, ::-1][:, :2].T
+    largest = np.abs(components).argmax(axis=1)
+    components = components * np.sign(components[[0, 1], largest])[:, None]
+    shares = values[::-1][:2] / max(values.sum(), 1e-300)
+    return Projection(mean, components, (float(shares[0]), float(shares[1])))
+
+
+def plot(
+    rounds: Mapping[str, np.ndarray],
+    place: Mapping[str, np.ndarray],
+    pool: np.ndarray,
+    fitted: Projection,
+    title: str,
+) -> str:
+    """A panel per arm: `pool` float [m, 2] in grey; chosen documents, whose `rounds` int64 [n] and `place` float [n, 2] are given
+    by arm, coloured by round. SVG; points are pixels in it, which keeps it small."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+
+    last = max(int(one.max(initial=0)) for one in rounds.values())
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.05, last + 1))
+    columns = 2 if len(rounds) in (2, 4) else min(3, len(rounds))
+    several = len({name.rpartition("/")[0] for name in rounds}) > 1
+    rows = -(-len(rounds) // columns)
+    with matplotlib.rc_context({"svg.hashsalt": "winnow", "svg.fonttype": "none", "font.size": 9}):
+        figure, axes = pyplot.subplots(
+            rows, columns, figsize=(3.7 * columns, 3.3 * rows + 0.9), squeeze=False, sharex=True, sharey=True,
+            layout="constrained", dpi=160,
+        )  # fmt: skip
+        for axis in axes.flat[len(rounds) :]:
+            axis.set_visible(False)
+        for axis, (name, one) in zip(axes.flat, rounds.items(), strict=False):
+            axis.scatter(*pool.T, s=3, color="#d9d9d9", linewidths=0, rasterized=True)
+            for index in range(last + 1):
+                here = place[name][one == index]
+                axis.scatter(
+                    *here.T, s=15, color=[shades[index]], linewidths=0.3, edgecolors="white", rasterized=True
+                )
+            axis.set_title(name if several else name.rpartition("/")[2], fontsize=9)
+            axis.tick_params(labelsize=7, labelbottom=True)
+        for axis in axes.flat[max(0, len(rounds) - columns) : len(rounds)]:  # the lowest of each column
+            axis.set_xlabel(f"component 1 ({fitted.explained[0]:.1%} of variance)", fontsize=8)
+        for axis in axes[:, 0]:
+            axis.set_ylabel(f"component 2 ({fitted.explained[1]:.1%})", fontsize=8)
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 5}
+        handles = [Line2D([], [], color="#d9d9d9", label="pool", **dot)]
+        handles += [
+            Line2D([], [], color=shades[i], label="first draw" if i == 0 else f"round {i}", **dot)
+            for i in range(last + 1)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, last + 2), frameon=False)
+        figure.suptitle(title, fontsize=10)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+    return text.getvalue()
