@@ -45,7 +45,11 @@ class _Dynamo(ModuleType):
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
+        real = importlib.import_module(self.__name__)
+        for key, module in vars(self).items():  # submodules that were imported so far
+            if isinstance(module, ModuleType):
+                real.__dict__.setdefault(key, module)
+        return getattr(real, name)
 
 
 def skip_unused() -> None:
@@ -53,7 +57,8 @@ def skip_unused() -> None:
     there is a GPU, or more than one process, or where these parts are already imported."""
     import torch
 
-    if torch.cuda.is_available() or torch.distributed.is_initialized():
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if distributed or torch.cuda.is_available():
         return
     if "transformers.modeling_utils" in sys.modules:
         return
