@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,13 +45,46 @@ class _Dynamo(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        return getattr(self.replaced(), name)
+
+    def replaced(self) -> ModuleType:
+        """The real module, imported in place of this one."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         real = importlib.import_module(self.__name__)
-        for key, module in vars(self).items():  # submodules that were imported so far
+        for key, module in vars(self).items():  # the submodule that was imported so far
             if isinstance(module, ModuleType):
                 real.__dict__.setdefault(key, module)
-        return getattr(real, name)
+        return real
+
+
+class _Submodules:
+    """A finder: the import of a submodule of torch._dynamo imports the real package first, and the submodule with it. But for
+    the one that transformers' masks import, which is light."""
+
+    def __init__(self, dynamo: _Dynamo):
+        self.dynamo = dynamo
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        light = f"{self.dynamo.__name__}._trace_wrapped_higher_order_op"
+        if name == light or not name.startswith(f"{self.dynamo.__name__}."):
+            return None
+        sys.meta_path.remove(self)
+        self.dynamo.replaced()
+        return ModuleSpec(name, _Imported(sys.modules[name])) if name in sys.modules else None
+
+
+class _Imported(Loader):
+    """Loads a module that is there already."""
+
+    def __init__(self, module: ModuleType):
+        self.module, self.spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec
 
 
 def skip_unused() -> None:
@@ -63,7 +98,9 @@ def skip_unused() -> None:
     if "transformers.modeling_utils" in sys.modules:
         return
     if "torch._dynamo" not in sys.modules:
-        sys.modules["torch._dynamo"] = torch._dynamo = _Dynamo(Path(torch.__file__).parent / "_dynamo")
+        dynamo = _Dynamo(Path(torch.__file__).parent / "_dynamo")
+        sys.modules[dynamo.__name__] = torch._dynamo = dynamo
+        sys.meta_path.insert(0, _Submodules(dynamo))
     # transformers asks once what is installed and keeps the answer.
     real, scipy = torch.distributed.is_available, sys.modules.get("scipy")
     torch.distributed.is_available = lambda: False
