@@ -89,7 +89,7 @@ def test_probes_are_one_job_of_all_seeds_and_trained_models_are_not_theirs(shipp
     rounds = table_rounds(config, "tuned")
     assert [labels for _, labels in rounds["tuned/margin"]] == [50, 80, 110]
     assert [labels for _, labels in rounds["all/random"]] == [3400]
-    assert ("encoders", "minilm-128", "source") in needs(config).weights
+    assert ("encoders", "minilm-64", "source") in needs(config).weights
 
 
 @pytest.mark.parametrize(

@@ -29,17 +29,17 @@ DEFAULT = {
     "assign_clusters": 3,
     "summarise_clusters": 3,
     "exclude_clusters": 3,
-    "draw_sample": 10,
-    "write_subset": 10,
+    "draw_sample": 8,
+    "write_subset": 8,
     "train_tokenizer": 2,
-    "tokenize_subset": 10,
-    "train_model": 10,
+    "tokenize_subset": 8,
+    "train_model": 8,
     "build_heldout_benchmark": 5,
     "build_grammar_benchmark": 1,
-    "evaluate_model": 10,
+    "evaluate_model": 8,
     "compare_samplers": 3,
-    "count_ngrams": 10,
-    "find_benchmark_items": 10,
+    "count_ngrams": 8,
+    "find_benchmark_items": 8,
     "embed_benchmark": 1,
     "run_probes": 5,
     "compare_arms": 3,
@@ -317,8 +317,8 @@ def test_published_figures_of_a_sweep_are_found_from_any_folder(snakemake: Snake
 @pytest.mark.parametrize("target", ["subsets", "models"])
 def test_a_run_can_stop_at_subsets_or_models(clone: Path, snakemake: Snakemake, target: str) -> None:
     jobs = snakemake(target, "--dry-run", "--quiet", "rules", cwd=clone).jobs()
-    assert jobs["write_subset"] == 10
-    assert jobs.get("train_model", 0) == (10 if target == "models" else 0)
+    assert jobs["write_subset"] == 8
+    assert jobs.get("train_model", 0) == (8 if target == "models" else 0)
     assert "evaluate_model" not in jobs
 
 

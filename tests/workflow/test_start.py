@@ -182,7 +182,7 @@ def example(page: Path) -> str:
 def test_a_dry_run_forecasts_what_its_targets_need(clone: Path, snakemake: Snakemake) -> None:
     message = forecast(snakemake(*DRY, "--cores", "2", cwd=clone))
     assert re.fullmatch(
-        r"embed 8,544 documents \(about [\d,]+ tokens\), train 10 models, evaluate 10: "
+        r"embed 8,544 documents \(about [\d,]+ tokens\), train 8 models, evaluate 8: "
         r"about \d+ minutes on 2 cores of a processor",
         message,
     )

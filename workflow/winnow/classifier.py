@@ -8,6 +8,7 @@ import numpy as np
 
 from winnow.batching import batches, distinct, padded
 from winnow.device import pick_device
+from winnow.light_imports import skip_unused
 from winnow.stage import Progress
 from winnow.tokenizer import classifier_tokenizer
 
@@ -19,6 +20,7 @@ class Classifier:
     """It reads as much of a text as it was trained on."""
 
     def __init__(self, folder: Path):
+        skip_unused()
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
 

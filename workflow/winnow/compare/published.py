@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
-
 from winnow.compare import audit, statistics
 from winnow.compare.audit import COMPARISON, INPUTS, RAW_KINDS, RESULT, Z, benchmark_id, named_side, raw_of
 from winnow.compare.claims import ALL_ITEMS, DIFFERENCE, Row
@@ -212,6 +210,8 @@ def _row(
     percent_difference, high, low = audit.exact_results(values)
     error = math.hypot(figures["a_stderr"], figures["b_stderr"])
     better = ("b" if (low > 0) == up else "a") if low > 0 or high < 0 else ""
+    from scipy import stats
+
     z = abs(figures["b_value"] - figures["a_value"]) / error if error else None
     row = PublishedRow(
         table=name,

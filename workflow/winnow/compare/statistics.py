@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
-from scipy import optimize, special, stats
 
 FEWEST_SEEDS = 3
 FEWEST_ITEMS = 20
@@ -150,6 +149,8 @@ def compare_samplers(
     freedom = _freedom(spread, [len(block) - 1 for block in arms])
     components = [(float(sum(spread)), freedom)]
     residual, residual_freedom = _residual(arms)
+    from scipy import stats
+
     seen = items > 1 and between > residual * stats.f.ppf(1 - item_gate, items - 1, residual_freedom)
     if seen and between - residual > ROUNDING * sum(spread):
         components.append((between - residual, items - 1))
@@ -190,6 +191,8 @@ def _by_data_seed(runs: Mapping[Run, np.ndarray]) -> np.ndarray:
 def _freedom(variances: Sequence[float], degrees: Sequence[float]) -> float:
     """Degrees of freedom of a sum of variances of means: pooled or Welch's, see `compare_samplers`."""
     if len(variances) == 2 and degrees[0] == degrees[1] and min(variances) > 0:
+        from scipy import stats
+
         ratio = max(variances) / min(variances)
         if ratio <= stats.f.isf(VARIANCE_GATE / 2, degrees[0], degrees[1]):
             return float(sum(degrees))
@@ -317,6 +320,8 @@ def compare_models(
         untested = _conclude(effect, components, confidence, ITEMS, "none", False)
         return replace(untested, lacking=FEW_ITEMS, have=items, need=fewest_items)
     if binary:
+        from scipy import stats
+
         wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
         p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
         test = "McNemar, exact"
@@ -376,6 +381,8 @@ def critical_value(level: float, components: Sequence[tuple[float, float]]) -> f
     (Cochran and Cox), but at least as large as with the components of the largest quantiles alone: in the far tail the
     weighted mean falls below the quantile of the seeds, and noise of items would lower p.
     """
+    from scipy import special
+
     variance, freedom = np.array(components).T
     quantile = -special.stdtrit(freedom, level / 2)
     order = np.argsort(-quantile, kind="stable")
@@ -386,6 +393,8 @@ def critical_value(level: float, components: Sequence[tuple[float, float]]) -> f
 
 def p_value(t: float, components: Sequence[tuple[float, float]]) -> float:
     """The level at which `t` is just critical, two-sided, in [SMALLEST_P, 1]."""
+    from scipy import optimize
+
     if t == 0:
         return 1.0
     if critical_value(SMALLEST_P, components) <= t:
@@ -412,6 +421,8 @@ def minimum_detectable_effect(comparison: Comparison, level: float, power: float
     From the noncentral t with the degrees of freedom of the same critical value (Cohen 1988, section
     2.5); None without a standard error. It ignores the bounds of the metric: see `possible`.
     """
+    from scipy import optimize, stats
+
     components = comparison.components
     if comparison.standard_error == 0 or min(degrees for _, degrees in components) <= 0:
         return None

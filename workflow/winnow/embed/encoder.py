@@ -8,6 +8,7 @@ import numpy as np
 
 from winnow.batching import batches, distinct, padded
 from winnow.device import native_bfloat16, pick_device
+from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}  # of a batch, padding included; 2,048 fit a core's cache
@@ -23,6 +24,8 @@ class Encoder:
 
     def __init__(self, spec: dict[str, Any], device: str | None = None):
         import torch
+
+        skip_unused()
         from transformers import AutoModel
         from transformers.utils import logging
 

@@ -164,6 +164,24 @@ def leaf_tasks(item: Any) -> list[Any]:
     return item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item]
 
 
+def as_loaded(manager: Any, built: list[Any]) -> Any:
+    """Tasks with the seeds and the number of examples that `lm_eval.simple_evaluate` gives them. That function is not
+    called itself: it also describes the machine, for which it starts a dozen programs, and the repository."""
+    import random
+
+    import torch
+
+    random.seed(0)
+    np.random.seed(1234)  # noqa: NPY002 (what lm-eval draws with)
+    torch.manual_seed(1234)
+    loaded = manager.load(built)
+    for task in loaded["tasks"].values():
+        if task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=0)
+        task.set_fewshot_seed(seed=1234)
+    return loaded
+
+
 def keep_first(task: Any, items: int) -> None:
     """Cuts the split that a task evaluates to its first items, as `--limit` of lm-eval's command line does, which
     has one limit for all tasks of a run."""
@@ -230,7 +248,7 @@ def evaluate_language_model(
     started = time.monotonic()
     loaded, device = load(model, "CausalLM")
     lm = language_model(loaded, text_tokenizer(model), batch_size)
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.evaluator import evaluate
 
     ready = time.monotonic()
     manager, built, leaves = load_tasks(benchmarks, cache)
@@ -242,12 +260,8 @@ def evaluate_language_model(
                 keep_first(tasks[name], limit)
     say(f"[evaluate] {len(benchmarks)} benchmarks, {len(tasks)} tasks on {device}, {loaded.dtype}")
     prepared = time.monotonic()
-    results = simple_evaluate(
-        model=lm,
-        tasks=built,
-        task_manager=manager,
-        bootstrap_iters=0,
-        log_samples=True,
+    results = evaluate(
+        lm, as_loaded(manager, built), bootstrap_iters=0, log_samples=True, fewshot_as_multiturn=True
     )
     rows = []
     for benchmark, names in leaves.items():

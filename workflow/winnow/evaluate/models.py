@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from winnow.light_imports import skip_unused
 from winnow.stage import InputError, read_json
 
 TOKENS_CPU, TOKENS_GPU = 8_192, 131_072
@@ -29,6 +30,8 @@ def load(model: Path, kind: str) -> tuple[Any, Any]:
     newly initialised or did not fit: the figures would be those of a partly random model.
     """
     import torch
+
+    skip_unused()
     import transformers
 
     transformers.logging.set_verbosity_error()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 
 STAGE_VERSION = 2
@@ -21,6 +22,8 @@ class LanguageModel:
 
     def __init__(self, folder: Path):
         import torch
+
+        skip_unused()
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from winnow.batching import padded
 from winnow.device import encoder_flops, flops_a_token
+from winnow.light_imports import skip_unused
 from winnow.parquet import open_parquet
 from winnow.stage import InputError, read_json
 
@@ -153,6 +154,7 @@ def make_network(model: dict[str, Any], vocabulary: int, end: int) -> Any:
 
     Raises InputError if the checkpoint has another shape, fewer tokens than the tokenizer, or lacks weights.
     """
+    skip_unused()
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     config = GPTNeoXConfig(
@@ -219,6 +221,7 @@ class Classifier:
         device: str,
         autocast: bool,
     ):
+        skip_unused()
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
 
