@@ -22,7 +22,8 @@ GROUPS: dict[str, tuple[int, tuple[str, ...], str]] = {
     "death": (
         -1,
         ("death",),
-        "sad misery miserable war suffering devastated ill revenge neglect cancer doom assassin murder torture kill distraught destruction haunt victim heartbreak",
+        "sad misery miserable war suffering devastated ill revenge neglect cancer doom assassin murder torture kill "
+        "distraught destruction haunt victim heartbreak",
     ),
     "anger": (
         -1,
@@ -57,12 +58,12 @@ GROUPS: dict[str, tuple[int, tuple[str, ...], str]] = {
         "atom hound lair devil vampire sharpen senseless toughen resuscitate extinct sacrifice magnum barricade wince",
     ),
 }
+"""Group -> the sign of its words' valence (0: not positive), Empath's categories, and words of them that are too general."""
 ALSO = {"fear": "afraid"}
-"""Group -> the sign of its words' valence (0: not positive), Empath's categories, and words of them that are too general; of `ALSO`,
-words of them that VADER does not know."""
+"""Words of a group that Empath has and VADER does not know."""
 
 
-@functools.cache
+@functools.lru_cache(1 << 17)
 def stem(word: str) -> str:
     """The stem of a word in lower case (Snowball, English)."""
     return _stemmer().stem(word)
