@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Section = Literal[
-    "corpora", "encoders", "reductions", "clusterings", "scorers", "samplers", "budgets", "models", "recipes",
+    "corpora", "encoders", "label_sets", "reductions", "clusterings", "scorers", "samplers", "budgets", "models", "recipes",
     "tokenizers", "benchmarks", "suites", "tables",
 ]  # fmt: skip
 
@@ -134,6 +134,7 @@ LINES = {
     "encoders": lambda one: (
         f"{_source(one['source'])}, {one['dimension']:,} dimensions, {one['max_tokens']} tokens"
     ),
+    "label_sets": lambda one: f"labels {', '.join(one['labels'])}",
     "reductions": _reduction,
     "clusterings": _clustering,
     "scorers": _scorer,

@@ -18,6 +18,7 @@ from winnow.stage import InputError
 FILES = (
     "corpora",
     "encoders",
+    "label_sets",
     "clusterings",
     "scorers",
     "samplers",

@@ -11,6 +11,7 @@ from winnow.schema import ConfigError
 DEFINITIONS = {
     "corpora": "corpus",
     "encoders": "encoder",
+    "label_sets": "label set",
     "reductions": "reduction",
     "clusterings": "clustering",
     "scorers": "scorer",

@@ -1,0 +1,27 @@
+"""Family genres: what kind of text it is, by zero-shot classification (winnow.profile.zero_shot).
+
+The labels are the set `genres` of config/label_sets.yaml.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from winnow.profile import zero_shot
+from winnow.profile.kinds import Family
+
+STAGE_VERSION = 1
+FAMILY = Family(
+    columns={"genre": "genre", "genre_probability": "probability of the genre"},
+    levels={"genre": ()},
+    vectors=True,
+    stages=("profile.zero_shot", "profile.labels"),
+    labels="genres",
+)
+
+
+def measure(texts: list[str], vectors: np.ndarray | None, settings: dict[str, Any]) -> dict[str, np.ndarray]:
+    """See winnow.profile.kinds and winnow.profile.zero_shot."""
+    return zero_shot.measure(texts, vectors, settings, "genre")

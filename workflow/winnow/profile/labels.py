@@ -1,0 +1,54 @@
+"""A label set (config/label_sets.yaml) -> the vectors of its texts.
+
+Out: .npz with `labels`, text [t], the label of each text, in alphabetical order, and `vectors`, float16 [t, d], unit rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from winnow.schema import read_spec
+from winnow.stage import InputError, atomic_path, run, say
+
+STAGE_VERSION = 1
+
+
+def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
+    """Labels and vectors of the texts of a label set. Raises InputError for another file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [str(label) for label in file["labels"]], file["vectors"]
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise InputError(
+            f"{path}: no vectors of labels; write them by python -m winnow.profile.labels"
+        ) from None
+
+
+def main(*, spec: str, out: Path, name: str = "", threads: int = 0) -> None:
+    """Embed the texts of a label set.
+
+    Args:
+        spec: JSON: encoder, labels (a list of texts for each label).
+        out: .npz to write: labels, vectors.
+        name: name of the label set in messages.
+        threads: processor threads; 0 leaves torch's choice.
+    """
+    settings = read_spec(spec, "encoder", "labels")
+    say(f"[labels {name}] loading the encoder")
+    import torch
+
+    from winnow.embed.encoder import Encoder
+
+    if threads:
+        torch.set_num_threads(threads)
+    pairs = sorted((label, text) for label, texts in settings["labels"].items() for text in texts)
+    vectors = Encoder(settings["encoder"]).encode([text for _, text in pairs])
+    with atomic_path(out) as partial, open(partial, "wb") as file:
+        np.savez(file, labels=np.array([label for label, _ in pairs]), vectors=vectors)
+    say(f"[labels {name}] {len(settings['labels'])} labels, {len(pairs)} texts")
+
+
+if __name__ == "__main__":
+    run(main)
