@@ -29,6 +29,7 @@ PURPOSES = (
     "round",
     "silhouette",
     "folds",
+    "profile",
 )
 
 

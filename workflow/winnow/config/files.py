@@ -24,6 +24,7 @@ FILES = (
     "budgets",
     "models",
     "benchmarks",
+    "profile",
     "config",
 )
 
