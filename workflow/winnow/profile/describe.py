@@ -110,6 +110,11 @@ def shards_of(paths: Sequence[Path], name: str) -> Iterator[tuple[np.ndarray, np
             yield table["doc"].to_numpy(), values.to_numpy(zero_copy_only=False)
 
 
+def is_whole(paths: Sequence[Path], name: str) -> bool:
+    """Whether a measure is of whole numbers."""
+    return any(pa.types.is_integer(pq.read_schema(path).field(name).type) for path in paths)
+
+
 def text_values(path: Path, name: str) -> pa.Array:
     column = pq.read_table(path, columns=[name])[name].combine_chunks()
     return column.cast(pa.string())
@@ -279,7 +284,9 @@ def main(
                 rows["describe"].append(figures(measure, one))
                 rows["histograms"] += [
                     dict(measure=measure, low=low, high=high, documents=count)
-                    for low, high, count in histogram(partial(shards_of, paths, measure), one)
+                    for low, high, count in histogram(
+                        partial(shards_of, paths, measure), one, is_whole(paths, measure)
+                    )
                 ]
         progress.add(1)
     progress.line()

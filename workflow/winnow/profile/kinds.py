@@ -31,13 +31,15 @@ class Family:
     `columns`: name of each measure (unique among all families) and what it is, with its unit: the label of its axis.
     `levels`: of each measure that is text, its values in order; none if they depend on the texts or the settings.
     `vectors`: whether it reads the vectors of the profile's encoder. `stages`: versioned modules beside its own that its
-    measures depend on.
+    measures depend on. `labels`: the label set whose vectors it reads (winnow.profile.labels), as `label_vectors` of its
+    settings; none if it is empty.
     """
 
     columns: dict[str, str]
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     vectors: bool = False
     stages: tuple[str, ...] = ()
+    labels: str = ""
 
 
 def names() -> list[str]:

@@ -48,12 +48,30 @@ def stored(family: str, known: Family, columns: dict[str, np.ndarray], rows: int
     return out
 
 
-def main(*, documents: Path, embeddings: list[Path] = [], spec: str, out: Path, name: str = "") -> None:
+def with_labels(settings: dict[str, Any], labels: Path) -> dict[str, Any]:
+    """Settings of a family with the `labels`, names [k], and the `label_vectors`, float32 [k, d], of a file."""
+    try:
+        with np.load(labels, allow_pickle=False) as file:
+            return {**settings, "labels": file["names"].tolist(), "label_vectors": file["vectors"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{labels}: not an .npz file of names and vectors; make it again") from None
+
+
+def main(
+    *,
+    documents: Path,
+    embeddings: list[Path] = [],
+    labels: list[Path] = [],
+    spec: str,
+    out: Path,
+    name: str = "",
+) -> None:
     """Measure the documents of a shard.
 
     Args:
         documents: shard of documents (parquet: doc, text).
         embeddings: its vectors (.npy; one), for a family that reads them.
+        labels: vectors of its label set (.npz: names, vectors; one), for a family that reads them.
         spec: JSON: family (its name), settings (`profile.NAME` of the configuration; empty if there are none).
         out: parquet to write: doc, and the columns of the family.
         name: name of the shard in progress lines.
@@ -64,6 +82,10 @@ def main(*, documents: Path, embeddings: list[Path] = [], spec: str, out: Path, 
     doc = doc_column(documents)
     if known.vectors and not embeddings:
         raise InputError(f"--embeddings: missing; the family {family} reads vectors")
+    if known.labels and not labels:
+        raise InputError(f"--labels: missing; the family {family} reads the vectors of labels")
+    if known.labels:
+        settings = with_labels(settings, labels[0])
     vectors = open_vectors(embeddings[0], len(doc), documents) if known.vectors else None
     progress = Progress(f"profile {name}", total=len(doc), unit="documents")
     parts: list[dict[str, pa.Array]] = []

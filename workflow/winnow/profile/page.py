@@ -264,9 +264,15 @@ def draw_plots(tables: Mapping[str, Rows], settings: Mapping[str, Any]) -> dict[
     }
     if levels:
         drawn["levels"] = plots.shares(levels, labels)
-    if together := tables["cooccurrence"]:
-        best = max(levels, key=lambda name: (len(levels[name]) > 1, -order.index(name)))
-        drawn["cooccurrence"] = plots.heat_map([row for row in together if row["measure"] == best], best)
+    together = {
+        measure: [
+            row for row in tables["cooccurrence"] if row["measure"] == measure and row["level"] in shown
+        ]
+        for measure, many in levels.items()
+        if len(shown := {row["level"] for row in many}) > 1
+    }
+    if together := {measure: rows for measure, rows in together.items() if rows}:
+        drawn["cooccurrence"] = plots.heat_maps(together)
     return drawn
 
 

@@ -18,8 +18,9 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 COLUMNS = 3  # panels in a row
 
 
-def svg(draw: Any, columns: int, lines: int, width: float, height: float) -> str:
-    """A figure of panels: `draw` is called with them, a list of axes; panels that it does not use are to be switched off."""
+def svg(draw: Any, columns: int, width: float, heights: Sequence[float]) -> str:
+    """A figure of rows of panels: `draw` is called with them, a list of axes; those that it does not use are to be switched
+    off. `heights`, of each row, and `width` are inches."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,7 +29,12 @@ def svg(draw: Any, columns: int, lines: int, width: float, height: float) -> str
     style: Any = {"svg.hashsalt": "profile", "svg.fonttype": "none", "font.size": 8, "font.family": "DejaVu Sans"}  # fmt: skip
     with matplotlib.rc_context(style):
         figure, axes = pyplot.subplots(
-            lines, columns, figsize=(width, height), squeeze=False, layout="constrained"
+            len(heights),
+            columns,
+            figsize=(width, sum(heights)),
+            height_ratios=heights,
+            squeeze=False,
+            layout="constrained",
         )
         draw(list(axes.flat))
         text = io.StringIO()
@@ -69,7 +75,7 @@ def bars(counts: Sequence[tuple[str, int]], what: str) -> str:
         axis.set_xlabel(what)
         _bare(axis)
 
-    return svg(draw, 1, 1, 6.4, 0.9 + 0.2 * len(counts))
+    return svg(draw, 1, 6.4, [0.9 + 0.2 * len(counts)])
 
 
 def histograms(of_measure: Mapping[str, Sequence[tuple[float, float, int]]], labels: Mapping[str, str]) -> str:  # fmt: skip
@@ -94,12 +100,12 @@ def histograms(of_measure: Mapping[str, Sequence[tuple[float, float, int]]], lab
         for axis in axes[len(of_measure) :]:
             axis.set_axis_off()
 
-    return svg(draw, min(COLUMNS, len(of_measure)), lines, 3.4 * min(COLUMNS, len(of_measure)), 2.3 * lines)
+    columns = min(COLUMNS, len(of_measure))
+    return svg(draw, columns, 3.4 * columns, [2.3] * lines)
 
 
 def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mapping[str, str]) -> str:
     """A panel for each measure that is text: share of its levels with their intervals, and counts. Rows of levels.csv."""
-    longest = max(len(levels) for levels in of_measure.values())
 
     def draw(axes: list[Any]) -> None:
         for axis, (measure, levels) in zip(axes, of_measure.items(), strict=True):
@@ -115,36 +121,43 @@ def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mappin
                               va="center", fontsize=7)  # fmt: skip
             axis.set_yticks(places, [cut(row["level"]) for row in levels])
             axis.set_ylim(len(levels) - 0.4, -0.6)
-            axis.set_xlim(0, 120 * max(values.max(), 0.01))
+            axis.set_xlim(0, min(112, 120 * max(values.max(), 0.01)))
             axis.set_xlabel(f"{cut(labels[measure], 40)}: % of documents")
             axis.set_title(measure, fontsize=8)
             _bare(axis)
 
-    return svg(draw, 1, len(of_measure), 6.4, len(of_measure) * (0.9 + 0.2 * longest))
+    return svg(draw, 1, 6.4, [0.9 + 0.2 * len(levels) for levels in of_measure.values()])
 
 
-def heat_map(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
-    """Share of each level among the documents of each feature, in percent. Rows of cooccurrence.csv of one measure."""
+def heat_maps(of_measure: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A panel for each measure that is text: share of each level among the documents of each feature, in percent. Rows of
+    cooccurrence.csv."""
+
+    def draw(axes: list[Any]) -> None:
+        for axis, (measure, rows) in zip(axes, of_measure.items(), strict=True):
+            _heat_map(axis, rows, measure)
+
+    widest = max(len({row["level"] for row in rows}) for rows in of_measure.values())
+    heights = [1.4 + 0.28 * (len({row["feature"] for row in rows}) + 1) for rows in of_measure.values()]
+    return svg(draw, 1, 3 + 0.6 * max(widest, 5), heights)
+
+
+def _heat_map(axis: Any, rows: Sequence[Mapping[str, Any]], measure: str) -> None:
     features = list(dict.fromkeys(row["feature"] for row in rows))
     levels = list(dict.fromkeys(row["level"] for row in rows))
     values = np.zeros((len(features) + 1, len(levels)))
     for row in rows:
         values[features.index(row["feature"]), levels.index(row["level"])] = 100 * (row["share"] or 0.0)
         values[-1, levels.index(row["level"])] = 100 * (row["overall"] or 0.0)
-
-    def draw(axes: list[Any]) -> None:
-        axis = axes[0]
-        image = axis.imshow(values, cmap="cividis", aspect="auto", vmin=0)
-        axis.set_xticks(range(len(levels)), [cut(name, 20) for name in levels], rotation=30, ha="right")
-        axis.set_yticks(range(len(features) + 1), [*(cut(name) for name in features), "all documents"])
-        axis.axhline(len(features) - 0.5, color="white", linewidth=2)
-        for (line, column), value in np.ndenumerate(values):
-            dark = value < 0.6 * max(values.max(), 1e-9)
-            axis.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=7,
-                      color="white" if dark else "black")  # fmt: skip
-        axis.set_xlabel(measure)
-        axis.set_ylabel("feature of the prompt")
-        axis.figure.colorbar(image, ax=axis, label="% of the documents with the feature")
-        axis.tick_params(labelsize=7)
-
-    return svg(draw, 1, 1, 2.5 + 0.75 * len(levels), 1.4 + 0.28 * (len(features) + 1))
+    image = axis.imshow(values, cmap="cividis", aspect="auto", vmin=0)
+    axis.set_xticks(range(len(levels)), [cut(name, 20) for name in levels], rotation=30, ha="right")
+    axis.set_yticks(range(len(features) + 1), [*(cut(name) for name in features), "all documents"])
+    axis.axhline(len(features) - 0.5, color="white", linewidth=2)
+    for (line, column), value in np.ndenumerate(values):
+        dark = value < 0.6 * max(values.max(), 1e-9)
+        axis.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=6,
+                  color="white" if dark else "black")  # fmt: skip
+    axis.set_title(measure, fontsize=8)
+    axis.set_ylabel("feature of the prompt")
+    axis.figure.colorbar(image, ax=axis, label="% of documents")
+    axis.tick_params(labelsize=7)

@@ -127,9 +127,10 @@ def describe(column: Shards) -> Description:
     )  # fmt: skip
 
 
-def histogram(column: Shards, figures: Description) -> list[tuple[float, float, int]]:
-    """Lower edge, upper edge and documents of BINS bins of equal width between the tails of a column; what is outside
-    counts in the first and last bin, which begin and end at the least and the greatest value. One bin if all values are equal."""
+def histogram(column: Shards, figures: Description, whole: bool) -> list[tuple[float, float, int]]:
+    """Lower edge, upper edge and documents of BINS bins or fewer of equal width between the tails of a column; what is
+    outside counts in the first and last bin, which begin and end at the least and the greatest value. Bins of `whole`
+    numbers begin at whole numbers (and are at least 1 wide). One bin if all values are equal; none of no values."""
     if not figures.count:
         return []
     if figures.min == figures.max:
@@ -137,10 +138,14 @@ def histogram(column: Shards, figures: Description) -> list[tuple[float, float, 
     low, high = figures.tails
     if low == high:
         low, high = figures.min, figures.max
-    inner = np.linspace(low, high, BINS + 1)[1:-1]
-    counts = np.zeros(BINS, dtype=np.int64)
+    if whole:
+        width = max(1, math.ceil((high - low) / BINS))
+        inner = np.arange(math.floor(low) + width, high + (high == figures.max) * 0.5, width)[: BINS - 1]
+    else:
+        inner = np.linspace(low, high, BINS + 1)[1:-1]
+    counts = np.zeros(len(inner) + 1, dtype=np.int64)
     for _, values, _ in _valid(column()):
-        counts += np.bincount(np.searchsorted(inner, values, side="right"), minlength=BINS)
+        counts += np.bincount(np.searchsorted(inner, values, side="right"), minlength=len(counts))
     edges = [figures.min, *inner.tolist(), figures.max]
     return list(zip(edges, edges[1:], counts.tolist(), strict=False))
 
