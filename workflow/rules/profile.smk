@@ -7,6 +7,7 @@ rule measure_documents:
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
         embeddings=family_vectors,
+        labels=family_labels,
     output:
         f"{PROFILE}/measures/{{family}}/{{shard}}.parquet",
     log:
@@ -29,6 +30,7 @@ rule measure_documents:
         python -m winnow.profile.measure \
             --documents {input.documents:q} \
             --embeddings {input.embeddings:q} \
+            --labels {input.labels:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.family:q}/{wildcards.shard:q} \
             --out {output:q} \

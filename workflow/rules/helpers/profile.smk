@@ -20,6 +20,12 @@ def family_vectors(wildcards):
     return [f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{wildcards.shard}.npy"]
 
 
+def family_labels(wildcards):
+    """Vectors of a label set, for a family that reads them."""
+    labels = families.facts(wildcards.family).labels
+    return [f"{PROFILE}/labels/{labels}.npz".format(**wildcards)] if labels else []
+
+
 def family_spec(wildcards):
     return spec(family=wildcards.family, settings=CONFIG["profile"].get(wildcards.family, {}))
 

@@ -37,7 +37,7 @@ KINDS = (*PROMPTS, "vocabulary", "ngrams", "names", "documents")
 """`documents` counts documents: `all`, `vocabulary` and `ngrams` (those whose text was counted), `words` and `features` (those
 with at least one entry)."""
 ROWS = 1 << 17  # of a batch of a column of prompts
-BRACKETS = r"""(?s)^(?:\[(.*)\]|\((\s*['"].*)\))$"""
+BRACKETS = r"""(?s)^(?:\[(.*)\]|\((\s*|\s*['"].*)\))$"""
 QUOTED = r"""^['"]"""
 BETWEEN_QUOTES = r"""['"][\s,;]+['"]"""
 

@@ -19,13 +19,15 @@ def words(text: str) -> list[str]:
 
 
 def sentences(text: str) -> int:
-    """Sentences of a text with words: ends of sentences, and 1 more if words follow the last one."""
-    ends = [match.end() for match in END.finditer(text)]
-    rest = text[ends[-1] :] if ends else text
-    return len(ends) + (WORD.search(rest) is not None)
+    """Sentences of a text: parts up to a full stop, a question mark, an exclamation mark or the end that have a word."""
+    count = start = 0
+    for match in END.finditer(text):
+        count += WORD.search(text, start, match.end()) is not None
+        start = match.end()
+    return count + (WORD.search(text, start) is not None)
 
 
 def names(text: str) -> list[str]:
-    """Candidates of names: words with a capital inside a sentence, but not I. In languages that capitalise all nouns, or
-    none, they are something else."""
-    return [word for word in INSIDE.findall(text) if word[0].isupper() and word != "I"]
+    """Candidates of names: words inside a sentence that begin with a capital, and are not all capitals. In languages that
+    capitalise all nouns, or none, they are something else."""
+    return [word for word in INSIDE.findall(text) if word[0].isupper() and not word.isupper()]
