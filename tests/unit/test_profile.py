@@ -226,5 +226,5 @@ def test_an_objective_of_the_wrong_kind_ends_in_one_line(tmp_path: Path) -> None
     (path,) = write_corpus(tmp_path / "c", TEXTS, 1)
     out = tmp_path / "x.parquet"
     measure.main(documents=path, spec=json.dumps({"family": "pronouns", "settings": {}}), out=out)
-    with pytest.raises(InputError, match="profile.objectives.her: min or max of 'gender', which is text"):
+    with pytest.raises(InputError, match=r"profile.objectives.her: min or max of 'gender', which is text"):
         describe.suitability("her", {"measure": "gender", "min": 1}, [out])

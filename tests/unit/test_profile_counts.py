@@ -69,7 +69,7 @@ def test_a_column_of_another_type_ends_in_one_line(tmp_path: Path) -> None:
         InputError, match=r"x.parquet: column 'words' holds binary; expected: lists of strings, or strings$"
     ):
         counts.count_column(tmp_path / "x.parquet", "words")
-    with pytest.raises(InputError, match="no column 'features'; columns: words$"):
+    with pytest.raises(InputError, match=r"no column 'features'; columns: words$"):
         counts.count_column(tmp_path / "x.parquet", "features")
 
 

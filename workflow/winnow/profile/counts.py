@@ -160,9 +160,9 @@ def count_column(path: Path, column: str) -> tuple[Counter[str], int]:
     """Occurrences of the entries of a column, and how many rows have at least one."""
     counts: Counter[str] = Counter()
     rows = 0
-    for _, found in column_entries(path, column):
-        counts.update(found.counts())
-        rows += int((np.diff(found.row, prepend=-1) != 0).sum())
+    for _, listed in column_entries(path, column):
+        counts.update(listed.counts())
+        rows += int((np.diff(listed.row, prepend=-1) != 0).sum())
     return counts, rows
 
 

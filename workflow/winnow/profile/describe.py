@@ -144,14 +144,14 @@ def cooccurrences(
     for shard, path in zip(documents, paths, strict=True):
         values = text_values(path, measure)
         start = 0
-        for rows, found in column_entries(shard, column):
-            place = {name: at for at, name in enumerate(found.names)}
+        for rows, listed in column_entries(shard, column):
+            place = {name: at for at, name in enumerate(listed.names)}
             of_batch = values.slice(start, rows).dictionary_encode()
             level_names = of_batch.dictionary.to_pylist()
             code = of_batch.indices.fill_null(len(level_names)).to_numpy(zero_copy_only=False)
             for feature in features:
                 if feature in place:
-                    having = np.unique(found.row[found.place == place[feature]])
+                    having = np.unique(listed.row[listed.place == place[feature]])
                     counts = np.bincount(code[having], minlength=len(level_names) + 1).tolist()
                     together.update({(feature, level): n for level, n in zip(level_names, counts, strict=False)})  # fmt: skip
             start += rows
