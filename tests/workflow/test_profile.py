@@ -71,14 +71,16 @@ def test_a_sampler_waits_for_the_measure_it_goes_by_and_for_no_other(
 @pytest.mark.slow
 def test_a_profile_and_subsets_by_its_measures_are_made(snakemake: Snakemake, tmp_path: Path) -> None:
     more = "profile: {corpora: [tinystories-mini, plain]}"
-    done = snakemake("profile", "subsets", "--cores", "1", *line(tmp_path, more), cwd=ROOT)
+    subset = "results/tinystories-mini/subsets/none/long/few/seed0"
+    targets = ("profile", str(tmp_path / subset / "manifest.json"))
+    done = snakemake(*targets, "--cores", "1", *line(tmp_path, more), cwd=ROOT)
     assert done.code == 0, done.text
     folder = tmp_path / "results" / "tinystories-mini"
     stories = pq.read_table(folder / "documents" / "0000.parquet")["words"].to_pylist()
     stories += pq.read_table(folder / "documents" / "0001.parquet")["words"].to_pylist()
     words = pd.read_csv(folder / "profile" / "words.csv").set_index("name")["count"]
     assert words.to_dict() == pd.Series([word for row in stories for word in row]).value_counts().to_dict()
-    draw = folder / "subsets" / "none" / "long" / "few" / "seed0" / "train.parquet"
+    draw = tmp_path / subset / "train.parquet"
     assert all(len(re.findall(r"[\w']+", text)) >= 125 for text in pq.read_table(draw)["text"].to_pylist())
     plain = (tmp_path / "results" / "plain" / "profile" / "card.md").read_text()
     assert "documents: 2" in plain
