@@ -16,6 +16,7 @@ include: "workflow/rules/pins.smk"
 include: "workflow/rules/documents.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/cluster.smk"
+include: "workflow/rules/profile.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/train.smk"
@@ -29,6 +30,7 @@ localrules:
     all,
     clusters,
     sweep,
+    profile,
     subsets,
     samplers,
     models,
@@ -55,6 +57,12 @@ rule sweep:
     """How many clusters? A page for each k-means clustering of the run, with a suggested k and its reason."""
     input:
         sweeps,
+
+
+rule profile:
+    """What is in the corpora of the run: a page for each, its tables and plots, and a card."""
+    input:
+        profile_pages(),
 
 
 rule subsets:

@@ -72,3 +72,9 @@ def test_a_stranger_runs_a_corpus_of_their_own(clone):
     suggestion = json.loads((swept / "sweep.json").read_text())
     assert suggestion["documents"] == suggestion["silhouette_documents"] == 1700
     assert f"k = {suggestion['k']} is suggested" in (swept / "sweep.html").read_text()
+    command = [snakemake, "profile", "--profile", "profiles/local", "--configfile", "my.yaml"]
+    done = subprocess.run(command, cwd=clone, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    card = (clone / "results/mine/profile/card.md").read_text()
+    assert "documents: 2,000" in card
+    assert "| words | 41.00 | 0.0000 | 41.00 | 41.00 | 41.00 | 0 |" in card

@@ -17,6 +17,7 @@ RUN_BY = {
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake sweep --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
+    ".venv/bin/snakemake profile --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
     ".venv/bin/snakemake --profile slurm --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
 }
 PAGES = (

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from conftest import Snakemake, copy_workflow
+from winnow.profile import kinds as families
 from winnow.score import kinds
 
 Config = dict[str, Any]
@@ -442,6 +443,9 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     ),
     # What must rerun nothing
     "sweep": (put({"k": [2, 3]}, "sweep"), NOTHING),
+    "profile": (put({"families": ["lengths"]}, "profile"), NOTHING),
+    "licence": (put("CC0", "corpora", "notes", "licence"), NOTHING),
+    "prompts": (put({"words": "set"}, "corpora", "notes", "prompts"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
     "a default spelt out": (put([0.9, 0.95], "recipes", "toy", "betas"), NOTHING),
     "order of experiments": (
@@ -510,6 +514,14 @@ STAGES: dict[str, Counter[str]] = {
     "compare.render": Counter(compare_arms=3, copy_guide=1),
     "pages": Counter(compare_arms=3, compare_samplers=3),
     "cluster.inspection": NOTHING,
+    "profile.measure": NOTHING,
+    "profile.counts": NOTHING,
+    "profile.describe": NOTHING,
+    "profile.page": NOTHING,
+    "profile.plots": NOTHING,
+    "profile.families.lengths": NOTHING,
+    "profile.families.pronouns": NOTHING,
+    "profile.families.scripts": NOTHING,
     "documents.generate": NOTHING,
     "download": NOTHING,
     "rounds.predict": NOTHING,
@@ -520,6 +532,9 @@ STAGES: dict[str, Counter[str]] = {
     "batching": EMBEDDINGS,
     "tokenizer": EMBEDDINGS + Counter(tokenize_subset=1, count_ngrams=1, train_model=1, evaluate_model=1),
 }
+
+
+PROFILE = "results/notes/profile/profile.html"
 
 
 class Toy:
@@ -545,7 +560,7 @@ class Toy:
         exclusions.mkdir(exist_ok=True)
         (exclusions / "films.toy-k3.tsv").write_text("# clustering 0123\n1\tmenus\n")
         self.write(TOY)
-        for path in self.outputs():
+        for path in [*self.outputs(), *self.outputs(PROFILE)]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(f"{path}\n")
         swept = "results/notes/clusterings/toy-k3/sweep.html"
@@ -558,15 +573,15 @@ class Toy:
         for page in pages:
             for name in ("inspection.html", "proposals.tsv", "criteria.csv"):
                 (folder / page).with_name(name).write_text(name)
-        everything = ("all", *pages, swept)
+        everything = ("all", *pages, swept, PROFILE)
         done = snakemake(*everything, "--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
         assert done.code == 0, done.text
 
     def write(self, config: Config) -> None:
         (self.folder / "config" / "config.yaml").write_text(json.dumps(config, indent=1))
 
-    def outputs(self) -> list[str]:
-        shown = self.snakemake("--dry-run", "--quiet", "reason", cwd=self.folder)
+    def outputs(self, *targets: str) -> list[str]:
+        shown = self.snakemake(*targets, "--dry-run", "--quiet", "reason", cwd=self.folder)
         assert shown.code == 0, shown.text
         lines = re.findall(r"^    output: (.+)$", shown.text, re.MULTILINE)
         return [path for line in lines for path in line.split(", ")]
@@ -636,6 +651,7 @@ def test_every_stage_has_its_case() -> None:
         for stage in re.findall(r'"([\w.]+)"', call)
     }
     used |= {stage for kind in kinds.names() for stage in kinds.stages_of({"kind": kind})}
+    used |= {stage for family in families.names() for stage in families.stages_of(family)}
     versioned = {
         ".".join(file.relative_to(root / "workflow" / "winnow").with_suffix("").parts)
         for file in (root / "workflow" / "winnow").rglob("*.py")
@@ -852,3 +868,52 @@ def test_a_sweep_is_made_anew_with_its_stage_settings_figures_and_vectors(toy: T
     encoder = {"encoders": {"minilm": {"max_tokens": 128}}}
     with toy.changed("config/config.yaml", json.dumps(TOY | encoder)):
         assert toy.jobs(page) == sweep + Counter(embed_documents=2)
+
+
+def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> None:
+    assert toy.jobs(PROFILE) == NOTHING
+    tables, page = Counter(describe_corpus=1, write_profile=1), Counter(write_profile=1)
+    cases: list[tuple[Config, Counter[str]]] = [
+        ({"profile": {"objectives": {"short": {"measure": "words", "max": 9}}}}, tables),
+        ({"profile": {"families": ["lengths", "scripts"]}}, tables),
+        ({"profile": {"counts": {"ngrams": [4]}}}, tables + Counter(count_documents=2)),
+        ({"profile": {"corpora": ["films"]}}, NOTHING),
+        ({"profile": {"encoder": "minilm-128"}}, NOTHING),  # no family of the toy reads vectors
+    ]
+    for changes, expected in cases:
+        with toy.changed("config/config.yaml", json.dumps(TOY | changes)):
+            assert toy.jobs(PROFILE) == expected, changes
+    config = copy.deepcopy(TOY)
+    config["corpora"]["notes"]["licence"] = "CC0"
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(PROFILE) == page
+    config["corpora"]["notes"]["prompts"] = {"words": "set"}
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(PROFILE) == tables + Counter(count_documents=2)
+    figures = "config/published/mine.csv"
+    config = copy.deepcopy(TOY)
+    config["corpora"]["notes"]["published"] = figures
+    with (
+        toy.changed(figures, "of,name,value,source\n"),
+        toy.changed("config/config.yaml", json.dumps(config)),
+    ):
+        assert toy.jobs(PROFILE) == page
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("families/lengths", Counter(measure_documents=2, describe_corpus=1, write_profile=1)),
+        ("measure", Counter(measure_documents=6, describe_corpus=1, write_profile=1)),
+        ("counts", Counter(count_documents=2, describe_corpus=1, write_profile=1)),
+        ("describe", Counter(describe_corpus=1, write_profile=1)),
+        ("page", Counter(write_profile=1)),
+    ],
+)
+def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(
+    toy: Toy, stage: str, expected: Counter[str]
+) -> None:
+    path = f"workflow/winnow/profile/{stage}.py"
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, text.replace("STAGE_VERSION = 1", "STAGE_VERSION = 99")):
+        assert toy.jobs(PROFILE) == expected

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from winnow.profile import kinds as families
 from winnow.score import kinds
 
 PACKAGE = ROOT / "workflow" / "winnow"
@@ -120,6 +121,13 @@ def test_a_kind_of_scorer_names_the_versions_of_all_code_that_makes_its_scores(k
     reads = kinds.facts(kind).reads
     function = {"texts": "open_scorer", "vectors": "score_vectors", "clustering": "score"}[reads]
     needed = {m for m, _ in reached(module, function) if versioned(m)}
+    assert {module, *others} == needed
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_a_family_of_measures_names_the_versions_of_all_code_that_makes_its_measures(family: str) -> None:
+    module, *others = families.stages_of(family)
+    needed = {m for m, _ in reached(module, "measure") if versioned(m)}
     assert {module, *others} == needed
 
 

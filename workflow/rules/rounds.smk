@@ -58,6 +58,7 @@ rule draw_round:
         embeddings=round_embeddings,
         used=draw_used,
         contaminated=draw_contaminated,
+        measures=draw_measures,
     output:
         draw=f"{SUBSET}/draw.parquet",
         facts=f"{SUBSET}/draw.json",
@@ -87,6 +88,7 @@ rule draw_round:
             --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
             --used @<(printf '%s\\n' {input.used:q}) \
             --contaminated @<(printf '%s\\n' {input.contaminated:q}) \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
             --previous {input.previous:q} \
             --heldout {input.heldout:q} \
             --spec {params.spec:q} \
@@ -154,6 +156,7 @@ rule run_probes:
         proxies=draw_proxies,
         proxy_subsets=draw_proxy_subsets,
         ratios=draw_ratios,
+        measures=draw_measures,
     output:
         results=f"{PROBES}/results.json",
         evaluation_items=f"{PROBES}/items.parquet",
@@ -198,6 +201,7 @@ rule run_probes:
             --proxies {input.proxies:q} \
             --proxy-subsets {input.proxy_subsets:q} \
             --ratios {input.ratios:q} \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
             --spec {params.spec:q} \
             --items {output.evaluation_items:q} \
             --draws {output.draws:q} \

@@ -19,6 +19,7 @@ rule draw_sample:
         proxies=draw_proxies,
         proxy_subsets=draw_proxy_subsets,
         ratios=draw_ratios,
+        measures=draw_measures,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
     output:
         draw=f"{SUBSET}/draw.parquet",
@@ -57,6 +58,7 @@ rule draw_sample:
             --proxies {input.proxies:q} \
             --proxy-subsets {input.proxy_subsets:q} \
             --ratios {input.ratios:q} \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
             --heldout {input.heldout:q} \
             --spec {params.spec:q} \
             --out {output.draw:q} \

@@ -351,6 +351,22 @@ def experiments_of(config: Config, tables: Iterable[str]) -> list[dict[str, Any]
     return [experiment for experiment in config["experiments"] if experiment["name"] in names]
 
 
+# ---------------------------------------------------------------- profiles
+
+
+def profiled_corpora(config: Config) -> list[str]:
+    """Corpora that `snakemake profile` describes, sorted."""
+    named = config["profile"]["corpora"]
+    return sorted({e["corpus"] for e in config["experiments"]} if named is None else named)
+
+
+def prompt_columns(config: Config, corpus: str) -> dict[str, str | None]:
+    """The columns of the words and the features of a corpus's prompts; None of what it does not have."""
+    definition = config["corpora"][corpus]
+    default = {what: what if what in definition["meta"] else None for what in ("words", "features")}
+    return {what: definition["prompts"][what] or column for what, column in default.items()}
+
+
 # ---------------------------------------------------------------- sources
 
 
@@ -377,6 +393,8 @@ def needs(config: Config) -> Needs:
             _sampler(config, sampler, experiment["corpus"], out, set())
         _model(config, experiment["model"], out)
         _suites(config, experiment["suites"], out)
+    for corpus in config["profile"]["corpora"] or []:
+        out.corpora[corpus] = None
     for name in config["targets"]:
         table = config["tables"][name]
         for model in table["pretrained"]:

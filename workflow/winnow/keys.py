@@ -30,6 +30,7 @@ PURPOSES = (
     "silhouette",
     "folds",
     "map",
+    "profile",
 )
 
 

@@ -3,8 +3,9 @@ document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -124,19 +125,35 @@ def doc_range(file: pq.ParquetFile) -> tuple[int, int]:
     return (min(low), max(high)) if low else (0, -1)
 
 
-def matches(path: Path, column: str, values: Sequence[str | int]) -> np.ndarray:
-    """Whether each row of a file has one of `values` in a column of strings or whole numbers: bool [rows]."""
+def matches(path: Path, column: str, condition: Mapping[str, Any]) -> np.ndarray:
+    """Whether each row of a file meets a condition in a column of strings or numbers: bool [rows]. A row without a value
+    does not.
+
+    `condition`: `values` (one of them), `min` and `max` (a number within), as far as they are set; without any, every value
+    does. Raises InputError for values of another type than the column's.
+    """
     with open_parquet(path, [column]) as file:
         rows = file.read(columns=[column])[column]
     if pa.types.is_dictionary(rows.type):
         rows = rows.cast(rows.type.value_type)
-    try:
-        accepted = pa.array(list(values)).cast(rows.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        raise InputError(
-            f"{path}: column {column!r} holds {rows.type}, which {list(values)} is not"
-        ) from None
-    return pc.is_in(rows, accepted).to_numpy(zero_copy_only=False).astype(bool)
+    passes = pc.is_valid(rows)
+    if not len(rows):
+        return np.zeros(0, dtype=bool)
+    if (values := condition.get("values")) is not None:
+        try:
+            accepted = pa.array(list(values)).cast(rows.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+            raise InputError(
+                f"{path}: column {column!r} holds {rows.type}, which {list(values)} is not"
+            ) from None
+        passes = pc.and_(passes, pc.is_in(rows, accepted))
+    for bound, test in (("min", pc.greater_equal), ("max", pc.less_equal)):
+        if (limit := condition.get(bound)) is not None:
+            if not (pa.types.is_integer(rows.type) or pa.types.is_floating(rows.type)):
+                raise InputError(f"{path}: column {column!r} holds {rows.type}; {bound} requires numbers")
+            numbers = rows.cast(pa.float64())
+            passes = pc.and_(passes, pc.fill_null(test(numbers, float(limit)), False))
+    return passes.to_numpy(zero_copy_only=False).astype(bool)
 
 
 class Lookup:
@@ -195,11 +212,23 @@ class Lookup:
 
 
 class Where(Lookup):
-    """Whether each document has one of `values` in a column (1.0) or not (0.0)."""
+    """Whether each document meets a condition in a column (1.0) or not (0.0); see `matches`."""
 
-    def __init__(self, paths: Sequence[Path], column: str, values: Sequence[str | int]):
+    def __init__(self, paths: Sequence[Path], column: str, condition: Mapping[str, Any]):
         super().__init__(paths, column)
-        self.values = values
+        self.condition = condition
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        return doc_column(path), matches(path, self.column, self.values).astype(np.float64)
+        return doc_column(path), matches(path, self.column, self.condition).astype(np.float64)
+
+
+class Measure(Lookup):
+    """A measure of the profile, which not all documents have; only those that have it may be looked up."""
+
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        with open_parquet(path, ["doc", self.column]) as file:
+            values = file.read(columns=[self.column])[self.column]
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)) and len(values):
+            raise InputError(f"{path}: column {self.column!r} holds {values.type} where numbers are required")
+        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return doc_column(path), numbers

@@ -169,6 +169,8 @@ def expected(part: dict[str, Any]) -> str:
             inner_kinds = inner.get("type", "object")
             inner_kinds = [inner_kinds] if isinstance(inner_kinds, str) else inner_kinds
             named = " or ".join(of.get(k, k) for k in inner_kinds)
+            if "enum" in inner:
+                named = f"values: {', '.join(f'`{v}`' for v in inner['enum'])}"
             out.append(f"a list of {count}{different}{named}")
         elif kind == "string" and "pattern" in part:
             out.append(f"text: {PATTERNS[part['pattern']]}")

@@ -18,6 +18,7 @@ from winnow.experiments import (
     pool_of,
     proxies_of,
 )
+from winnow.profile import kinds as families
 from winnow.sample.sampler import needs
 from winnow.schedule import round_budget
 from winnow.score.kinds import kind_of
@@ -202,6 +203,9 @@ def selection_jobs(config: Config, ids: Ids) -> list[Job]:
         jobs += [
             ("find_contaminated_documents", dict(corpus=corpus, suite=suite, shard=shard)) for shard in shards
         ]
+    for measure in (facts.filter_measure, facts.rank_measure):
+        if measure:
+            jobs += _measure_jobs(config, corpus, measure, shards)
     if facts.scores:
         jobs += _score_jobs(config, ids, facts.scores, shards)
     if facts.near:
@@ -265,6 +269,27 @@ def _score_jobs(config: Config, ids: Ids, scorer: str, shards: list[str]) -> lis
     if kind.fits:
         jobs.append(("fit_ratios", where))
     return jobs + _trainings(config, ids["corpus"], where["clustering"], scorer)
+
+
+def _measure_jobs(config: Config, corpus: str, measure: str, shards: list[str]) -> list[Job]:
+    """The measures of the profile that a sampler goes by, and the vectors that they read."""
+    family = measure_family(config, measure)
+    jobs: list[Job] = [
+        ("measure_documents", dict(corpus=corpus, family=family, shard=shard)) for shard in shards
+    ]
+    if families.facts(family).vectors:
+        encoder = config["profile"]["encoder"]
+        jobs += [("embed_documents", dict(corpus=corpus, encoder=encoder, shard=shard)) for shard in shards]
+    if labels := families.facts(family).labels:
+        jobs += [("embed_labels", dict(encoder=config["profile"]["encoder"], label_set=labels))]
+    return jobs
+
+
+def measure_family(config: Config, measure: str) -> str:
+    """The family of a measure of the profile."""
+    family = families.family_of(measure, config["profile"]["families"])
+    assert family is not None
+    return family
 
 
 def _probe_jobs(config: Config, ids: Ids, scorer: str, shards: list[str]) -> list[Job]:

@@ -16,8 +16,15 @@ def needs_of(wildcards):
 
 
 def draw_scores(wildcards):
-    scorer = needs_of(wildcards).scores
+    scorer, measure = needs_of(wildcards).scores, needs_of(wildcards).rank_measure
+    if measure:
+        return measure_files(wildcards.corpus, measure)
     return score_files(wildcards, scorer) if scorer else []
+
+
+def draw_measures(wildcards):
+    """The measure of the profile that a sampler filters by."""
+    return measure_files(wildcards.corpus, needs_of(wildcards).filter_measure)
 
 
 def draw_lengths(wildcards):

@@ -14,10 +14,12 @@ from winnow.config.files import compose, place, plain
 from winnow.config.local_files import check_files
 from winnow.config.names import OWN_COLUMNS, RESERVED, known_definition
 from winnow.config.pins import read_lock, resolve_names
+from winnow.config.profile import check_profile
 from winnow.config.samplers import check_scorer, check_scores
 from winnow.config.tables import check_table
 from winnow.experiments import NO_CLUSTERS, needs_clustering
 from winnow.paths import results_folder
+from winnow.sample.rankings import MEASURE
 from winnow.sample.sampler import check_sampler, needs
 from winnow.schedule import asking, expand_rounds, has_rounds, round_budget
 from winnow.schema import ConfigError, dotted, fill
@@ -121,6 +123,7 @@ def _cross_check(config: dict[str, Any]) -> None:
         _check_experiment(config, experiment, ("experiments", index))
     for index, name in enumerate(config["targets"]):
         known_definition(config, "tables", name, ("targets", index))
+    check_profile(config)
 
 
 def _check_tables(config: dict[str, Any]) -> None:
@@ -189,6 +192,11 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
         if column in OWN_COLUMNS:
             raise ConfigError(
                 (*path, "meta", index), f"{column!r} is a column of Winnow's own; rename it in the source"
+            )
+        if column.startswith(MEASURE):
+            raise ConfigError(
+                (*path, "meta", index),
+                f"{column!r} would be read as a measure of the profile; keep the struct {MEASURE[:-1]!r} whole",
             )
         whole = next((name for name in corpus["meta"] if column.startswith(f"{name}.")), None)
         if whole is not None:

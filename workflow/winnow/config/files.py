@@ -25,6 +25,7 @@ FILES = (
     "budgets",
     "models",
     "benchmarks",
+    "profile",
     "config",
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from winnow.experiments import exclusions_path, needs
+from winnow.experiments import exclusions_path, needs, profiled_corpora
 from winnow.formats import file_format
 from winnow.paths import existing_path, expand
 from winnow.schema import ConfigError, dotted
@@ -40,6 +40,12 @@ def check_files(config: dict[str, Any]) -> None:
         except InputError as error:
             raise ConfigError(("sweep", "published"), str(error)) from None
     needed = needs(config)
+    for name in profiled_corpora(config):
+        if file := config["corpora"][name]["published"]:
+            try:
+                published_file(file)
+            except InputError as error:
+                raise ConfigError(("corpora", name, "published"), str(error)) from None
     for name in needed.corpora:
         source = config["corpora"][name]["source"]
         if "files" in source and "hub" not in source:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from winnow.config.names import known_definition
 from winnow.experiments import local_proxies, proxies_of, uses_clusters
-from winnow.sample.rankings import RANKINGS
+from winnow.profile import kinds as families
+from winnow.sample.rankings import RANKINGS, measure_of
 from winnow.sample.sampler import needs
 from winnow.schema import ConfigError
 from winnow.score.kinds import Kind, kind_of, kinds_for
@@ -50,7 +52,9 @@ def check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
     if "semdedup" in filters:
         near = filters["semdedup"]["scorer"]
         scorers.append((("filters", "semdedup", "scorer"), near, kinds_for("semdedup")))
-    where = [("filters.where", filters["where"]["column"])] if "where" in filters else []
+    where = [("filters.where", filters["where"])] if "where" in filters else []
+    if measure := needs(sampler).rank_measure:
+        check_measure(config, measure, (*path, "ranking", "column"), numbers=True)
     for key, scorer_name, kinds in scorers:
         scorer = known_definition(config, "scorers", scorer_name, (*path, *key))
         if scorer["kind"] not in kinds:
@@ -62,17 +66,23 @@ def check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
             _check_column(ranking, scorer_name, facts, path)
         target = scorer.get("target", {})
         if "where" in target and target.get("corpus") in (None, corpus):
-            where.append((f"scorers.{scorer_name}", target["where"]["column"]))
+            where.append((f"scorers.{scorer_name}", target["where"]))
         for proxy in local_proxies(scorer):
             filter_ = config["samplers"][proxy["sampler"]]["filters"].get("where")
             if filter_ and proxy["corpus"] in (None, corpus):
-                where.append((f"samplers.{proxy['sampler']}", filter_["column"]))
+                where.append((f"samplers.{proxy['sampler']}", filter_))
         if "classifier" in facts.proxies.values() and not config["corpora"][corpus]["label"]:
             raise ConfigError(
                 (*path, *key), f"{scorer_name!r} requires labels, but corpora.{corpus}.label is not set"
             )
-    for owner, column in where:
-        if column not in config["corpora"][corpus]["meta"]:
+    for owner, condition in where:
+        column = condition["column"]
+        if measure := measure_of(column):
+            if owner.startswith("scorers."):
+                raise ConfigError(path, f"{owner} reads {column!r}: a target takes meta columns only")
+            bounds = bool({"min", "max"} & condition.keys())
+            check_measure(config, measure, (*path, "filters", "where", "column"), numbers=bounds)
+        elif column not in config["corpora"][corpus]["meta"]:
             raise ConfigError(
                 path, f"{owner} reads column {column!r}, which is not among corpora.{corpus}.meta"
             )
@@ -82,6 +92,19 @@ def check_scores(config: dict[str, Any], name: str, corpus: str) -> None:
         known_definition(config, "samplers", earlier["sampler"], (*path, "filters", "used", index, "sampler"))
         known_definition(config, "budgets", earlier["budget"], (*path, "filters", "used", index, "budget"))
     _check_circles(config, name)
+
+
+def check_measure(config: dict[str, Any], measure: str, path: tuple[str, ...], numbers: bool = False) -> None:
+    """A measure must be one of the profile's families, and a number where `numbers` are required. Raises ConfigError."""
+    known = families.measures(config["profile"]["families"])
+    if measure not in known:
+        near = difflib.get_close_matches(measure, known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            path, f"{measure!r} is no measure of profile.families; {hint}known: {', '.join(sorted(known))}"
+        )
+    if numbers and families.is_text(measure):
+        raise ConfigError(path, f"{measure!r} is text; take the key values, or a measure that is a number")
 
 
 def _check_column(ranking: Mapping[str, Any], scorer: str, kind: Kind, path: tuple[str, ...]) -> None:

@@ -216,6 +216,7 @@ def main(
     proxies: list[Path] = [],
     proxy_subsets: list[Path] = [],
     ratios: list[Path] = [],
+    measures: list[Path] = [],
     spec: str,
     items: Path,
     draws: Path,
@@ -244,6 +245,7 @@ def main(
         proxies: manifest.json of the models that the selection's scorers use.
         proxy_subsets: manifest.json of their subsets.
         ratios: JSON of what the ratios of a target were counted on.
+        measures: Measures of the profile that the filter where goes by.
         spec: JSON: ids, sampler, start (sampler of the first round, or null), budget, data_seeds, benchmarks (definitions by
             name), semdedup, selection.
         items: Parquet file to write: ITEMS.
@@ -268,7 +270,7 @@ def main(
     inputs = Inputs(
         heldout=heldout, documents=documents, assignments=assignments, clusters=clusters[0] if clusters else None,
         scores=scores, lengths=lengths, losses=losses[0] if losses else None, used=used, trained=trained,
-        contaminated=contaminated, near=near, embeddings=clustering_vectors,
+        contaminated=contaminated, near=near, embeddings=clustering_vectors, measures=measures,
     )  # fmt: skip
     parts = consumed(settings["selection"], proxies, proxy_subsets, losses[0] if losses else None, ratios)
     rounds = (budget.get("rounds") or {}).get("count", 0) + 1

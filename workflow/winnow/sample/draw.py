@@ -371,6 +371,7 @@ def main(
     proxy_subsets: list[Path] = [],
     ratios: list[Path] = [],
     previous: list[Path] = [],
+    measures: list[Path] = [],
     spec: str,
     out: Path,
     facts: Path,
@@ -383,7 +384,7 @@ def main(
             pool has excluded clusters.
         clusters: Cluster table (.parquet or .csv; one), with the assignments.
         heldout: Parquet file (doc, role) whose documents are in no pool.
-        scores: Shards with doc and the score column, for a ranking by score; or the predictions of the model of the round
+        scores: Shards with doc and the score column, or a measure of the profile, for a ranking by score; or the predictions of the model of the round
             before (winnow.rounds.predict), for a ranking by uncertainty or badge.
         lengths: Shards with doc and tokens, for a budget in tokens.
         losses: Table of cluster and proxy_loss (one), for the weight loss; without it the cluster table has it.
@@ -395,6 +396,7 @@ def main(
         proxies: manifest.json of each model trained here that the selection's scorers use (see winnow.sample.consumed).
         proxy_subsets: manifest.json of the subset of each of them.
         ratios: JSON of what the ratios of a target were counted on.
+        measures: Shards with doc and the measure of the profile that the filter where goes by.
         previous: The draw of the round before (one), whose documents stay drawn.
         spec: JSON: ids, sampler, budget, data_seed, semdedup (settings of the filter's scorer, or null), selection (what
             the scorers use: winnow.sample.consumed).
@@ -409,7 +411,7 @@ def main(
     inputs = Inputs(
         heldout=heldout, documents=documents, assignments=assignments, clusters=clusters[0] if clusters else None,
         scores=scores, lengths=lengths, losses=table_of_losses, used=used, trained=trained,
-        contaminated=contaminated, near=near, embeddings=embeddings,
+        contaminated=contaminated, near=near, embeddings=embeddings, measures=measures,
     )  # fmt: skip
     table, pool_facts = sample(
         inputs, sampler, settings["budget"], settings["data_seed"], settings["semdedup"],

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from winnow.keys import keys
-from winnow.parquet import Lookup, Where, batches, listed_docs, open_parquet
+from winnow.parquet import Lookup, Measure, Where, batches, listed_docs, open_parquet
 from winnow.sample.candidates import Rows
 from winnow.sample.cluster_table import ClusterTable, cluster_ids, read_clusters, read_with_losses
 from winnow.sample.rankings import RANKINGS
@@ -23,6 +23,7 @@ from winnow.stage import InputError, Progress, say
 
 Scores = Callable[[np.ndarray], np.ndarray]
 """Documents int64 [n] -> their values float64 [n]."""
+UNMEASURED = "without the measure"
 # Why a document is not in the pool; of several reasons the first one counts.
 REASONS = ("heldout", "duplicates", "clusters", "contaminated", "used", "trained", "where", "near-duplicates")
 
@@ -43,23 +44,25 @@ class Inputs:
     contaminated: Sequence[Path] = ()
     near: Sequence[Path] = ()
     embeddings: Sequence[Path] = ()
+    measures: Sequence[Path] = ()
 
 
 @dataclass
 class Filtered:
     """What takes documents out of the pool, beside held-out documents and clusters: `documents` int64, ascending, by
-    reason; those that are not among `only` int64, ascending; those for which `where` is 0; those for which `near` exceeds `limit`."""
+    reason; those that are not among `only` int64, ascending; those for which `where` is 0; those for which
+    `measured` is 0, that lack the measure they are ranked by; those for which `near` exceeds `limit`."""
 
     documents: dict[str, np.ndarray] = field(default_factory=dict)
     only: np.ndarray | None = None
     where: Where | None = None
+    measured: Where | None = None
     near: Lookup | None = None
     limit: float = 1.0
 
     def __bool__(self) -> bool:
-        return (
-            bool(self.documents) or self.only is not None or self.where is not None or self.near is not None
-        )
+        tests = (self.only, self.where, self.measured, self.near)
+        return bool(self.documents) or any(test is not None for test in tests)
 
     def tests(self) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
         """Reason, and the test that documents int64 [n] pass, bool [n]; in the order of REASONS."""
@@ -69,6 +72,8 @@ class Filtered:
             yield "not looked at", partial(np.isin, test_elements=only)
         if (where := self.where) is not None:
             yield "where", lambda doc: where(doc) > 0
+        if (measured := self.measured) is not None:
+            yield UNMEASURED, lambda doc: measured(doc) > 0
         if (near := self.near) is not None:
             yield "near-duplicates", lambda doc: near(doc) <= self.limit
 
@@ -130,6 +135,8 @@ class Pool:
         self.excluded = dict.fromkeys(REASONS, 0)
         if self.filtered.only is not None:
             self.excluded["not looked at"] = 0
+        if self.filtered.measured is not None:
+            self.excluded[UNMEASURED] = 0
         for path in self.paths:
             for doc, *rest in batches(path, names):
                 if len(doc):
@@ -287,7 +294,13 @@ def open_pool(
         raise InputError(f"{'--documents' if clusters is None else '--assignments'}: a file is named twice")
     heldout, duplicates = _read_heldout(inputs.heldout)
     lengths = None
-    if scores is None and (facts.scores is not None or facts.predictions):
+    if scores is None and facts.rank_measure is not None:
+        if not inputs.scores:
+            raise InputError(
+                f"sampler: a ranking by profile.{facts.rank_measure} requires --scores, the measures"
+            )
+        scores = Measure(inputs.scores, facts.rank_measure)
+    elif scores is None and (facts.scores is not None or facts.predictions):
         assert facts.column
         if not inputs.scores:
             raise InputError(
@@ -313,9 +326,17 @@ def _filters(inputs: Inputs, sampler: Sampler) -> Filtered:
     files = {"contaminated": inputs.contaminated, "used": inputs.used, "trained": inputs.trained}
     out = Filtered({reason: listed_docs(paths) for reason, paths in files.items() if paths})
     if filters.where is not None:
-        if not inputs.documents:
-            raise InputError("filters.where: requires --documents, which hold the meta column")
-        out.where = Where(inputs.documents, filters.where.column, filters.where.values)
+        shards = inputs.measures if facts.filter_measure else inputs.documents
+        if not shards:
+            option = (
+                "--measures, the measures"
+                if facts.filter_measure
+                else "--documents, which hold the meta column"
+            )
+            raise InputError(f"filters.where: requires {option}")
+        out.where = Where(shards, facts.filter_measure or filters.where.column, filters.where.condition)
+    if facts.rank_measure is not None:
+        out.measured = Where(inputs.scores, facts.rank_measure, {})
     if facts.near is not None and filters.semdedup is not None:
         if not inputs.near:
             raise InputError("filters.semdedup: requires --near, the scores of its scorer")

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+MEASURE = "profile."
+"""Beginning of the name of a column that is a measure of the profile of the corpus (winnow.profile)."""
+
+
+def measure_of(column: str | None) -> str | None:
+    """The measure of the profile that a column is, or None."""
+    return column.removeprefix(MEASURE) if column is not None and column.startswith(MEASURE) else None
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Which documents inside a cluster; the fields are the keys of `ranking` in the schema."""
@@ -40,7 +49,7 @@ class Order:
     """One ranking.
 
     `reads`: what it goes by, `distance` (to the centroid, of the assignments), `score` (the column `ranking.column` of
-    its scorer), `bucket` (that column of its scorer), `prediction` (of the model of the round before), or None. `value(numbers, doc, ranking, seed)`: the numbers read,
+    its scorer, or a measure of the profile), `bucket` (that column of its scorer), `prediction` (of the model of the round before), or None. `value(numbers, doc, ranking, seed)`: the numbers read,
     float64 [n], of documents int64 [n] -> values float64 [n], of which smaller ones are drawn first; None: random order.
     `draws`: how documents are chosen by their values: the `first` of each cluster, a `weighted` draw, from `buckets`, by
     `badge`.
@@ -132,7 +141,18 @@ def check_ranking(ranking: Mapping[str, Any], weight: str) -> Problem:
         return "ranking.order", f"{ranking['order']} goes with 'by: score' only"
     if weight == NONE and entry.reads == "distance":
         return "ranking.by", f"{by} requires the distances of a clustering; weight is none"
-    if entry.scored and "scorer" not in ranking:
+    if measure := measure_of(ranking.get("column")):
+        if entry.reads != "score":
+            return (
+                "ranking.column",
+                f"{measure!r} of the profile goes with 'by: score, weighted' only, not with {by}",
+            )
+        if "scorer" in ranking:
+            return (
+                "ranking.scorer",
+                f"goes with a column of its scores; {ranking['column']!r} is of the profile",
+            )
+    elif entry.scored and "scorer" not in ranking:
         return "ranking", f"missing key 'scorer': 'by: {by}' requires the name of a scorer"
     if "scorer" in ranking and not entry.scored:
         names = ", ".join(name for name, other in RANKINGS.items() if other.scored)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from winnow.sample.rankings import RANKINGS, Ranking, check_ranking
+from winnow.sample.rankings import RANKINGS, Ranking, check_ranking, measure_of
 from winnow.sample.weights import NONE, Allocation, Problem, check_allocation, weight_of
 from winnow.schema import check_definition
 from winnow.stage import InputError
@@ -26,10 +26,18 @@ SAMPLERS = Path(__file__).parents[3] / "config" / "samplers.yaml"
 
 @dataclass(frozen=True)
 class Where:
-    """Only documents with one of the `values` in a meta column."""
+    """Only documents with one of the `values`, or a number from `min` to `max`, in a meta column or a measure of the profile."""
 
     column: str
-    values: list[str | int]
+    values: list[str | int] | None = None
+    min: float | None = None
+    max: float | None = None
+
+    @property
+    def condition(self) -> dict[str, Any]:
+        """Those of values, min and max that are set (winnow.parquet.matches)."""
+        parts = {"values": self.values, "min": self.min, "max": self.max}
+        return {key: value for key, value in parts.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,8 @@ class Needs:
     it can meet a budget in tokens, for which it needs the lengths of documents. `near`: scorer whose near-duplicates are out
     of the pool; `embeddings`: scorer by whose settings near-duplicates are taken out of the draw, from the vectors.
     `contaminated`: suite whose items no document of the pool holds. `used`: earlier draws that are out of the pool.
-    `trained`: so is what the proxies of `scores` were trained on. `meta`: meta column that it filters by. `excluded`: clusters
+    `trained`: so is what the proxies of `scores` were trained on. `meta`: meta column that it filters by; `filter_measure`,
+    `rank_measure`: measures of the profile that it filters and ranks by. `excluded`: clusters
     that are excluded are out of the pool. `predictions`: it goes by those of the model of the round before, of which
     `column` is read, so it needs a budget with rounds.
     """
@@ -104,6 +113,8 @@ class Needs:
     used: tuple[Used, ...]
     trained: bool
     meta: str | None
+    filter_measure: str | None
+    rank_measure: str | None
     excluded: bool
     predictions: bool
 
@@ -121,6 +132,8 @@ def needs(sampler: Sampler | Mapping[str, Any]) -> Needs:
     order, semdedup = RANKINGS[ranking.by], filters.semdedup
     allocates = allocation.weight != NONE
     columns = tuple(weight_of(allocation).columns(allocation)) if allocates else ()
+    measure = measure_of(ranking.column) if order.scored else None
+    filtered = filters.where.column if filters.where else None
     draws = "mixture" if ranking.order == "mixture" else "quantiles" if ranking.quantiles else order.draws
     before = semdedup is not None and semdedup.when == "before"
     return Needs(
@@ -130,17 +143,21 @@ def needs(sampler: Sampler | Mapping[str, Any]) -> Needs:
         losses=allocation.loss if "proxy_loss" in columns else None,
         distances=order.reads == "distance",
         scores=ranking.scorer if order.scored else None,
-        column={"score": ranking.column, "bucket": "bucket", "prediction": MEASURES[ranking.measure]}.get(
-            order.reads or ""
-        ),
+        column={
+            "score": measure or ranking.column,
+            "bucket": "bucket",
+            "prediction": MEASURES[ranking.measure],
+        }.get(order.reads or ""),
         draws=draws,
         tokens=draws in ("first", "weighted") and sampler.rounding == "webster",
         near=semdedup.scorer if semdedup is not None and before else None,
         embeddings=semdedup.scorer if semdedup is not None and not before else None,
         contaminated=filters.contaminated,
         used=filters.used,
-        trained=order.scored and filters.trained == "drop",
-        meta=filters.where.column if filters.where else None,
+        trained=order.scored and measure is None and filters.trained == "drop",
+        meta=filtered if measure_of(filtered) is None else None,
+        filter_measure=measure_of(filtered),
+        rank_measure=measure,
         excluded=filters.excluded_clusters == "drop",
         predictions=order.reads == "prediction",
     )
@@ -168,6 +185,9 @@ def check_sampler(config: Mapping[str, Any]) -> Problem:
     problem = check_allocation(allocation, config.get("rounding", "webster")) or check_ranking(
         config.get("ranking", {}), allocation["weight"]
     )
+    where = config.get("filters", {}).get("where")
+    if where and not where.keys() & {"values", "min", "max"}:
+        return "filters.where", "missing: one of values, min and max, which say what documents must have"
     if problem or (by := config.get("ranking", {}).get("by", "random")) not in RANKINGS:
         return problem
     if (RANKINGS[by].reads == "prediction") != bool(config.get("start")):

@@ -86,7 +86,7 @@ def _sampled_texts(
         doc = doc_column(path)
         mask = ~is_listed(doc, removed)
         if where:
-            mask &= matches(path, where["column"], where["values"])
+            mask &= matches(path, where["column"], where)
         docs.append(doc)
         masks.append(mask)
     pool = np.concatenate([d[m] for d, m in zip(docs, masks, strict=True)])

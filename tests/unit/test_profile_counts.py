@@ -1,0 +1,125 @@
+"""Words and features of prompts are counted whatever form a column has, and the words of texts as a reader counts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from winnow.profile import counts, words
+from winnow.stage import InputError
+
+WANTED = [["cat", "big dog"], [], ["twist"], ["cat"]]
+FORMS = {
+    "lists": pa.array([["Cat ", " big  dog"], None, ["TWIST", ""], ["cat", None]]),
+    "large lists": pa.array([["cat", "big dog"], [], ["twist"], ["cat"]], pa.large_list(pa.large_string())),
+    "nested lists": pa.array([[["cat"], ["big dog"]], [], [[], ["twist"]], [["cat"], None]]),
+    "lists of strings of Python": pa.array(["['Cat', 'big dog']", "[]", "[ 'twist' ]", "['cat']"]),
+    "lists of strings of JSON": pa.array(['["cat", "big dog"]', None, '["twist"]', '["cat"]']),
+    "arrays of numpy": pa.array(["['cat' 'big dog']", "", "['twist']", "['cat']"]),
+    "tuples": pa.array(["('cat', 'big dog')", "()", "('twist',)", "('cat',)"]),
+    "strings": pa.array(["cat, Big Dog", "  ", "twist,", " cat "]),
+    "lines": pa.array(["cat\nbig dog", "", "\n twist", "cat"]),
+    "several lines of a list": pa.array(["['cat',\n 'big dog']", "[]", "['twist'\n]", "['cat']"]),
+    "a struct": pa.array(
+        [{"a": ["cat"], "b": "big dog"}, None, {"a": None, "b": "twist"}, {"a": ["cat"], "b": ""}],
+        pa.struct([("a", pa.list_(pa.string())), ("b", pa.string())]),
+    ),
+    "a dictionary": pa.array(["cat, big dog", None, "twist", "cat"]).dictionary_encode(),
+    "lists of a dictionary": pa.ListArray.from_arrays(
+        [0, 2, 2, 3, 4], pa.array(["cat", "big dog", "twist", "cat"]).dictionary_encode()
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_entries_are_the_same_in_every_form_of_a_column(form: str) -> None:
+    found = counts.entries(FORMS[form])
+    by_row: list[list[str]] = [[] for _ in WANTED]
+    for row, place in zip(found.row.tolist(), found.place.tolist(), strict=True):
+        by_row[row].append(found.names[place])
+    assert [sorted(row) for row in by_row] == [sorted(row) for row in WANTED]
+    assert found.counts() == Counter({"cat": 2, "big dog": 1, "twist": 1})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_slice_of_a_column_has_the_entries_of_its_rows(form: str) -> None:
+    assert counts.entries(FORMS[form].slice(2)).counts() == Counter({"cat": 1, "twist": 1})
+    assert counts.entries(FORMS[form].slice(0, 0)).counts() == Counter()
+
+
+def test_strings_and_lists_may_be_mixed_in_one_column() -> None:
+    column = pa.array(["['a, b', 'c']", "a, c", "[\"don't\", 'stop']", "['it\\'s']", None, "[d]"])
+    expected = {"a, b": 1, "c": 2, "a": 1, "don't": 1, "stop": 1, "it's": 1, "d": 1}
+    assert counts.entries(column).counts() == Counter(expected)
+    assert np.all(np.diff(counts.entries(column).row) >= 0)
+
+
+def test_a_column_of_missing_values_and_of_numbers_is_counted_too() -> None:
+    assert counts.entries(pa.nulls(3)).counts() == Counter()
+    assert counts.entries(pa.array([1, 1, None])).counts() == Counter({"1": 2})
+
+
+def test_a_column_of_another_type_ends_in_one_line(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"words": pa.array([b"a"])}), tmp_path / "x.parquet")
+    with pytest.raises(
+        InputError, match=r"x.parquet: column 'words' holds binary; expected: lists of strings, or strings$"
+    ):
+        counts.count_column(tmp_path / "x.parquet", "words")
+    with pytest.raises(InputError, match=r"no column 'features'; columns: words$"):
+        counts.count_column(tmp_path / "x.parquet", "features")
+
+
+def test_rows_with_an_entry_are_counted_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "ROWS", 2)
+    pq.write_table(pa.table({"words": FORMS["lists"]}), tmp_path / "x.parquet")
+    assert counts.count_column(tmp_path / "x.parquet", "words") == (
+        Counter(cat=2, twist=1, **{"big dog": 1}),
+        3,
+    )
+
+
+def test_the_counts_are_those_of_a_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    rows = [[f" W{i} " for i in rng.integers(0, 50, rng.integers(0, 4))] for _ in range(500)]
+    expected = Counter(entry.strip().lower() for row in rows for entry in row)
+    assert counts.entries(pa.array(rows, pa.list_(pa.string()))).counts() == expected
+    assert counts.entries(pa.array([str(row) for row in rows])).counts() == expected
+
+
+def test_words_sentences_and_names_of_a_text() -> None:
+    text = 'Tim saw Anna. "It\'s mine!" said Tom, and I ran... Well, Bob cried'
+    assert words.words(text)[:5] == ["tim", "saw", "anna", "it's", "mine"]
+    assert words.sentences(text) == 4
+    assert words.names(text) == ["Anna", "Tom", "Bob"]
+    assert words.words("我喜欢猫。") == ["我", "喜", "欢", "猫"]
+    assert words.sentences("我喜欢猫。你呢？") == 2
+    assert (words.words("... !"), words.sentences("... !")) == ([], 0)
+
+
+def test_texts_add_to_the_vocabulary_names_and_sequences() -> None:
+    into = {kind: Counter() for kind in counts.KINDS}
+    digests = counts.count_texts(
+        ["A cat saw Bob, and Bob ran.", "a CAT saw bob and bob ran", "Other"],
+        np.array([True, False, True]),
+        [2, 3],
+        into,
+    )
+    assert into["vocabulary"]["bob"] == 4
+    assert into["names"] == Counter(Bob=1)
+    assert into["ngrams"]["saw bob and"] == 1
+    assert into["ngrams"]["a cat"] == 1
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_sample_of_documents_depends_on_no_shard_and_has_about_the_size() -> None:
+    doc = np.arange(20_000)
+    chosen = counts.sampled(doc, 20_000, 5000)
+    assert abs(int(chosen.sum()) - 5000) < 300
+    assert np.array_equal(
+        chosen, np.concatenate([counts.sampled(part, 20_000, 5000) for part in np.split(doc, 4)])
+    )
+    assert counts.sampled(doc, 20_000, 20_000).all()

@@ -1,0 +1,86 @@
+# Inputs and params of the rules of profile.smk, and the measures that samplers go by. No rules here.
+from winnow.config.local_files import published_file
+from winnow.experiments import profiled_corpora, prompt_columns
+from winnow.profile import kinds as families
+from winnow.profile.tables import PLOTS, TABLES
+from winnow.selection import measure_family
+
+PROFILE = f"{R}/{{corpus}}/profile"
+LABELS = f"{R}/labels/{{encoder}}/{{label_set}}.npz"
+
+
+def family_version(*stages):
+    """`version` of stages and of the family that they run."""
+    return lambda wildcards: version(*stages, *families.stages_of(wildcards.family))
+
+
+def family_vectors(wildcards):
+    """Vectors of a shard, for a family that reads them."""
+    if not families.facts(wildcards.family).vectors:
+        return []
+    return [f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{wildcards.shard}.npy"]
+
+
+def family_labels(wildcards):
+    """Vectors of a label set, for a family that reads them."""
+    labels = families.facts(wildcards.family).labels
+    return [LABELS.format(encoder=CONFIG["profile"]["encoder"], label_set=labels)] if labels else []
+
+
+def family_spec(wildcards):
+    labels = families.facts(wildcards.family).labels
+    if labels:
+        settings = {"temperature": CONFIG["label_sets"][labels]["temperature"]}
+    else:
+        settings = CONFIG["profile"].get(wildcards.family, {})
+    return spec(family=wildcards.family, settings=settings)
+
+
+def measure_files(corpus, measure):
+    """The shards of a measure of the profile, for a sampler that goes by it; none for one that goes by none."""
+    if not measure:
+        return []
+    folder = f"{R}/{corpus}/profile/measures/{measure_family(CONFIG, measure)}"
+    return expand(f"{folder}/{{shard}}.parquet", shard=shards(corpus))
+
+
+def profile_measures(wildcards):
+    """Measures of all families, those of a family together."""
+    folder = f"{R}/{wildcards.corpus}/profile/measures"
+    return [
+        f"{folder}/{family}/{shard}.parquet"
+        for family in CONFIG["profile"]["families"]
+        for shard in shards(wildcards.corpus)
+    ]
+
+
+def profile_counts(ending):
+    return lambda wildcards: expand(
+        f"{R}/{wildcards.corpus}/profile/counts/{{shard}}.{ending}", shard=shards(wildcards.corpus)
+    )
+
+
+@or_stop
+def profile_published(wildcards):
+    """Published figures of a corpus."""
+    file = CONFIG["corpora"][wildcards.corpus]["published"]
+    return [published_file(file)] if file else []
+
+
+@or_stop
+def profile_published_state(wildcards):
+    return state(profile_published(wildcards))
+
+
+def profile_page_spec(wildcards):
+    corpus = CONFIG["corpora"][wildcards.corpus]
+    return spec(
+        name=wildcards.corpus,
+        origin={"source": corpus["source"], "licence": corpus["licence"]},
+        families=CONFIG["profile"]["families"],
+        prompts=prompt_columns(CONFIG, wildcards.corpus),
+    )
+
+
+def profile_pages():
+    return [PROFILE.format(corpus=corpus) + "/profile.html" for corpus in profiled_corpora(CONFIG)]

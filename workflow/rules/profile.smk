@@ -1,0 +1,195 @@
+# Documents and vectors -> measures and counts -> the profile of a corpus.
+include: "helpers/profile.smk"
+
+
+rule embed_labels:
+    """Unit vectors of the texts of a label set."""
+    input:
+        encoder=lambda wildcards: model_downloads(CONFIG["encoders"][wildcards.encoder]["source"]),
+    output:
+        LABELS,
+    log:
+        f"{R}/logs/embed_labels/{{encoder}}/{{label_set}}.log",
+    benchmark:
+        f"{R}/timings/embed_labels/{{encoder}}/{{label_set}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        spec=lambda wildcards: spec(
+            encoder=CONFIG["encoders"][wildcards.encoder],
+            labels=CONFIG["label_sets"][wildcards.label_set]["labels"],
+        ),
+        files=lambda wildcards: weights_state(**CONFIG["encoders"][wildcards.encoder]["source"]),
+        version=version("profile.labels", "tokenizer"),
+    shell:
+        """
+        python -m winnow.profile.labels \
+            --spec {params.spec:q} \
+            --name {wildcards.label_set:q} \
+            --threads {threads} \
+            --out {output:q} \
+            &>{log:q}
+        """
+
+
+rule measure_documents:
+    """The measures of one family for each document of a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        embeddings=family_vectors,
+        labels=family_labels,
+    output:
+        f"{PROFILE}/measures/{{family}}/{{shard}}.parquet",
+    log:
+        f"{R}/logs/measure_documents/{{corpus}}/{{family}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/measure_documents/{{corpus}}/{{family}}/{{shard}}.tsv"
+    wildcard_constraints:
+        family="|".join(families.names()),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=family_spec,
+        version=family_version("profile.measure", "batching"),
+    shell:
+        """
+        python -m winnow.profile.measure \
+            --documents {input.documents:q} \
+            --embeddings {input.embeddings:q} \
+            --labels {input.labels:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.family:q}/{wildcards.shard:q} \
+            --out {output:q} \
+            &>{log:q}
+        """
+
+
+rule count_documents:
+    """How often words and features of prompts, words, names and sequences of words occur in a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        source=f"{R}/{{corpus}}/source.json",
+    output:
+        counts=f"{PROFILE}/counts/{{shard}}.parquet",
+        digests=f"{PROFILE}/counts/{{shard}}.npy",
+    log:
+        f"{R}/logs/count_documents/{{corpus}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/count_documents/{{corpus}}/{{shard}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=lambda wildcards: spec(
+            prompts=prompt_columns(CONFIG, wildcards.corpus), counts=CONFIG["profile"]["counts"]
+        ),
+        version=version("profile.counts", "batching"),
+    shell:
+        """
+        python -m winnow.profile.counts \
+            --documents {input.documents:q} \
+            --source {input.source:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.shard:q} \
+            --out {output.counts:q} \
+            --digests-out {output.digests:q} \
+            &>{log:q}
+        """
+
+
+rule describe_corpus:
+    """The tables of a profile, from the measures and counts of all shards."""
+    input:
+        documents=document_shards,
+        measures=profile_measures,
+        counts=profile_counts("parquet"),
+        digests=profile_counts("npy"),
+        source=f"{R}/{{corpus}}/source.json",
+    output:
+        expand(f"{PROFILE}/{{table}}.csv", table=TABLES, allow_missing=True),
+        facts=f"{PROFILE}/facts.json",
+    log:
+        f"{R}/logs/describe_corpus/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/describe_corpus/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=lambda wildcards: spec(
+            families=CONFIG["profile"]["families"],
+            prompts=prompt_columns(CONFIG, wildcards.corpus),
+            objectives=CONFIG["profile"]["objectives"],
+        ),
+        folder=lambda wildcards: PROFILE.format(**wildcards),
+        version=version("profile.describe", "profile.counts", "batching"),
+    shell:
+        """
+        python -m winnow.profile.describe \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
+            --counts @<(printf '%s\\n' {input.counts:q}) \
+            --digests @<(printf '%s\\n' {input.digests:q}) \
+            --source {input.source:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """
+
+
+rule write_profile:
+    """The page, the plots and the card of a corpus, from the tables of its profile."""
+    input:
+        rules.describe_corpus.output,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+        published=profile_published,
+    output:
+        expand(f"{PROFILE}/{{plot}}.svg", plot=PLOTS, allow_missing=True),
+        f"{PROFILE}/profile.md",
+        f"{PROFILE}/card.md",
+        page=report(
+            f"{PROFILE}/profile.html",
+            caption="../report/profile.rst",
+            category="Profiles",
+            labels={"corpus": "{corpus}"},
+        ),
+    log:
+        f"{R}/logs/write_profile/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/write_profile/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        spec=profile_page_spec,
+        files=profile_published_state,
+        folder=lambda wildcards: PROFILE.format(**wildcards),
+        version=version("profile.page", "profile.plots", "pages"),
+    shell:
+        """
+        python -m winnow.profile.page \
+            --tables {params.folder:q} \
+            --heldout {input.heldout:q} \
+            --published {input.published:q} \
+            --spec {params.spec:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """

@@ -1,0 +1,254 @@
+"""One shard of documents -> how often words and features of prompts, words of the text, n-grams, names and pronouns occur.
+
+In: a shard of documents. Out: parquet with `what` (KINDS), `name`, `count` int64, ascending by (what, name); shards are
+added up by winnow.profile.describe. And a digest of the words of each text, by which near-duplicates are counted: texts that
+differ in case, blanks and punctuation only.
+
+Words and features are the entries of a column of lists, or of strings such as "['a', 'b']" or "a, b" (`entries`): every
+occurrence counts, over all documents. Of the text are counted: its words in lower case, names (words with a capital inside
+a sentence; documents that have one, not occurrences) and n-grams, of a sample of the documents that does not depend on the
+shards (keys of the purpose `profile`; of a corpus that is not larger, all documents). Digests are of that sample, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from winnow.batching import block_texts, blocks
+from winnow.keys import keys
+from winnow.parquet import doc_column, open_parquet
+from winnow.profile.words import names, words
+from winnow.schema import read_spec
+from winnow.stage import InputError, Progress, atomic_path, read_json, run
+
+STAGE_VERSION = 1
+PROMPTS = ("words", "features")
+KINDS = (*PROMPTS, "vocabulary", "ngrams", "names", "documents")
+"""`documents` counts documents: `all`, `vocabulary` and `ngrams` (those whose text was counted), `words` and `features` (those
+with at least one entry)."""
+ROWS = 1 << 17  # of a batch of a column of prompts
+BRACKETS = r"""(?s)^(?:\[(.*)\]|\((\s*|\s*['"].*)\))$"""
+QUOTED = r"""^['"]"""
+BETWEEN_QUOTES = r"""['"][\s,;]+['"]"""
+
+
+# ---------------------------------------------------------------- columns of prompts
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of a column: for each the row int64 [m] (ascending) and the place int32 [m] of its name among `names`."""
+
+    row: np.ndarray
+    place: np.ndarray
+    names: list[str]
+
+    def counts(self) -> Counter[str]:
+        """Occurrences by name."""
+        counts = np.bincount(self.place, minlength=len(self.names)).tolist()
+        return Counter(dict(zip(self.names, counts, strict=True)))
+
+
+def entries(column: pa.Array) -> Entries:
+    """The entries of a column of lists, or of strings that write lists, each stripped and in lower case, without empty ones.
+
+    Lists may be nested, dictionary-encoded, or fields of a struct (of which all are read); a string is a list in the
+    notation of Python or JSON ("['a', 'b']"), or its entries separated by commas, semicolons, | or new lines. A missing
+    value has no entries; numbers are entries by their digits. Raises InputError for values of another type.
+    """
+    row, flat = _flat(column)
+    encoded = flat.dictionary_encode()
+    code = encoded.indices
+    names: list[str] = []
+    places: dict[str, int] = {}
+    place = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int32)
+    for index, raw in enumerate(encoded.dictionary.to_pylist()):
+        name = normal(raw)
+        if name:
+            if name not in places:
+                places[name] = len(names)
+                names.append(name)
+            place[index] = places[name]
+    of_entry = place[code.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)]
+    kept = of_entry >= 0
+    return Entries(row[kept], of_entry[kept], names)
+
+
+def normal(entry: str) -> str:
+    """An entry stripped and in lower case, with single blanks inside."""
+    return " ".join(entry.replace("\\'", "'").replace('\\"', '"').split()).lower()
+
+
+def _flat(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Row int64 [m], ascending, and text of each entry as it is written."""
+    kind, t = column.type, pa.types
+    if t.is_dictionary(kind):
+        return _flat(column.cast(kind.value_type))
+    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+        row = pc.list_parent_indices(column).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+        values = pc.list_flatten(column)
+        inner = kind.value_type
+        if t.is_string(inner) or t.is_large_string(inner):
+            return row, values  # of a list, an entry with a comma is one entry
+        of_value, flat = _flat(values)
+        return row[of_value], flat
+    if t.is_struct(kind):
+        present = column.filter(column.is_valid())
+        rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        parts = [_flat(field) for field in present.flatten()]
+        if not parts:
+            return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
+        row = np.concatenate([rows[row] for row, _ in parts])
+        order = np.argsort(row, kind="stable")
+        return row[order], pa.concat_arrays([flat.cast(pa.string()) for _, flat in parts]).take(
+            pa.array(order)
+        )
+    if t.is_null(kind):
+        return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
+    if t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind):
+        rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        return rows, column.filter(column.is_valid()).cast(pa.string())
+    if t.is_string(kind) or t.is_large_string(kind):
+        return _written(column)
+    raise InputError(f"holds {kind}; expected: lists of strings, or strings")
+
+
+def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Entries of strings that write lists."""
+    cells = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+    inner = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, BRACKETS, r"\1\2"))
+    quoted = pc.and_(pc.match_substring_regex(inner, QUOTED), pc.not_equal(cells, inner))
+    is_quoted = quoted.to_numpy(zero_copy_only=False)
+    parts = []
+    if is_quoted.any():
+        bare = pc.replace_substring_regex(inner.filter(quoted), r"""^['"]|['"],?$""", "")
+        parts.append((np.flatnonzero(is_quoted), pc.split_pattern_regex(bare, BETWEEN_QUOTES)))
+    if not is_quoted.all():
+        bare = inner.filter(pc.invert(quoted))
+        parts.append((np.flatnonzero(~is_quoted), pc.split_pattern_regex(bare, r"[,;|\n]")))
+    if not parts:
+        return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
+    row = np.concatenate([rows[pc.list_parent_indices(split).to_numpy()] for rows, split in parts])
+    flat = pa.concat_arrays([pc.list_flatten(split) for _, split in parts])
+    if len(parts) > 1:
+        order = np.argsort(row, kind="stable")
+        row, flat = row[order], flat.take(pa.array(order))
+    return row, flat
+
+
+def column_entries(path: Path, column: str) -> Iterator[tuple[int, Entries]]:
+    """Rows and entries of a column of a parquet file, a batch at a time. Raises InputError naming file and column."""
+    with open_parquet(path, [column]) as file:
+        for batch in file.iter_batches(ROWS, columns=[column]):
+            try:
+                yield len(batch), entries(batch.column(0))
+            except InputError as error:
+                raise InputError(f"{path}: column {column!r} {error}") from None
+
+
+def count_column(path: Path, column: str) -> tuple[Counter[str], int]:
+    """Occurrences of the entries of a column, and how many rows have at least one."""
+    counts: Counter[str] = Counter()
+    rows = 0
+    for _, listed in column_entries(path, column):
+        counts.update(listed.counts())
+        rows += int((np.diff(listed.row, prepend=-1) != 0).sum())
+    return counts, rows
+
+
+# ---------------------------------------------------------------- texts
+
+
+def sampled(doc: np.ndarray, rows: int, documents: int) -> np.ndarray:
+    """Which documents int64 [n] of a corpus of `rows` rows are among some `documents` of them, bool [n]; all of them if
+    there are no more."""
+    if documents >= rows:
+        return np.ones(len(doc), dtype=bool)
+    return keys("profile", 0, doc) < np.uint64(int(documents / rows * 2.0**64))
+
+
+def count_texts(
+    texts: list[str], with_ngrams: np.ndarray, sizes: list[int], into: Mapping[str, Counter[str]]
+) -> np.ndarray:
+    """Adds the words, names and n-grams of texts to `into` (`vocabulary`, `names`, `ngrams`). `with_ngrams` bool [n].
+
+    Returns a digest of the words of each text, uint64 [n].
+    """
+    digests = []
+    for text, grams in zip(texts, with_ngrams.tolist(), strict=True):
+        of_text = words(text)
+        into["vocabulary"].update(of_text)
+        into["names"].update(set(names(text)))
+        if grams:
+            for size in sizes:
+                shifted = [of_text[start:] for start in range(size)]
+                into["ngrams"].update(map(" ".join, zip(*shifted, strict=False)))
+        digests.append(blake2b(" ".join(of_text).encode(), digest_size=8).digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64, copy=False)
+
+
+def table(counts: Mapping[str, Counter[str]]) -> pa.Table:
+    """Counts by kind and name as a table: what, name, count; ascending by (what, name)."""
+    columns: tuple[list[str], list[str], list[int]] = ([], [], [])
+    for what in sorted(counts):
+        for name in sorted(counts[what]):
+            columns[0].append(what)
+            columns[1].append(name)
+            columns[2].append(counts[what][name])
+    kinds = (pa.string(), pa.string(), pa.int64())
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    return pa.table(arrays, names=["what", "name", "count"])
+
+
+def main(*, documents: Path, source: Path, spec: str, out: Path, digests_out: Path, name: str = "") -> None:
+    """Count a shard of documents.
+
+    Args:
+        documents: shard of documents (parquet: doc, text, and the columns of words and features).
+        source: source.json of the corpus, which says how many rows it has.
+        spec: JSON: prompts (columns of `words` and `features`, or null), counts (see profile.counts in the configuration).
+        out: parquet to write: what, name, count.
+        digests_out: array (.npy) to write: digests of the words of the texts that are counted, uint64.
+        name: name of the shard in progress lines.
+    """
+    settings = read_spec(spec, "prompts", "counts")
+    limits: dict[str, Any] = settings["counts"]
+    rows = read_json(source)["rows"]
+    doc = doc_column(documents)
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    counts["documents"]["all"] = len(doc)
+    for what in PROMPTS:
+        if column := settings["prompts"][what]:
+            counts[what], counts["documents"][what] = count_column(documents, column)
+    in_vocabulary = sampled(doc, rows, limits["documents"])
+    in_ngrams = sampled(doc, rows, min(limits["documents"], limits["ngram_documents"]))
+    counts["documents"]["vocabulary"] = int(in_vocabulary.sum())
+    counts["documents"]["ngrams"] = int(in_ngrams.sum())
+    progress = Progress(f"count {name}", total=len(doc), unit="documents")
+    slices = blocks(doc)
+    digests = [np.zeros(0, dtype=np.uint64)]
+    with open_parquet(documents, ["text"]) as file:
+        for part, texts in zip(slices, block_texts(file, slices), strict=True):
+            chosen = np.flatnonzero(in_vocabulary[part])
+            of_block = [texts[i] for i in chosen]
+            digests.append(count_texts(of_block, in_ngrams[part][chosen], limits["ngrams"], counts))
+            progress.add(len(texts))
+    progress.line()
+    with atomic_path(digests_out) as partial, open(partial, "wb") as file_of_digests:
+        np.save(file_of_digests, np.concatenate(digests))
+    with atomic_path(out) as partial:
+        pq.write_table(table(counts), partial, compression="zstd")
+
+
+if __name__ == "__main__":
+    run(main)
