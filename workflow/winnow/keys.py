@@ -29,6 +29,8 @@ PURPOSES = (
     "round",
     "silhouette",
     "folds",
+    "creativity",
+    "completion",
 )
 
 
