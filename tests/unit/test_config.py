@@ -121,7 +121,7 @@ BAD = [
     ("arm of a table", "tables: {pile-mini: {arms: [random, densty]}}", "1: tables.pile-mini.arms[1]: 'densty' is not among the arms "),
     ("trained as pretrained", "tables: {pile-mini: {pretrained: [neox-nano]}}", "1: tables.pile-mini.pretrained[0]: 'neox-nano' is trained here, not pretrained"),
     ("pretrained as trained", "models: {neox-nano: {kind: pretrained}}", "1: models.neox-nano: "),
-    ("contaminated suite", "samplers: {random: {filters: {contaminated: papr}}}", "1: samplers.random.filters.contaminated: unknown suite 'papr'; did you mean 'paper'? known: labels, mini, paper, paper-local, paper-tasks, stories"),
+    ("contaminated suite", "samplers: {random: {filters: {contaminated: papr}}}", "1: samplers.random.filters.contaminated: unknown suite 'papr'; did you mean 'paper'? known: distillation, labels, mini, paper, paper-local, paper-tasks, stories"),
     ("recipe", "models: {neox-nano: {recipe: nan0}}", "1: models.neox-nano.recipe: unknown recipe 'nan0'; did you mean 'nano'? known: "),
     ("tokenizer", "models: {neox-nano: {tokenizer: bpe}}", "1: models.neox-nano.tokenizer: unknown tokenizer 'bpe'; "),
     ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: bert-base-uncased, e5-base-4k, e5-large, minilm, minilm-128"),

@@ -4,6 +4,7 @@ a finding, figures that depend on the shards, a corpus without prompts that ends
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import re
 import subprocess
@@ -472,3 +473,19 @@ def test_the_command_line_needs_no_torch(planted, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "creativity.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_real_stories_without_prompts_are_grouped_by_openings_and_are_more_alike_than_chance(
+    real_data: Path, tmp_path: Path
+) -> None:
+    with gzip.open(real_data / "tinystories" / "tinystories.jsonl.gz", "rt") as file:
+        rows = [json.loads(line) for line in file][:4000]
+    columns = {"text": [row["story"] or "" for row in rows], "words": pa.nulls(len(rows), pa.string())}
+    found, summary = run(tmp_path, columns, 2, draws=99)
+    assert summary["by"] == "opening"
+    assert summary["documents"] == 4000
+    assert len(found) == summary["groups"] >= creativity.ENOUGH
+    assert summary["measures"]["dispersion"]["p"] < 0.01
+    assert 0 < summary["score"] < 1

@@ -66,7 +66,10 @@ def shift(rows: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]], draw
             marker, colour = MARKERS[place % len(MARKERS)], COLOURS[place % len(COLOURS)]
             axes[0, 0].plot([], [], marker, color=colour, label=draw, markersize=5)
         axes[0, 0].plot([], [], color="#bbbbbb", linewidth=5, label="95 % of random draws")
-        plot.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+        axes[0, 0].plot(
+            [], [], "o", color="#555555", markersize=5, label="filled: differs (adjusted p < .05)"
+        )
+        plot.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8)
         return _svg(plot)
 
 

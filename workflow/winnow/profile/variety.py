@@ -43,6 +43,8 @@ ENDS = 4
 """Words of an opening and of an ending."""
 LEVEL = 9
 """Of zstd."""
+FIRST_DRAW, FIRST_MEAN = 1 << 50, 1 << 60
+"""Numbers of the keys of random groups and of their means, apart from those of documents."""
 MEANS = 9_999
 """Means of reference draws that the mean over the groups is compared with."""
 
@@ -168,7 +170,7 @@ def reference_draws(documents: int, m: int, draws: int, seed: int) -> np.ndarray
         chosen: dict[int, None] = {}
         attempt = 0
         while len(chosen) < m:
-            places = np.arange(m) + m * row + (attempt << 25)
+            places = FIRST_DRAW + np.arange(m) + m * row + (attempt << 25)
             for place in (uniform("creativity", seed, places) * documents).astype(np.int64).tolist():
                 if len(chosen) < m:
                     chosen[min(place, documents - 1)] = None
@@ -203,10 +205,9 @@ def means_of_draws(reference: Mapping[str, np.ndarray], groups: int, seed: int) 
     draws = len(next(iter(reference.values())))
     out: dict[str, list[np.ndarray]] = {name: [] for name in reference}
     chunk = max(1, 1_000_000 // groups)
-    first = 1 << 40  # keys apart from those of reference_draws
     for start in range(0, MEANS, chunk):
         rows = np.arange(start, min(MEANS, start + chunk))
-        places = first + rows[:, None] * groups + np.arange(groups)
+        places = FIRST_MEAN + rows[:, None] * groups + np.arange(groups)
         chosen = (uniform("creativity", seed, places.ravel()) * draws).astype(np.int64).reshape(places.shape)
         for name, values in reference.items():
             out[name].append(values[np.minimum(chosen, draws - 1)].mean(axis=1))
