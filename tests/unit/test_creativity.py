@@ -342,7 +342,7 @@ def test_dispersion_is_the_mean_over_all_pairs() -> None:
     groups = rng.permutation(40).reshape(5, 8)
     expected = [1 - np.mean([vectors[i] @ vectors[j] for i in g for j in g if i != j]) for g in groups]
     assert variety.dispersion(vectors, groups) == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="zeros"):
+    with pytest.raises(InputError, match="zeros"):
         variety.dispersion(np.zeros((2, 3)), np.array([[0, 1]]))
 
 

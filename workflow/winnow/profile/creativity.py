@@ -207,6 +207,10 @@ def notes_of(found: Found, settings: dict[str, Any], tests: Any) -> list[str]:
         f"Distinct-n, self-BLEU and compression are of the first {variety.CHARACTERS:,} characters of a text, self-BLEU of "
         f"{m} pairs of texts a group; openings and endings are {variety.ENDS} words.",
     ]
+    notes.append(
+        "The score is the mean dispersion of the groups over that of random groups. 0: every group is one text; 1: answers "
+        "to similar prompts vary as much as answers to different ones."
+    )
     if found.kind == "opening":
         notes.append(
             f"The corpus names no prompts: groups are documents with the same first {settings['opening_words']} words, which "
@@ -226,7 +230,8 @@ def notes_of(found: Found, settings: dict[str, Any], tests: Any) -> list[str]:
         notes.append(
             f"Reference: {settings['draws']:,} groups of {m} documents drawn at random from those of all groups (seed "
             f"{settings['seed']}), as if documents were shuffled between groups. p-values are two-sided; those of groups "
-            "are adjusted over the groups of a measure by Benjamini and Hochberg's method."
+            "are adjusted over the groups of a measure by Benjamini and Hochberg's method; before that none is below "
+            f"{2 / (settings['draws'] + 1):.2g}."
         )
     return notes
 
@@ -260,21 +265,18 @@ def measure_corpus(
     wanted, texts, vectors, excerpts, labels, vocabulary = read_chosen(
         found, documents, embeddings, assignments, settings["opening_words"]
     )
-    try:
-        places = np.searchsorted(wanted, found.doc)
-        values = variety.measure(texts, vectors, places, vocabulary)
-        reference: dict[str, np.ndarray] = {}
-        tests = None
-        if len(found.number) > 1 and len(wanted) > m:
-            draws = variety.reference_draws(len(wanted), m, settings["draws"], settings["seed"])
-            reference = variety.measure(texts, vectors, draws, vocabulary)
-            tests, summary["measures"] = variety.compare(values, reference, settings["seed"], LEVEL)
-            summary["score"] = variety.score(summary["measures"])
-        else:
-            summary["measures"] = {name: {"mean": float(of.mean())} for name, of in values.items()}
-            summary["score"] = 0.0 if not values["dispersion"].any() else None
-    except ValueError as error:
-        raise InputError(f"--embeddings: {error}; embed the corpus again") from None
+    places = np.searchsorted(wanted, found.doc)
+    values = variety.measure(texts, vectors, places, vocabulary)
+    reference: dict[str, np.ndarray] = {}
+    tests = None
+    if len(found.number) > 1 and len(wanted) > m:
+        draws = variety.reference_draws(len(wanted), m, settings["draws"], settings["seed"])
+        reference = variety.measure(texts, vectors, draws, vocabulary)
+        tests, summary["measures"] = variety.compare(values, reference, settings["seed"], LEVEL)
+        summary["score"] = variety.score(summary["measures"])
+    else:
+        summary["measures"] = {name: {"mean": float(of.mean())} for name, of in values.items()}
+        summary["score"] = 0.0 if not values["dispersion"].any() else None
     rows = group_rows(found, labels, values, tests)
     ends = min(SHOWN, (len(rows) + 1) // 2)
     for name, part in (("least_varied", rows[:ends]), ("most_varied", rows[::-1][:ends])):

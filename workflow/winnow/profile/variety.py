@@ -26,6 +26,7 @@ import numpy as np
 
 from winnow.keys import uniform
 from winnow.scripts import words_of
+from winnow.stage import InputError
 
 MEASURES = {
     "dispersion": +1,
@@ -105,7 +106,7 @@ class Vocabulary:
 def dispersion(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """1 - mean cosine of two different documents of a group, float64 [g], to six decimals (vectors are float16).
 
-    `vectors`: [n, d]; `groups`: int64 [g, m], rows of `vectors`, m at least 2. A vector of zeros raises ValueError.
+    `vectors`: [n, d]; `groups`: int64 [g, m], rows of `vectors`, m at least 2. Raises InputError for a vector of zeros.
     """
     m = groups.shape[1]
     out = np.zeros(len(groups))
@@ -113,7 +114,7 @@ def dispersion(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
         rows = vectors[groups[start : start + 256]].astype(np.float64)
         norms = np.linalg.norm(rows, axis=2, keepdims=True)
         if not norms.all():
-            raise ValueError("a vector of zeros has no direction")
+            raise InputError("--embeddings: a vector of zeros has no direction; embed the corpus again")
         total = (rows / norms).sum(axis=1)
         out[start : start + 256] = 1 - ((total**2).sum(axis=1) - m) / (m * (m - 1))
     return np.maximum(0.0, np.round(out, 6)) + 0.0
