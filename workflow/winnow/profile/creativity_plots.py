@@ -111,38 +111,50 @@ def measures(summary: Mapping[str, Mapping[str, Any]], compared: bool) -> str:
         if not compared:
             return _nothing(pyplot, "too few groups to compare with documents drawn at random")
         names = list(MEASURES)
-        plot, axis = pyplot.subplots(figsize=(7.6, 0.6 + 0.36 * len(names) + 0.5), layout="constrained")
+        plot, (axis, table) = pyplot.subplots(
+            1,
+            2,
+            figsize=(7.6, 1.4 + 0.34 * len(names)),
+            layout="constrained",
+            sharey=True,
+            width_ratios=[5, 2],
+        )
+        table.set_axis_off()
+        widest = 1.0
         for y, name in enumerate(names):
             one = summary[name]
             mean, chance = one["mean"], one["reference"]
-            _beside(axis, y, f"{mean:.3f}", f"{chance:.3f}", _p(one["p"]))
+            _cells(table, y, f"{mean:.3f}", f"{chance:.3f}", _p(one["p"]))
             if one["effect"] is None:
                 continue
             sign = MEASURES[name]
             axis.plot([0, sign * one["effect"]], [y, y], color=GROUPS, linewidth=1)
+            ends = [one["effect"]]
             if one["low"] is not None and mean != chance:
-                scale = sign * one["effect"] / (mean - chance)
-                ends = [(one["low"] - chance) * scale, (one["high"] - chance) * scale]
-                axis.plot(ends, [y, y], color=GROUPS, linewidth=4, alpha=0.4, solid_capstyle="butt")
+                ends = [(one[end] - chance) * one["effect"] / (mean - chance) for end in ("low", "high")]
+                axis.plot([sign * end for end in ends], [y, y], color=GROUPS, linewidth=4, alpha=0.4, solid_capstyle="butt")  # fmt: skip
             axis.plot([sign * one["effect"]], [y], "o", color=GROUPS, markersize=5)
+            widest = max(widest, *map(abs, ends))
         axis.axvline(0, color=CHANCE, linewidth=2)
-        widest = max(1.0, *(abs(summary[name]["effect"] or 0) for name in names))
-        axis.set_xlim(-1.15 * widest, 1.15 * widest)
+        axis.set_xlim(-1.1 * widest, 1.1 * widest)
         axis.set_yticks(range(len(names)), [NAMES[name] for name in names])
         axis.set_ylim(len(names) - 0.5, -1)
-        _beside(axis, -0.6, "groups", "chance", "p", fontweight="bold")
+        _cells(table, -0.6, "groups", "chance", "p", fontweight="bold")
         axis.set_xlabel(
-            "difference of the mean of the groups from chance, in standard deviations of random groups\n"
-            "left: answers to similar prompts are more alike; right: more varied (band: 95 % interval)",
+            "mean of the groups less chance, in standard deviations of random groups\n"
+            "left: answers to similar prompts are more alike; right: more varied\n(band: 95 % interval)",
             fontsize=8,
         )
         return _svg(plot)
 
 
-def _beside(axis: Any, y: float, *cells: str, **style: Any) -> None:
-    """Cells of a table to the right of the axis, at the height `y` of its data."""
-    for place, cell in enumerate(cells):
-        axis.annotate(cell, (1.1 + 0.12 * place, y), xycoords=("axes fraction", "data"), va="center", ha="right", fontsize=8, **style)  # fmt: skip
+def _cells(axis: Any, y: float, *cells: str, **style: Any) -> None:
+    """Cells of a table on an axis of its own, at the height `y` of its data."""
+    for place, cell in enumerate(cells, start=1):
+        at = (place / len(cells), y)
+        axis.annotate(
+            cell, at, xycoords=("axes fraction", "data"), va="center", ha="right", fontsize=8, **style
+        )
 
 
 def _p(p: float) -> str:
