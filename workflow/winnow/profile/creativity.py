@@ -27,8 +27,6 @@ from winnow.schema import read_spec, schema
 from winnow.scripts import WORD
 from winnow.stage import InputError, Progress, run, say, write_json, write_text
 
-STAGE_VERSION = 1
-"""Of this module, `creativity_plots`, `prompts` and `variety`."""
 ENOUGH = 20
 """Groups of a kind that are enough: of the kinds with so many, the one whose documents are most alike is measured."""
 SHOWN = 10

@@ -34,8 +34,6 @@ from winnow.profile import shift_plot
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, run, say, write_text
 
-STAGE_VERSION = 1
-"""Of this module and of `shift_plot`."""
 LABELS = 50
 """Categories or labels of a column that are told apart."""
 MOST = 100_000
