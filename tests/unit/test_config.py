@@ -121,7 +121,7 @@ BAD = [
     ("arm of a table", "tables: {pile-mini: {arms: [random, densty]}}", "1: tables.pile-mini.arms[1]: 'densty' is not among the arms "),
     ("trained as pretrained", "tables: {pile-mini: {pretrained: [neox-nano]}}", "1: tables.pile-mini.pretrained[0]: 'neox-nano' is trained here, not pretrained"),
     ("pretrained as trained", "models: {neox-nano: {kind: pretrained}}", "1: models.neox-nano: "),
-    ("contaminated suite", "samplers: {random: {filters: {contaminated: papr}}}", "1: samplers.random.filters.contaminated: unknown suite 'papr'; did you mean 'paper'? known: labels, mini, paper, paper-local, paper-tasks, stories"),
+    ("contaminated suite", "samplers: {random: {filters: {contaminated: papr}}}", "1: samplers.random.filters.contaminated: unknown suite 'papr'; did you mean 'paper'? known: distillation, labels, mini, paper, paper-local, paper-tasks, sst2, stories"),
     ("measure", "samplers: {random: {filters: {where: {column: profile.wrds, min: 5}}}}", "1: samplers.random.filters.where.column: 'wrds' is no measure of profile.families; did you mean 'words'? known: "),
     ("measure that is not measured", "profile: {families: [lengths]}\nsamplers: {random: {filters: {where: {column: profile.gender, values: [equal]}}}}", "2: samplers.random.filters.where.column: 'gender' is no measure of profile.families; "),
     ("bounds of text", "samplers: {random: {filters: {where: {column: profile.gender, min: 5}}}}", "1: samplers.random.filters.where.column: 'gender' is text; take the key values, or a measure that is a number"),

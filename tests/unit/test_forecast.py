@@ -111,3 +111,19 @@ def test_every_kind_of_scorer_is_priced(config: dict[str, Any], tmp_path: Path, 
     assert forecast(config, str(tmp_path), jobs + train("pile-mini", "neox-nano", "mini"), 1).startswith(
         "Forecast: train 1"
     )
+
+
+def test_completions_are_priced_by_their_tokens(config: dict[str, Any], tmp_path: Path) -> None:
+    def said(**settings: int) -> float:
+        completion = {"words": 16, "tokens": 64, "samples": 2, "temperature": 1.0, **settings}
+        benchmark = {"heldout": "completion", "items": 5000, "seed": 0, "completion": completion}
+        corpora = {
+            **config["corpora"],
+            "stories": {**config["corpora"]["tinystories-mini"], "heldout": {"documents": 9000}},
+        }
+        one = {**config, "benchmarks": {"b": benchmark}, "suites": {"s": ["b"]}, "corpora": corpora}
+        ids = {"corpus": "stories", "model": "stories-8m", "suite": "s"}
+        return minutes(forecast(one, str(tmp_path), [("evaluate_model", ids)] * 4, 1))
+
+    assert said(tokens=256) == pytest.approx(4 * said(), rel=0.1)
+    assert said(samples=5) == pytest.approx(2 * said(), rel=0.1)

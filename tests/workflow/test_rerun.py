@@ -386,6 +386,10 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         put(["acc", "acc_norm"], "benchmarks", "toy-task", "metrics"),
         Counter(compare_arms=1),
     ),
+    "metrics of a held-out benchmark": (
+        put(["bits_per_byte"], "benchmarks", "toy-bpb", "metrics"),
+        Counter(compare_arms=1),
+    ),
     "task": (
         put("arc_easy", "benchmarks", "toy-task", "task"),
         MIRROR + Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1),

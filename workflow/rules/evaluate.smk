@@ -26,7 +26,7 @@ rule build_heldout_benchmark:
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
-            benchmark=CONFIG["benchmarks"][wildcards.benchmark],
+            benchmark=suite_benchmark(wildcards.benchmark),
             group=CONFIG["corpora"][wildcards.corpus]["group"],
         ),
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),

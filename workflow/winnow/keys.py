@@ -31,6 +31,8 @@ PURPOSES = (
     "folds",
     "map",
     "profile",
+    "creativity",
+    "completion",
 )
 
 

@@ -14,6 +14,22 @@ PROPORTIONS = ("acc", "f1", "exact_match", "precision", "recall")
 """Prefixes of the names of metrics that lie in [0, 1]."""
 CALIBRATION_BINS = 15
 
+COMPLETION = {
+    "distinct_1": True,
+    "distinct_2": True,
+    "distinct_3": True,
+    "repetition": False,
+    "ends_sentence": True,
+    "word_length_gap": False,
+    "sentence_length_gap": False,
+    "chrf": True,
+}
+"""Measures of a completion (winnow.evaluate.completions), and whether higher is better. A metric is the measure of the
+greedy completion of an item, or its mean over the sampled ones: `greedy_chrf`, `sampled_chrf`."""
+COMPLETION_METRICS = {
+    f"{how}_{measure}": up for how in ("greedy", "sampled") for measure, up in COMPLETION.items()
+}
+
 
 def is_perplexity(metric: str) -> bool:
     """Perplexities are averaged and compared by their logarithm."""
@@ -22,6 +38,8 @@ def is_perplexity(metric: str) -> bool:
 
 def more_is_better(metric: str) -> bool:
     """Where the harness does not say: bits per byte, perplexities and losses are better when lower."""
+    if metric in COMPLETION_METRICS:
+        return COMPLETION_METRICS[metric]
     return not any(word in metric for word in ("perplexity", "bits_per_byte", "loss"))
 
 
@@ -101,6 +119,8 @@ def bounds(metric: str) -> tuple[float, float]:
     name = metric.lower()
     if "perplexity" in name or "bits_per_byte" in name:
         return 0.0, math.inf
+    if name in COMPLETION_METRICS:
+        return (0.0, math.inf) if name.endswith("_gap") else (0.0, 1.0)
     if name.startswith(PROPORTIONS):
         return 0.0, 1.0
     return (-1.0, 1.0) if name.startswith("mcc") else (-math.inf, math.inf)

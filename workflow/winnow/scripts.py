@@ -21,11 +21,17 @@ RANGES = (
     "\U0001b000-\U0001b16f\U00020000-\U0003ffff"  # more kana, more Han
 )
 CHARACTER = re.compile(f"[{RANGES}]")
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 def part(text: str) -> str:
     """The text with spaces around each character of a script without spaces; other text is unchanged."""
     return text if text.isascii() else CHARACTER.sub(r" \g<0> ", text)
+
+
+def words_of(text: str) -> list[str]:
+    """Words of a text in lower case, without punctuation; a character of a script without spaces is a word."""
+    return WORD.findall(part(text.lower()))
 
 
 def count_words(text: str) -> int:

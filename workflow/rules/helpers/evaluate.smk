@@ -48,9 +48,11 @@ def suite_manifests(wildcards):
     return [f"{folder}/manifest.json" for folder in suite_folders(wildcards)]
 
 
+def suite_benchmark(benchmark):
+    """What the items of a benchmark and their evaluation depend on: not the metrics that tables show of it."""
+    return {k: v for k, v in CONFIG["benchmarks"][benchmark].items() if k != "metrics"}
+
+
 def suite_benchmarks(suite):
-    """What an evaluation depends on of each benchmark of a suite: not the metrics that tables show of it."""
-    return {
-        name: {k: v for k, v in CONFIG["benchmarks"][name].items() if k != "metrics"}
-        for name in CONFIG["suites"][suite]
-    }
+    """The same of each benchmark of a suite."""
+    return {name: suite_benchmark(name) for name in CONFIG["suites"][suite]}

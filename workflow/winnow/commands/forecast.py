@@ -30,6 +30,9 @@ SWEEP, PAIR = (
     4e-8,
 )  # of a document in a clustering of a sweep, and of a pair of documents in its silhouette
 BYTES = 4.0  # of text a token
+GENERATE = (
+    6.0  # times the work of a token that is read: one that is generated (4 with 8M parameters, 8 with 1M)
+)
 REQUESTS, REQUEST_TOKENS = 20_000, 100.0  # of an lm-eval task of which nothing else is known
 GENERATED = {"python-packages": (2444, 1122), "sentiment-grammar": (0, 53), "story-grammar": (0, 684)}
 """Documents (0: what the config says) and bytes of each, of the embedded corpora."""
@@ -139,6 +142,8 @@ def forecast(config: dict[str, Any], results: str, jobs: list[tuple[str, dict[st
                 if "heldout" in benchmark:
                     items = min(items, config["corpora"][ids["corpus"]]["heldout"]["documents"])
                     length = read(config["models"][name].get("max_tokens", 500))
+                if one := benchmark.get("completion"):
+                    length = (1 + one["samples"]) * (one["words"] + GENERATE * one["tokens"])
                 seconds += items * length * model_flops(config, name) / FORWARD
             seconds += START
     parts = []

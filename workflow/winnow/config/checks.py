@@ -18,6 +18,7 @@ from winnow.config.profile import check_profile
 from winnow.config.samplers import check_scorer, check_scores
 from winnow.config.tables import check_table
 from winnow.experiments import NO_CLUSTERS, needs_clustering
+from winnow.metrics import COMPLETION_METRICS
 from winnow.paths import results_folder
 from winnow.sample.rankings import MEASURE
 from winnow.sample.sampler import check_sampler, needs
@@ -104,6 +105,8 @@ def _cross_check(config: dict[str, Any]) -> None:
     _check_models(config)
     for name, scorer in config["scorers"].items():
         check_scorer(config, name, scorer)
+    for name, benchmark in config["benchmarks"].items():
+        _check_completion(benchmark, ("benchmarks", name))
     for name, suite in config["suites"].items():
         for index, benchmark in enumerate(suite):
             known_definition(config, "benchmarks", benchmark, ("suites", name, index))
@@ -124,6 +127,22 @@ def _cross_check(config: dict[str, Any]) -> None:
     for index, name in enumerate(config["targets"]):
         known_definition(config, "tables", name, ("targets", index))
     check_profile(config)
+
+
+def _check_completion(benchmark: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Settings of completions are of benchmarks of completions, and so are the metrics."""
+    if benchmark.get("heldout") != "completion":
+        if "completion" in benchmark:
+            raise ConfigError((*path, "completion"), "goes with heldout: completion only; leave it out")
+        return
+    if "completion" not in benchmark:
+        raise ConfigError(path, "heldout: completion requires the key completion; {} takes its defaults")
+    for index, metric in enumerate(benchmark.get("metrics", [])):
+        where: tuple[str | int, ...] = (*path, "metrics", index)
+        if metric not in COMPLETION_METRICS:
+            raise ConfigError(where, f"{metric!r} is not one of {', '.join(COMPLETION_METRICS)}")
+        if metric.startswith("sampled") and not benchmark["completion"]["samples"]:
+            raise ConfigError(where, f"{metric!r} requires completion.samples above 0")
 
 
 def _check_tables(config: dict[str, Any]) -> None:

@@ -97,15 +97,16 @@ def heldout(*, source: Path, documents: list[Path], heldout: Path, spec: str, ou
         source: source.json of the corpus, which names its classes.
         documents: parquet shards of the corpus, all of them.
         heldout: heldout.parquet of the corpus; only role `heldout` is used.
-        spec: JSON: `benchmark` (heldout: its form; items; seed), `name`, `group` (meta column or null).
+        spec: JSON: `benchmark` (heldout: its form; items; seed; completion), `name`, `group` (meta column or null).
         out_dir: folder to write.
     """
     settings, definition = read_definition(spec, "heldout", "group")
     form = definition["heldout"]
     held = read_heldout(documents, heldout, settings["group"])
     module = form_module(form)
-    rows = module.make(held, definition.get("items", 1000), definition.get("seed", 0))
-    classes = {} if module.TASK else {"classes": class_names(source)}
+    settings_of_form = {key: definition[key] for key in ("completion",) if key in definition}
+    rows = module.make(held, definition.get("items", 1000), definition.get("seed", 0), **settings_of_form)
+    classes = {"classes": class_names(source)} if module.TASK is None else {}
     write_local(out_dir, settings["name"], form, rows, {"spec": settings, **classes})
 
 

@@ -3,7 +3,8 @@
 In: a model folder (Hugging Face format, safetensors) and benchmark folders of `winnow.evaluate.benchmarks`. Out:
 `items.parquet`, one row per item and metric; `results.json` with lm-eval's own figures and versions; and
 `timings.json`, what differs from run to run and machine to machine. A language model is evaluated by lm-eval
-(`winnow.evaluate.language_model`): stock tasks keep its prompts and metrics, only the path of their data set is replaced. A
+(`winnow.evaluate.language_model`): stock tasks keep its prompts and metrics, only the path of their data set is replaced;
+prompts of held-out documents are completed and measured by `winnow.evaluate.completions`. A
 classifier (architecture `*ForSequenceClassification`) is evaluated on benchmarks of labels (`winnow.evaluate.classifier`),
 on as much of a text as it was trained on. Names of control tokens inside a text are text (`winnow.tokenizer`).
 Nothing is fetched: everything is read from local files.
@@ -38,7 +39,7 @@ from winnow.stage import (
 )
 
 STAGE_VERSION = 4
-"""Of this module and of `classifier`, `language_model` and `models`."""
+"""Of this module and of `classifier`, `completions`, `language_model` and `models`."""
 
 ITEMS = pa.schema(
     [

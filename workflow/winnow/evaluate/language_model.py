@@ -1,6 +1,7 @@
 """Language models on benchmarks, through lm-eval, with its own prompts, scores and metrics.
 
 In: a model folder and benchmark folders with their manifests. Out: a row for each item and metric, and lm-eval's figures.
+Prompts that are completed are not a task of lm-eval: `winnow.evaluate.completions`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from winnow.evaluate.completions import evaluate_completions
 from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
 from winnow.evaluate.stock import tasks_folder
+from winnow.metrics import COMPLETION_METRICS
 from winnow.stage import InputError, Progress, say
 
+COMPLETION_FORM = "completion"
 LOGITS_CPU, LOGITS_GPU = 2**26, 2**31
 """Tokens times vocabulary of a batch at most (what its logits take), where batches are sized by their tokens."""
 BYTES_A_LOGIT = 32
@@ -237,20 +241,15 @@ def choices_made(task: Any, sample: dict[str, Any]) -> tuple[int | None, dict[st
     return int(label), chosen, [float(score) for score in scores]
 
 
-def evaluate_language_model(
-    model: Path,
+def evaluate_tasks(
+    lm: Any,
     benchmarks: dict[str, tuple[Path, dict[str, Any]]],
     definitions: dict[str, dict[str, Any]],
     cache: Path,
-    batch_size: int,
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """(rows of items.parquet, results, timings) of a language model."""
-    started = time.monotonic()
-    loaded, device = load(model, "CausalLM")
-    lm = language_model(loaded, text_tokenizer(model), batch_size)
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(rows of items.parquet, results) of the benchmarks that are tasks of lm-eval."""
     from lm_eval.evaluator import evaluate
 
-    ready = time.monotonic()
     manager, built, leaves = load_tasks(benchmarks, cache)
     tasks = {task.task_name: task for item in built for task in leaf_tasks(item)}
     for benchmark, names in leaves.items():
@@ -258,8 +257,7 @@ def evaluate_language_model(
         if limit and benchmarks[benchmark][1]["kind"] == "stock":
             for name in names:
                 keep_first(tasks[name], limit)
-    say(f"[evaluate] {len(benchmarks)} benchmarks, {len(tasks)} tasks on {device}, {loaded.dtype}")
-    prepared = time.monotonic()
+    say(f"[evaluate] {len(benchmarks)} benchmarks, {len(tasks)} tasks on {lm.device}, {lm.model.dtype}")
     results = evaluate(
         lm, as_loaded(manager, built), bootstrap_iters=0, log_samples=True, fewshot_as_multiturn=True
     )
@@ -273,15 +271,52 @@ def evaluate_language_model(
         "leaves": leaves,
         "higher_is_better": results["higher_is_better"],
         "items": {name: counts["effective"] for name, counts in results["n-samples"].items()},
-        "dtype": str(loaded.dtype).removeprefix("torch."),
         "task_versions": results["versions"],
+    }
+
+
+def no_results() -> dict[str, Any]:
+    """Results of a suite without a task of lm-eval."""
+    return {key: {} for key in ("tasks", "leaves", "higher_is_better", "items", "task_versions")}
+
+
+def evaluate_language_model(
+    model: Path,
+    benchmarks: dict[str, tuple[Path, dict[str, Any]]],
+    definitions: dict[str, dict[str, Any]],
+    cache: Path,
+    batch_size: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """(rows of items.parquet, results, timings) of a language model."""
+    started = time.monotonic()
+    loaded, device = load(model, "CausalLM")
+    lm = language_model(loaded, text_tokenizer(model), batch_size)
+    ready = time.monotonic()
+    prompts = {name: one for name, one in benchmarks.items() if one[1]["kind"] == COMPLETION_FORM}
+    tasks = {name: one for name, one in benchmarks.items() if name not in prompts}
+    rows, results = evaluate_tasks(lm, tasks, definitions, cache) if tasks else ([], no_results())
+    budget = token_budget(device, loaded.config.vocab_size)
+    examples = {}
+    for name, (folder, _) in prompts.items():
+        say(f"[evaluate] completions of {name}")
+        of_items, means, examples[name] = evaluate_completions(
+            lm, name, folder, definitions[name], batch_size, budget
+        )
+        rows += of_items
+        results["tasks"][name] = means
+        results["leaves"][name] = [name]
+        results["higher_is_better"][name] = {metric: COMPLETION_METRICS[metric] for metric in means}
+        results["items"][name] = len(of_items) // len(means)
+    return rows, {
+        **results,
+        **({"completions": examples} if examples else {}),
+        "dtype": str(loaded.dtype).removeprefix("torch."),
     }, {
         "device": device.type,
         "batch": {"sequences": batch_size} if batch_size else {"tokens": lm.budget},
         "seconds": {
             "load_model": round(ready - started, 3),
-            "load_tasks": round(prepared - ready, 3),
-            "evaluate": round(time.monotonic() - prepared, 3),
+            "evaluate": round(time.monotonic() - ready, 3),
         },
     }  # fmt: skip
 

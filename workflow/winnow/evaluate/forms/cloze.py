@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,7 @@ def split_words(text: str, length: Callable[[str], int] = byte_length) -> tuple[
 
     Both keep the document's white space inside and none at their ends.
     """
-    ends = [m.end() for m in _first_words(text, CONTEXT_WORDS + CONTINUATION_WORDS)]
-    return _cut(text, ends, CONTINUATION_WORDS, length)
+    return _cut(text, word_ends(text, CONTEXT_WORDS + CONTINUATION_WORDS), CONTINUATION_WORDS, length)
 
 
 def split_characters(text: str, length: Callable[[str], int] = byte_length) -> tuple[str, str] | None:
@@ -60,18 +60,24 @@ def split_characters(text: str, length: Callable[[str], int] = byte_length) -> t
     """
     if not without_blanks(text):
         return None
-    ends: list[int] = []  # of each character but white space: where it ends with the marks that belong to it
+    ends = character_ends(text, CHARACTERS_A_WORD * (CONTEXT_WORDS + CONTINUATION_WORDS))
+    return _cut(text, ends, CHARACTERS_A_WORD * CONTINUATION_WORDS, length)
+
+
+def character_ends(text: str, most: int) -> list[int]:
+    """Where each of the first `most` characters but white space ends, with the marks that belong to it."""
+    ends: list[int] = []
     first = 0
     for place, character in enumerate(text):
         mark = unicodedata.category(character)[0] == "M" or character == ZERO_WIDTH_JOINER
         if mark and ends and ends[-1] == place:
             ends[first:] = [place + 1] * (len(ends) - first + 1)
-        elif len(ends) >= CHARACTERS_A_WORD * (CONTEXT_WORDS + CONTINUATION_WORDS):
+        elif len(ends) >= most:
             break
         elif not character.isspace():
             first = len(ends)
             ends.append(place + 1)
-    return _cut(text, ends, CHARACTERS_A_WORD * CONTINUATION_WORDS, length)
+    return ends
 
 
 def _cut(text: str, ends: list[int], last: int, length: Callable[[str], int]) -> tuple[str, str] | None:
@@ -85,11 +91,9 @@ def _cut(text: str, ends: list[int], last: int, length: Callable[[str], int]) ->
     return text[:cut].strip(), continuation
 
 
-def _first_words(text: str, words: int) -> Iterator[re.Match[str]]:
-    for count, match in enumerate(re.finditer(r"\S+", text)):
-        if count == words:
-            return
-        yield match
+def word_ends(text: str, most: int) -> list[int]:
+    """Where each of the first `most` words ends; words are separated by white space."""
+    return [match.end() for match in itertools.islice(re.finditer(r"\S+", text), most)]
 
 
 def _pairs(texts: list[str]) -> tuple[dict[int, tuple[str, str]], np.ndarray]:
