@@ -357,7 +357,7 @@ def plot(
 
 
 LEGEND = [
-    "Every arm at a budget has read that many labels, those of all earlier rounds included, and is trained anew on them.",
+    "Every arm at a budget has read that many labels, those of all earlier rounds included, and is trained on all of them.",
     "Bands are t intervals over data seeds. Differences are tested over seeds and items, as in all tables; p is adjusted over "
     "all arms and budgets of a benchmark (Holm), and over the arms for the areas, which are the headline.",
     "Labels to reach a share of the ceiling: linear between budgets; the interval is a bootstrap over seeds; the ceiling is the "
