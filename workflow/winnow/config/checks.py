@@ -19,7 +19,7 @@ from winnow.config.tables import check_table
 from winnow.experiments import NO_CLUSTERS, needs_clustering
 from winnow.paths import results_folder
 from winnow.sample.sampler import check_sampler, needs
-from winnow.schedule import asking, expand_rounds, has_rounds, round_budget
+from winnow.schedule import asking, expand_rounds, has_rounds, round_budget, whole_budget
 from winnow.schema import ConfigError, dotted, fill
 from winnow.stage import InputError, say
 
@@ -265,9 +265,7 @@ def _check_experiment(
             "set its key label, or take a language model",
         )
     _check_rounds(config, experiment, path)
-    asked = budget["train"] + budget["validation"] + budget["test"]
-    if rounds := budget.get("rounds"):
-        asked += rounds["count"] * rounds["add"]
+    asked = whole_budget(budget)
     if pool is not None and budget["unit"] == "documents" and asked > pool:
         raise ConfigError(
             (*path, "budget"),
@@ -309,6 +307,12 @@ def _check_rounds(config: dict[str, Any], experiment: dict[str, Any], path: tupl
         if experiment["training_seeds"]:
             raise ConfigError(
                 (*path, "training_seeds"), "rounds train once a draw, with its data seed; leave the key out"
+            )
+        looked_at, added = budget["rounds"]["pool"], budget["rounds"]["add"]
+        if looked_at is not None and looked_at < added:
+            raise ConfigError(
+                ("budgets", experiment["budget"], "rounds", "pool"),
+                f"a round looks at {looked_at:,} documents and adds {added:,}; look at more, or leave the key out",
             )
         for index in range(budget["rounds"]["count"] + 1):
             name = round_budget(experiment["budget"], index)

@@ -174,22 +174,24 @@ def labels_to_reach(
 @dataclass(frozen=True)
 class Step:
     """What one more round brought an arm: gain of its figure for each 100 labels with a t interval over seeds; kappa of its
-    predictions with those of the round before, and the share equal to the ceiling's (None without one), means over seeds."""
+    predictions with those of the round before (None if a model gave one answer to all items before and after), and the share
+    equal to the ceiling's (None without one), means over seeds."""
 
     labels: int
     gain: float
     low: float | None
     high: float | None
-    kappa: float
+    kappa: float | None
     agreement: float | None
 
 
 def kappa(one: np.ndarray, other: np.ndarray) -> float:
-    """Cohen's kappa of two predictions int [items]; 1 where both give the same single answer."""
+    """Cohen's kappa of two predictions int [items]; nan where both give the same single answer, as a model that has seen one
+    class does: its predictions are constant, not stable."""
     names = np.union1d(one, other)
     observed = float((one == other).mean())
     expected = float(sum((one == name).mean() * (other == name).mean() for name in names))
-    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
+    return math.nan if expected == 1 else (observed - expected) / (1 - expected)
 
 
 def steps(
@@ -203,6 +205,7 @@ def steps(
         rate = 100 / (now - before)
         gains = [rate * float(curve[now][s].mean() - curve[before][s].mean()) for s in seeds]
         band = interval(gains, confidence)
+        kappas = [kappa(predictions[before][s], predictions[now][s]) for s in seeds]
         agreement = None
         if ceiling:
             first = ceiling[min(ceiling)]
@@ -213,7 +216,7 @@ def steps(
                 float(np.mean(gains)),
                 band[0] if band else None,
                 band[1] if band else None,
-                float(np.mean([kappa(predictions[before][s], predictions[now][s]) for s in seeds])),
+                None if np.isnan(kappas).any() else float(np.mean(kappas)),
                 agreement,
             )
         )
@@ -222,8 +225,8 @@ def steps(
 
 def sufficient(found: Sequence[Step], gain: float, stable: float = 0.99) -> int | None:
     """The labels after which another round was not worth it: the first whose gain is shown to be below `gain` for each 100
-    labels (the interval's upper end), or whose predictions no longer moved (kappa at least `stable`); None: neither yet."""
+    labels (the interval's upper end), or whose predictions no longer moved (kappa at least `stable`; constant predictions do not count); None: neither yet."""
     for step in found:
-        if (step.high is not None and step.high < gain) or step.kappa >= stable:
+        if (step.high is not None and step.high < gain) or (step.kappa is not None and step.kappa >= stable):
             return step.labels
     return None

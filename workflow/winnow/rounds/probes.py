@@ -272,9 +272,12 @@ def main(
         probe: Probe | None = None
         seen = np.zeros(0, dtype=np.int64)
         for index in range(rounds):
-            table, facts = draw_round(
-                index, inputs, (start, sampler), budget, seed, semdedup, corpus, table, probe
-            )
+            try:
+                table, facts = draw_round(
+                    index, inputs, (start, sampler), budget, seed, semdedup, corpus, table, probe
+                )
+            except InputError as error:
+                raise InputError(f"data seed {seed}, round {index}: {error}") from None
             doc = train_split(table)
             at = corpus.rows(doc)
             probe = fit_probe(doc, corpus.take(at), corpus.label[at], corpus.classes)
