@@ -96,18 +96,15 @@ def test_rounds_killed_in_every_kind_of_job_go_on_and_end_with_the_same_bytes(tm
     # Again from the documents and vectors: subsets, models, probes and tables are lost.
     for name in ("sst2-mini/subsets", "sst2-mini/models", "sst2-mini/probes", "tables", "logs"):
         shutil.rmtree(results / name)
-    left = list(KILLS)
-    while left:
-        unlocked = start(folder, "--unlock")
-        assert unlocked.wait() == 0, unlocked.communicate()[0]
+    for sign in KILLS:
+        assert start(folder, "--unlock").wait() == 0
         process = start(folder)
-        while not (results / left[0]).exists():
-            assert process.poll() is None, f"{left[0]}\n{process.communicate()[0]}"
+        while not (results / sign).exists():
+            assert process.poll() is None, f"{sign}\n{process.communicate()[0]}"
             time.sleep(0.01)
+        time.sleep(0.3)  # into the job
         kill_session(process)
-        for path in contents(results).items():
-            assert path in whole.items()  # nothing half-written under a final name
-        (results / left.pop(0)).unlink(missing_ok=True) if left[0].endswith(".log") else left.pop(0)
+        assert contents(results).items() <= whole.items()  # nothing half-written under a final name
     assert start(folder, "--unlock").wait() == 0
     finish(folder)
     assert contents(results) == whole

@@ -105,7 +105,7 @@ def test_no_document_is_drawn_twice_and_every_document_is_accounted_for(
             available, required = free & set(round_sample(left, looked_at, seed, index).tolist()), add
         arguments = (index, files.inputs, (start, sampler), budget, seed, None, corpus, table, probe)
         if len(available) < required:
-            with pytest.raises(InputError, match="exceed|no document passes"):
+            with pytest.raises(InputError, match=r"exceed|no document passes"):
                 draw_round(*arguments)
             return
         table, facts = draw_round(*arguments)

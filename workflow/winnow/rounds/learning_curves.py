@@ -36,7 +36,7 @@ from winnow.rounds.probe import calibration_error
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, read_json, run, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 COLUMNS = (
     "benchmark", "arm", "labels", "seeds", "accuracy", "low", "high", "f1", "calibration_error", "effect", "effect_low",
     "effect_high", "p", "p_adjusted", "verdict",
@@ -362,7 +362,8 @@ LEGEND = [
     "all arms and budgets of a benchmark (Holm), and over the arms for the areas, which are the headline.",
     "Labels to reach a share of the ceiling: linear between budgets; the interval is a bootstrap over seeds; the ceiling is the "
     "arm trained on all labels.",
-    "Kappa compares the predictions on the test items of two rounds (Bloodgood and Vijay-Shanker 2009: stable from 0.99).",
+    "Kappa compares the predictions on the test items of two rounds (Bloodgood and Vijay-Shanker 2009: stable from 0.99); it "
+    "is empty where a model gave one answer to all items in both.",
 ]
 
 
