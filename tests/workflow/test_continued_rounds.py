@@ -135,11 +135,10 @@ def test_another_start_reruns_the_later_rounds_and_what_follows_and_nothing_else
     assert jobs["train_model"] == jobs["evaluate_model"] == trained
     assert jobs["draw_round"] == jobs["predict_pool"] == 2
     assert not {"draw_sample", "embed_documents", "fit_clusters"} & set(jobs)
-    # A lost model of a first round is trained again, with the rounds of the arms that continue it.
+    # A first round that is trained again takes the rounds of the arm that continues it with it.
     (clone / "run.yaml").write_text(json.dumps(RUN))
-    lost = clone / models_of("tuned/proportionate")[0]
-    lost.with_name("model.safetensors").unlink()
-    jobs = Counter(snakemake(*line, "--dry-run", "--quiet", "rules", cwd=clone).jobs())
+    again = ("--forcerun", models_of("tuned/proportionate")[0])
+    jobs = Counter(snakemake(*line, *again, "--dry-run", "--quiet", "rules", cwd=clone).jobs())
     assert jobs["train_model"] == jobs["evaluate_model"] == 3
     assert not {"draw_round", "draw_sample", "predict_pool"} & set(jobs)
 
