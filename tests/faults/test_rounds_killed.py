@@ -37,7 +37,6 @@ KILLS = [
     f"logs/draw_round/sst2-mini/{MARGIN}1/seed0.log",
     f"sst2-mini/models/{MARGIN}1/seed0/minilm-classifier/seed0/state/checkpoint.safetensors",
     f"logs/predict_pool/sst2-mini/{MARGIN}1/seed0/minilm-classifier/seed0/0000.log",
-    f"logs/draw_round/sst2-mini/{MARGIN}2/seed0.log",
     f"sst2-mini/models/{MARGIN}2/seed0/minilm-classifier/seed0/state/checkpoint.safetensors",
 ]
 """Files whose appearance says that a job is under way, in the order in which the run comes to them."""
