@@ -64,7 +64,7 @@ def charted(tmp_path: Path) -> Path:
             "e/a": {"gpu": [], "cpu": [str(tmp_path / "select.tsv")], "models": False},
             "e/b": {"gpu": [str(tmp_path / "select.tsv")], "cpu": [], "models": True},
         },
-        "training": {arm: {f"{n}/{n}": str(tmp_path / "train.tsv") for n in (0, 1)} for arm in ARMS},
+        "training": {arm: {f"{n}/{n}": [str(tmp_path / "train.tsv")] for n in (0, 1)} for arm in ARMS},
     }
     costs.chart(table=tmp_path / "t.csv", **files_of(metrics), spec=canonical(spec), out=tmp_path / "t")
     return tmp_path
@@ -150,10 +150,10 @@ def test_a_timing_that_is_named_and_not_there_is_an_error_and_not_free(tmp_path:
         costs.usage([str(path), str(tmp_path / "lost.tsv")])
     metrics = [write_training(tmp_path / "a0", "a", 0, 1.0)]
     with pytest.raises(InputError, match="--spec training: names no timing of run 0/0 of e/a"):
-        costs.collect(arms_of(ARMS), **files_of(metrics), jobs={"e/a": {"1/1": str(path)}})
+        costs.collect(arms_of(ARMS), **files_of(metrics), jobs={"e/a": {"1/1": [str(path)]}})
     files = files_of(metrics) | {"timings": []}
     with pytest.raises(InputError, match="1 and 0 files for the 1 of --models"):
-        costs.collect(arms_of(ARMS), **files, jobs={"e/a": {"0/0": str(path)}})
+        costs.collect(arms_of(ARMS), **files, jobs={"e/a": {"0/0": [str(path)]}})
 
 
 def test_the_files_of_a_training_are_those_that_were_given(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_the_files_of_a_training_are_those_that_were_given(tmp_path: Path) -> No
     for option, (path,) in files_of([metrics]).items():
         files[option] = [path.rename(tmp_path / f"{option}.json")]
     (tmp_path / "job.tsv").write_text("s\tcpu_time\n3600\t1800\n")
-    trainings = costs.collect(arms_of(ARMS), **files, jobs={"e/a": {"0/0": str(tmp_path / "job.tsv")}})
+    trainings = costs.collect(arms_of(ARMS), **files, jobs={"e/a": {"0/0": [str(tmp_path / "job.tsv")]}})
     (one,) = trainings["e/a"]
     assert (one.amount, one.gpu_hours, one.usage, len(one.losses)) == (100, 1.0, costs.Usage(1.0, 0.5), 10)
 

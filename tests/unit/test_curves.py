@@ -97,7 +97,17 @@ def test_kappa_is_that_of_scikit_learn() -> None:
     one, other = generator.integers(0, 3, 200), generator.integers(0, 3, 200)
     other[:120] = one[:120]
     assert kappa(one, other) == pytest.approx(cohen_kappa_score(one, other))
-    assert kappa(np.ones(4), np.ones(4)) == 1
+    assert np.isnan(kappa(np.ones(4), np.ones(4)))
+
+
+def test_models_that_answer_one_class_are_not_told_to_be_enough() -> None:
+    """First rounds of one class only: every answer is equal round after round, and nothing is learnt."""
+    right = (np.arange(90) % 3 == 0).astype(float)
+    flat = {b: {s: right for s in range(3)} for b in BUDGETS}
+    answers = {b: {s: np.zeros(90, dtype=int) for s in range(3)} for b in BUDGETS}
+    found = steps(flat, answers)
+    assert [step.kappa for step in found] == [None] * len(found)
+    assert sufficient(found, 0.001) is None
 
 
 def test_a_flat_curve_says_when_it_was_enough() -> None:

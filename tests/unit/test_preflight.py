@@ -253,6 +253,15 @@ def test_a_budget_beyond_the_rows_of_a_source_is_refused(check: Check, name: str
     )
 
 
+def test_a_budget_in_rounds_asks_for_the_documents_of_all_its_rounds(check: Check) -> None:
+    rounds = {"small": {"train": 10, "rounds": {"count": 3, "add": 20}}}
+    rows = posts(60, topic=lambda i: "ab"[i % 2])
+    message = check(rows, labelled=True, more={"budgets": rounds})
+    assert message == (
+        "experiments[mine].budget: 'small' asks for 70 documents, the pool of mine has at most 40"
+    )
+
+
 def test_rows_of_large_parquet_files_are_known_from_their_metadata(check: Check) -> None:
     rows = posts(3000, noise=lambda i: "".join(chr(33 + (i * i * j) % 90) for j in range(1000)))
     message = check(rows, "p.parquet", corpus={"heldout": {"documents": 3000}})

@@ -104,6 +104,8 @@ def test_probes_are_one_job_of_all_seeds_and_trained_models_are_not_theirs(shipp
          or run["experiments"][0].update(samplers=["random", "odd"]), "did you mean 'random'"),
         (lambda run: run["budgets"].update({"labels.round1": {"train": 3}}), "the name is that of a round"),
         (lambda run: run["budgets"]["labels"]["rounds"].update(add=2000), "asks for 4,050 documents"),
+        (lambda run: run["budgets"]["labels"]["rounds"].update(pool=20), "a round looks at 20 documents and adds 30; look at more"),
+        (lambda run: run.update(models={"minilm-classifier": {"rounds": "carry-on"}}), '"carry-on" is not one of scratch, continue'),
         (lambda run: run["tables"]["tuned"].update(ceiling="all/randm"), "is not among the arms"),
         (lambda run: run["experiments"][1].update(corpus="tinystories-mini", clustering="minilm-k12"), "has no label column"),
     ],

@@ -484,6 +484,41 @@ def test_labels_that_are_none_are_told_when_the_source_is_read(tmp_path, labels,
         corpus_labels(tmp_path, labels)
 
 
+def test_true_and_false_are_classes_of_their_own_and_not_numbers(tmp_path):
+    source = corpus_labels(tmp_path, [True, False, True])
+    assert read_json(source)["labels"]["names"] == ["false", "true"]
+    assert benchmark(tmp_path, source, [False, True]) == [0, 1]
+    with pytest.raises(
+        InputError, match=r"row 1: label 'label' is 1, which is not one of .* \(false, true\)"
+    ):
+        benchmark(tmp_path, source, [1, 0])
+    source = corpus_labels(tmp_path, [0, 1, 1.0])
+    with pytest.raises(InputError, match=r"row 1: label 'label' is True, which is not one of .* \(0, 1\)"):
+        benchmark(tmp_path, source, [True, False])
+
+
+@pytest.mark.parametrize("label", [float("nan"), None])
+def test_a_label_that_is_not_a_number_is_missing(tmp_path, label):
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "label": [0.0, 1.0, label]}), tmp_path / "a.parquet")
+    refused(tmp_path, [tmp_path / "a.parquet"], "row 3: label 'label' is missing", label="label")
+
+
+def test_a_label_outside_the_classes_that_a_file_names_is_refused(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    table = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features).data.table
+    table = table.set_column(1, table.schema.field("label"), pa.array([0, 2], pa.int64()))
+    pq.write_table(table, tmp_path / "a.parquet")
+    refused(
+        tmp_path,
+        [tmp_path / "a.parquet"],
+        "row 2: label 'label' is 2, but the file names 2 classes",
+        label="label",
+    )
+
+
 def test_an_empty_cell_of_a_csv_file_is_no_class(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\na,0\nb,1\nc,\n,\n")
     refused(tmp_path, [tmp_path / "a.csv"], "row 3: label 'label' is missing", label="label")

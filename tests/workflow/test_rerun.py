@@ -452,6 +452,8 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     "prompts": (put({"words": "set"}, "corpora", "notes", "prompts"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
     "a default spelt out": (put([0.9, 0.95], "recipes", "toy", "betas"), NOTHING),
+    # Of a budget without rounds; test_continued_rounds.py has those with some.
+    "where later rounds start": (put("continue", "models", "toy-classifier", "rounds"), NOTHING),
     "order of experiments": (
         put(list(reversed(TOY["experiments"])), "experiments"),
         NOTHING,

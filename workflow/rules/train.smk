@@ -138,6 +138,7 @@ rule train_model:
             --tokens-meta {input.tokens_meta:q} \
             --tokenizer {input.tokenizer:q} \
             --tokenizer-config {input.tokenizer_config:q} \
+            --previous {input.previous:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.sampler:q}/seed{wildcards.data_seed:q}/{wildcards.model:q} \
             --threads {threads} \

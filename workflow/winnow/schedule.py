@@ -52,6 +52,13 @@ def has_rounds(config: Config, experiment: Config) -> bool:
     return bool(config["budgets"][experiment["budget"]].get("rounds"))
 
 
+def whole_budget(budget: Config) -> int:
+    """What a budget asks for in all, its splits and rounds together, in its unit."""
+    rounds = budget.get("rounds") or {"count": 0, "add": 0}
+    splits = budget["train"] + budget["validation"] + budget["test"]
+    return int(splits + rounds["count"] * rounds["add"])
+
+
 def last_budget(config: Config, budget: str) -> str:
     """The budget of the last round; the budget itself where it has no rounds."""
     rounds = config["budgets"][budget].get("rounds")

@@ -216,26 +216,45 @@ def selection_jobs(config: Config, ids: Ids) -> list[Job]:
     return [(rule, dict(job)) for rule, job in sorted(unique, key=str)]
 
 
+def round_before(config: Config, ids: Ids) -> Ids:
+    """The ids of the same arm one round earlier; other keys (seeds, model) are kept.
+
+    `ids`: of a draw or a run of a round after the first.
+    """
+    now, sampler, clustering = config["rounds"]["budgets"][ids["budget"]], ids["sampler"], ids["clustering"]
+    start = config["samplers"][sampler]["start"]
+    if start and now["round"] == 1:
+        none = clustering == NO_CLUSTERS
+        sampler, clustering = (
+            start,
+            draw_clustering(config, ids["corpus"], None if none else clustering, start),
+        )
+    budget = round_budget(now["budget"], now["round"] - 1)
+    return dict(ids, sampler=sampler, clustering=clustering, budget=budget)
+
+
 def previous_round(config: Config, ids: Ids) -> Ids:
     """The run of the round before, with whose model a sampler that asks one draws: ids with `model` and `training_seed`.
 
     `ids`: of a draw of a round after the first, with a data seed.
     """
-    now, asked = config["rounds"]["budgets"][ids["budget"]], config["rounds"]["samplers"][ids["sampler"]]
-    sampler, clustering = ids["sampler"], ids["clustering"]
-    if now["round"] == 1:
-        sampler = config["samplers"][sampler]["start"]
-        none = clustering == NO_CLUSTERS
-        clustering = draw_clustering(config, ids["corpus"], None if none else clustering, sampler)
-    return dict(
-        corpus=ids["corpus"],
-        clustering=clustering,
-        sampler=sampler,
-        budget=round_budget(now["budget"], now["round"] - 1),
-        data_seed=ids["data_seed"],
-        model=asked["model"],
-        training_seed=ids["data_seed"],
-    )
+    asked = config["rounds"]["samplers"][ids["sampler"]]
+    return dict(round_before(config, ids), model=asked["model"], training_seed=ids["data_seed"])
+
+
+def continued_run(config: Config, ids: Ids) -> Ids | None:
+    """The run whose model a run starts from: that of the round before in its arm, if its model continues from round to
+    round; None if it starts from the encoder."""
+    now = config["rounds"]["budgets"].get(ids["budget"])
+    if not now or not now["round"] or config["models"][ids["model"]].get("rounds") != "continue":
+        return None
+    return round_before(config, ids)
+
+
+def trainings_of(config: Config, ids: Ids) -> list[Ids]:
+    """The runs whose training a model consists of: its own, then those of earlier rounds that it continues."""
+    before = continued_run(config, ids)
+    return [ids, *(trainings_of(config, before) if before else [])]
 
 
 def _draw_jobs(config: Config, ids: Ids, shards: list[str]) -> list[Job]:
@@ -244,7 +263,9 @@ def _draw_jobs(config: Config, ids: Ids, shards: list[str]) -> list[Job]:
     if ids["sampler"] not in config.get("rounds", {}).get("samplers", {}):
         return [("draw_sample", draw)]
     before = previous_round(config, ids)
-    jobs: list[Job] = [("draw_round", draw), ("train_model", before)]
+    jobs: list[Job] = [("draw_round", draw)]
+    if config["models"][before["model"]].get("rounds") != "continue":  # else part of the arm's own training
+        jobs.append(("train_model", before))
     jobs += [("predict_pool", dict(before, shard=shard)) for shard in shards]
     if needs(config["samplers"][ids["sampler"]]).draws == "badge":
         encoder = config["models"][before["model"]]["encoder"]

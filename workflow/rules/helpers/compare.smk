@@ -11,7 +11,7 @@ from winnow.experiments import (
     table_runs,
     table_suites,
 )
-from winnow.selection import runs_model, selection_jobs
+from winnow.selection import runs_model, selection_jobs, trainings_of
 
 FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
 COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "pareto.svg"]
@@ -229,9 +229,11 @@ def selection_timings(table):
 
 
 def training_timings(table):
-    """The timings of the trainings of a table, by arm and run (`data seed/training seed`)."""
+    """The timings of the trainings of a table, by arm and run (`data seed/training seed`): its own, and those of earlier
+    rounds that its model continues."""
     timings = {}
     for arm, ids, _ in table_runs(CONFIG, table):
         run = f"{ids['data_seed']}/{ids['training_seed']}"
-        timings.setdefault(arm, {})[run] = timings_pattern("train_model").format(**ids)
+        pattern = timings_pattern("train_model")
+        timings.setdefault(arm, {})[run] = [pattern.format(**one) for one in trainings_of(CONFIG, ids)]
     return timings

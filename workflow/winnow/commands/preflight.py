@@ -10,6 +10,7 @@ from typing import Any
 
 from winnow.commands.first_rows import FirstRows, first_rows
 from winnow.experiments import exclusions_path, local_proxies, needs, proxies_of, scorers_of
+from winnow.schedule import whole_budget
 from winnow.schema import ConfigError
 from winnow.stage import InputError, say
 
@@ -130,7 +131,7 @@ def _check_size(config: dict[str, Any], name: str, first: FirstRows) -> None:
     pool = rows - heldout
     for place, budget_name in _draws(config, name):
         budget = config["budgets"][budget_name]
-        asked = budget["train"] + budget["validation"] + budget["test"]
+        asked = whole_budget(budget)
         most, unit = pool, "documents"
         if budget["unit"] == "tokens":  # each is a byte at least, or the end of a document
             most, unit = (first.bytes + first.read if first.whole else asked), "tokens"

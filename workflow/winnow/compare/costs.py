@@ -147,10 +147,10 @@ def collect(
     models: Sequence[Path],
     metrics: Sequence[Path],
     timings: Sequence[Path],
-    jobs: Mapping[str, Mapping[str, str]],
+    jobs: Mapping[str, Mapping[str, list[str]]],
 ) -> dict[str, list[Training]]:
     """The trainings of each arm; `models`, `metrics` and `timings` are what each training wrote, in one order, `jobs` its
-    benchmark file by arm and "data seed/training seed".
+    benchmark files by arm and "data seed/training seed": its own, and those of earlier rounds that its model continues.
 
     Raises InputError for lists that do not go together, and for a training without a job.
     """
@@ -167,7 +167,7 @@ def collect(
                 seeds = f"{ids['data_seed']}/{ids['training_seed']}"
                 if seeds not in jobs.get(name, {}):
                     raise InputError(f"--spec training: names no timing of run {seeds} of {name}")
-                job = usage_of(Path(jobs[name][seeds]))
+                job = usage(jobs[name][seeds])
                 trainings[name].append(read_training(manifest, metrics_, timings_, job))
     return trainings
 
@@ -421,7 +421,7 @@ def chart(
         spec: JSON with the keys `name`, `title`, `arms` (as winnow.compare.table), and Snakemake's benchmark files: `selection`
             (arm -> `gpu` and `cpu`: of the jobs that selected its documents, those that ask for a GPU and the others; `models`:
             whether one of them runs a model) and
-            `training` (arm -> "data seed/training seed" -> the training's).
+            `training` (arm -> "data seed/training seed" -> those of the training, and of earlier rounds that it continues).
         out: prefix of the files to write.
     """
     settings = read_spec(spec, "name", "title", "arms", "selection", "training")

@@ -22,7 +22,7 @@ from winnow.metrics import COMPLETION_METRICS
 from winnow.paths import results_folder
 from winnow.sample.rankings import MEASURE
 from winnow.sample.sampler import check_sampler, needs
-from winnow.schedule import asking, expand_rounds, has_rounds, round_budget
+from winnow.schedule import asking, expand_rounds, has_rounds, round_budget, whole_budget
 from winnow.schema import ConfigError, dotted, fill
 from winnow.stage import InputError, say
 
@@ -292,9 +292,7 @@ def _check_experiment(
             "set its key label, or take a language model",
         )
     _check_rounds(config, experiment, path)
-    asked = budget["train"] + budget["validation"] + budget["test"]
-    if rounds := budget.get("rounds"):
-        asked += rounds["count"] * rounds["add"]
+    asked = whole_budget(budget)
     if pool is not None and budget["unit"] == "documents" and asked > pool:
         raise ConfigError(
             (*path, "budget"),
@@ -336,6 +334,12 @@ def _check_rounds(config: dict[str, Any], experiment: dict[str, Any], path: tupl
         if experiment["training_seeds"]:
             raise ConfigError(
                 (*path, "training_seeds"), "rounds train once a draw, with its data seed; leave the key out"
+            )
+        looked_at, added = budget["rounds"]["pool"], budget["rounds"]["add"]
+        if looked_at is not None and looked_at < added:
+            raise ConfigError(
+                ("budgets", experiment["budget"], "rounds", "pool"),
+                f"a round looks at {looked_at:,} documents and adds {added:,}; look at more, or leave the key out",
             )
         for index in range(budget["rounds"]["count"] + 1):
             name = round_budget(experiment["budget"], index)

@@ -99,8 +99,9 @@ def class_number(value: Any, labels: Labels) -> int | None:
     """The class of a label, by its value in the source or by its name; None of an unknown label."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value in labels.values:
-        return labels.values.index(value)
+    for number, known in enumerate(labels.values):
+        if value == known and isinstance(value, bool) == isinstance(known, bool):  # 1 == True
+            return number
     return labels.names.index(_name(value)) if _name(value) in labels.names else None
 
 

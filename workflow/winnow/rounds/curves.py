@@ -170,24 +170,25 @@ def labels_to_reach(
 @dataclass(frozen=True)
 class Step:
     """What one more round brought an arm, means over runs: gain of its figure per 100 labels with a t interval over runs; share
-    of test items whose prediction `changed` since the round before, and Cohen's kappa of both; share of predictions that
-    agree with the ceiling's (None without one)."""
+    of test items whose prediction `changed` since the round before, and Cohen's kappa of both (None if a model gave one answer
+    to all items before and after); share of predictions that agree with the ceiling's (None without one)."""
 
     labels: int
     gain: float
     low: float | None
     high: float | None
     changed: float
-    kappa: float
+    kappa: float | None
     agreement: float | None
 
 
 def kappa(one: np.ndarray, other: np.ndarray) -> float:
-    """Cohen's kappa of two predictions int [items]; 1 where both give the same single answer."""
+    """Cohen's kappa of two predictions int [items]; nan where both give the same single answer, as a model that has seen one
+    class does: its predictions are constant, not stable."""
     names = np.union1d(one, other)
     observed = float((one == other).mean())
     expected = float(sum((one == name).mean() * (other == name).mean() for name in names))
-    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
+    return math.nan if expected == 1 else (observed - expected) / (1 - expected)
 
 
 def steps(
@@ -202,6 +203,7 @@ def steps(
         gains = [rate * float(curve[now][run].mean() - curve[before][run].mean()) for run in runs]
         pairs = [(predictions[before][run], predictions[now][run]) for run in runs]
         band = interval(gains, confidence)
+        kappas = [kappa(one, other) for one, other in pairs]
         agreement = None
         if ceiling:
             first = ceiling[min(ceiling)]
@@ -215,7 +217,7 @@ def steps(
                 band[0] if band else None,
                 band[1] if band else None,
                 float(np.mean([(one != other).mean() for one, other in pairs])),
-                float(np.mean([kappa(one, other) for one, other in pairs])),
+                None if np.isnan(kappas).any() else float(np.mean(kappas)),
                 agreement,
             )
         )
@@ -224,8 +226,9 @@ def steps(
 
 def sufficient(found: Sequence[Step], gain: float, stable: float = 0.99) -> int | None:
     """Labels at which labelling could have stopped: after the first round whose gain is shown to be below `gain` per 100 labels
-    (the interval's upper end), or that hardly changed the predictions (kappa at least `stable`); None: no such round."""
+    (the interval's upper end), or that hardly changed the predictions (kappa at least `stable`; constant
+    predictions do not count); None: no such round."""
     for step in found:
-        if (step.high is not None and step.high < gain) or step.kappa >= stable:
+        if (step.high is not None and step.high < gain) or (step.kappa is not None and step.kappa >= stable):
             return step.labels
     return None

@@ -384,7 +384,7 @@ def plot(
 
 LEGEND = [
     "At a budget every arm has used that many labels, those of all earlier rounds included, and its models are trained on "
-    "exactly these documents.",
+    "all of them.",
     "The data seed is the random unit. Intervals and bands of an arm are t intervals over its seeds, on these test items; bands "
     "are pointwise: each holds for its budget alone, not for the whole curve at once, and overlapping bands are no test. "
     "An arm of one seed, or whose seeds all give the same models (a sampler without chance), has no interval. "
@@ -397,7 +397,7 @@ LEGEND = [
     "al. 2017); on few items it is above 0 even for a perfectly calibrated model. Confidence \u2212 accuracy: above 0 means "
     "overconfident. All are means over seeds.",
     "Gain: change of accuracy since the round before, per 100 labels, with a t interval over seeds. Predictions changed: share "
-    "of the test items whose prediction differs from that of the round before; kappa corrects it for chance. A round counts as "
+    "of the test items whose prediction differs from that of the round before; kappa corrects it for chance, and is empty where a model gave one answer to all items in both. A round counts as "
     "enough if the upper end of its gain's interval is below the stated gain, or kappa is at least .99 (the threshold of "
     "Bloodgood and Vijay-Shanker 2009, who average three rounds on unlabelled data). This is hindsight, from the test items: "
     "it shows where one could have stopped, and tunes nothing.",

@@ -284,9 +284,12 @@ def main(
         seen = np.zeros(0, dtype=np.int64)
         for index in range(rounds):
             clock = [time.monotonic()]
-            table, facts = draw_round(
-                index, inputs, (start, sampler), budget, seed, semdedup, corpus, table, probe
-            )
+            try:
+                table, facts = draw_round(
+                    index, inputs, (start, sampler), budget, seed, semdedup, corpus, table, probe
+                )
+            except InputError as error:
+                raise InputError(f"data seed {seed}, round {index}: {error}") from None
             clock.append(time.monotonic())
             doc, asked = train_split(table), probe
             at = corpus.rows(doc)

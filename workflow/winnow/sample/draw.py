@@ -118,6 +118,15 @@ def draw(
     return table, len(drawn.doc) - len(doc)
 
 
+def beyond_pool(pool: Pool, size: int, documents: int) -> InputError:
+    """The error of a draw of `size` from a pool that has fewer `documents`: what is out of it, and what to change."""
+    out = ", ".join(f"{many:,} {reason}" for reason, many in pool.excluded.items() if many)
+    return InputError(
+        f"budget: {size:,} documents exceed the pool of {documents:,}{f' (left out: {out})' if out else ''}; lower the "
+        "budget, in rounds of labelling count or add, or raise rounds.pool"
+    )
+
+
 def _draw_documents(
     pool: Pool, clusters: ClusterTable | None, sampler: Sampler, size: int, seed: int
 ) -> Drawn:
@@ -129,7 +138,7 @@ def _draw_documents(
     candidates = gather(pool, np.ceil(factor * (quotas + 1)) + 1, seed, ranking.purpose)
     if clusters is None:
         if size > candidates.pool[0]:
-            raise InputError(f"budget: {size:,} documents exceed the pool of {candidates.pool[0]:,}")
+            raise beyond_pool(pool, size, int(candidates.pool[0]))
     else:
         check_counts(candidates.pool, clusters)
         quotas = allocate(clusters, sampler, size, candidates.smallest_key())
@@ -188,7 +197,7 @@ def _whole_pool(pool: Pool, size: int) -> tuple[np.ndarray, list[Rows]]:
     rows = list(pool)
     doc = np.concatenate([np.zeros(0, dtype=np.int64), *(batch.doc for batch in rows)])
     if size > len(doc):
-        raise InputError(f"budget: {size:,} documents exceed the pool of {len(doc):,}")
+        raise beyond_pool(pool, size, len(doc))
     return doc, rows
 
 
@@ -413,10 +422,18 @@ def main(
         scores=scores, lengths=lengths, losses=table_of_losses, used=used, trained=trained,
         contaminated=contaminated, near=near, embeddings=embeddings, measures=measures,
     )  # fmt: skip
-    table, pool_facts = sample(
-        inputs, sampler, settings["budget"], settings["data_seed"], settings["semdedup"],
-        pq.read_table(previous[0]) if previous else None,
-    )  # fmt: skip
+    try:
+        table, pool_facts = sample(
+            inputs, sampler, settings["budget"], settings["data_seed"], settings["semdedup"],
+            pq.read_table(previous[0]) if previous else None,
+        )  # fmt: skip
+    except InputError as error:
+        if not previous:
+            raise
+        ids = settings["ids"]
+        raise InputError(
+            f"{ids['sampler']}, {ids['budget']}, data seed {settings['data_seed']}: {error}"
+        ) from None
     with atomic_path(out) as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=1 << 20)
     write_json(facts, {**pool_facts, "consumed": total(parts), "consumed_parts": parts})

@@ -7,6 +7,9 @@ for each of several GPUs of a node. Checkpoints are kept beside the outputs unde
 settings and inputs; a stopped run continues from the last one and, on a processor, ends with the same bits.
 How much of a text a model reads, and that text is text (`winnow.tokenizer`), is saved with its tokenizer:
 `model_max_length` and `split_special_tokens`. Scoring and evaluation read both from there.
+The model that is kept is that of the last step: no validation data is read, and no checkpoint is chosen by a score.
+A classifier may continue the model of an earlier round of labelling; what is counted (steps, examples, FLOPs, seconds)
+then includes all trainings that its weights come from.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +171,32 @@ def save_model(task: Task, tokenizer: Path, tokenizer_config: Path, folder: Path
             yield folder / path.name
 
 
+@dataclass(frozen=True)
+class Before:
+    """What the model of the round before took, all earlier rounds included: zero for a model that starts anew. `history` as
+    that of `train`; `files`: digests by name; `targets`: examples."""
+
+    steps: int = 0
+    targets: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    history: list[list[float]] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Before:
+        """From the manifest of a classifier and the files beside it. Raises InputError for weights of another training."""
+        manifest, folder = read_json(path), path.parent
+        if sha256(folder / "model.safetensors") != manifest["files"]["model.safetensors"]:
+            raise InputError(
+                f"{folder}: model.safetensors is not that of manifest.json; train that round again"
+            )
+        metrics, timings = read_json(folder / "metrics.json"), read_json(folder / "timings.json")
+        return cls(manifest["steps"], manifest["training_examples"], metrics["model_flops"], timings["seconds"],
+                   metrics["history"], manifest["files"], manifest["ids"])  # fmt: skip
+
+
 def timings_of(
     seconds: float, targets: int, flops: float, device: str, autocast: bool, processes: int
 ) -> dict[str, Any]:
@@ -209,6 +239,7 @@ def main(
     tokens_meta: list[Path] = [],
     tokenizer: list[Path] = [],
     tokenizer_config: list[Path] = [],
+    previous: list[Path] = [],
     name: str = "",
     threads: int = 0,
     processes: int = 0,
@@ -227,6 +258,8 @@ def main(
         tokens_meta: its JSON.
         tokenizer: tokenizer.json (language models).
         tokenizer_config: its tokenizer_config.json.
+        previous: manifest.json of the model of the round before (one), from whose weights a classifier starts; metrics.json,
+            timings.json and the model lie beside it.
         name: what progress lines call the model.
         threads: processor threads; 0 leaves torch's choice.
         processes: GPUs of this node, one process each, started by torchrun; 0 or 1: this process alone.
@@ -241,6 +274,11 @@ def main(
         raise InputError("a language model needs --tokens, --tokens-meta, --tokenizer and --tokenizer-config")
     if not language and not split:
         raise InputError("a classifier needs --split, the labelled documents it learns from")
+    if bool(previous) != (model.get("rounds") == "continue"):
+        raise InputError(
+            "a model with rounds: continue, and no other, needs --previous, the model that it continues"
+        )
+    before = Before.read(previous[0]) if previous else Before()
     relaunch(processes)
     if os.environ.get("RANK", "0") == "0":
         say(f"[train {name}] loading the model")
@@ -271,9 +309,10 @@ def main(
         if not subset_manifest["classes"]:
             raise InputError(f"{subset}: names no classes; a classifier needs a labelled corpus")
         check_definition("encoder", settings["base"], where="--spec base")
-        task = Classifier(model, settings["base"], split[0], subset_manifest["classes"], device, autocast)
+        task = Classifier(model, settings["base"], split[0], subset_manifest["classes"], device, autocast,
+                          previous[0].parent if previous else None)  # fmt: skip
         tokenizer_files = (task.folder / "tokenizer.json", task.folder / "tokenizer_config.json")
-        inputs = canonical(subset_manifest)
+        inputs = canonical([subset_manifest, before.files]) if previous else canonical(subset_manifest)
     identity = canonical([settings, inputs, STAGE_VERSION])
     recipe["steps"] = steps_of(recipe, task.rows, task.sequence)
     checkpoint = Checkpoint(out.parent / "state", hashlib.sha256(identity.encode()).hexdigest())
@@ -290,16 +329,20 @@ def main(
     for step in range(recipe["steps"]):
         rows = rows_of_step(step, recipe["batch"], task.rows, seed)
         targets, flops = targets + task.targets(rows), flops + task.flops(rows)
-    timings = timings_of(seconds, targets, flops if language else 0.0, device, autocast, group.count)
+    targets, flops = before.targets + targets, before.flops + flops
+    timings = timings_of(
+        before.seconds + seconds, targets, flops if language else 0.0, device, autocast, group.count
+    )
     files = {path.name: sha256(path) for path in save_model(task, *tokenizer_files, out.parent)}
-    write_json(out.parent / "metrics.json", {"history": history, "model_flops": flops})
+    metrics = {"history": before.history + history, "model_flops": flops}
+    write_json(out.parent / "metrics.json", metrics)
     write_json(out.parent / "timings.json", timings)
     manifest = {
         "ids": {**subset_manifest["ids"], **settings["names"], "training_seed": seed},
         "spec": settings,
         "parameters": sum(p.numel() for p in task.model.parameters()),
-        "steps": recipe["steps"],
-        "epochs": recipe["steps"] * recipe["batch"] / task.rows,
+        "steps": before.steps + recipe["steps"],
+        "epochs": (before.targets + recipe["steps"] * recipe["batch"]) / task.rows,
         "training_tokens" if language else "training_examples": targets,
         "final_loss": float(np.mean([h[0] for h in history[-max(1, len(history) // 20) :]])),
         "weight_norm": math.sqrt(
@@ -309,6 +352,8 @@ def main(
         "subset": subset_manifest["ids"],
         "precision": "bfloat16" if autocast else "float32",
     }
+    if previous:
+        manifest["continues"] = {"ids": before.ids, "files": before.files}
     write_json(out, manifest)
     checkpoint.clear()
 

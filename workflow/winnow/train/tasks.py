@@ -210,7 +210,8 @@ def _load_start(folder: Path, config: Any, vocabulary: int) -> Any:
 
 
 class Classifier:
-    """An encoder with a fresh classification head on labelled documents."""
+    """An encoder with a fresh classification head on labelled documents; or the classifier of `previous`, the folder of a
+    model trained here with the same classes."""
 
     def __init__(
         self,
@@ -220,6 +221,7 @@ class Classifier:
         classes: list[str],
         device: str,
         autocast: bool,
+        previous: Path | None = None,
     ):
         skip_unused()
         from transformers import AutoModelForSequenceClassification
@@ -245,8 +247,21 @@ class Classifier:
         self.rows = len(self.ids)
         if not self.rows:
             raise InputError(f"{split}: no documents to train on")
+        if self.labels.min() < 0 or self.labels.max() >= len(classes):
+            row = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(classes)))[0])
+            raise InputError(
+                f"{split}: row {row + 1}: label {self.labels[row]} is none of the {len(classes)} classes (0 to "
+                f"{len(classes) - 1}); draw the subset again"
+            )
+        if previous:
+            known = read_json(previous / "config.json")["id2label"]
+            if list(known.values()) != classes:
+                raise InputError(
+                    f"{previous}: its classes are {', '.join(known.values())}, those of the subset {', '.join(classes)}; "
+                    "a model continues on the same corpus"
+                )
         self.model = AutoModelForSequenceClassification.from_pretrained(
-            folder,
+            previous or folder,
             id2label=dict(enumerate(classes)),
             label2id={name: i for i, name in enumerate(classes)},
             use_safetensors=True,
