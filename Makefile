@@ -11,11 +11,11 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo clusters test bench test-all test-real lint format lock
+.PHONY: help install demo clusters test bench test-all test-real test-studies lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## create the environment .venv from lock.txt (the other targets do it when needed)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from winnow.metrics import COMPLETION_METRICS
+from winnow.completion_metrics import COMPLETION_METRICS
 
 pytestmark = pytest.mark.slow
 

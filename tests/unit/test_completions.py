@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 from winnow import metrics
+from winnow.completion_metrics import COMPLETION, COMPLETION_METRICS
 from winnow.config.checks import resolve
 from winnow.config.files import definition_files, read_files
 from winnow.evaluate import benchmarks, completions, harness
@@ -81,13 +82,13 @@ def evaluated(neox, tmp_path_factory) -> tuple[list[dict[str, Any]], dict[str, A
 
 def test_every_item_has_every_metric_with_a_direction(evaluated) -> None:
     rows, results = evaluated
-    assert len(rows) == 20 * len(metrics.COMPLETION_METRICS)
-    assert {row["metric"] for row in rows} == set(metrics.COMPLETION_METRICS)
+    assert len(rows) == 20 * len(COMPLETION_METRICS)
+    assert {row["metric"] for row in rows} == set(COMPLETION_METRICS)
     assert len({(row["item"], row["metric"]) for row in rows}) == len(rows)
     assert {row["group"] for row in rows} == {"g0", "g1", "g2"}
-    assert results["higher_is_better"]["stories"] == metrics.COMPLETION_METRICS
+    assert results["higher_is_better"]["stories"] == COMPLETION_METRICS
     assert results["items"] == {"stories": 20}
-    for metric in metrics.COMPLETION_METRICS:
+    for metric in COMPLETION_METRICS:
         values = [row["value"] for row in rows if row["metric"] == metric]
         low, high = metrics.bounds(metric)
         assert low <= min(values) <= max(values) <= high
@@ -173,9 +174,7 @@ def test_a_prompt_longer_than_the_context_loses_its_first_words_and_no_room_is_o
     data = {"item": [0], "group": [None], "prompt": [TEXTS[0]], "continuation": ["the end of it"]}
     benchmarks.write_local(tmp_path / "b", "stories", "completion", data, {})
     rows, results = evaluate(neox, tmp_path / "b", tmp_path / "out", settings)
-    assert {row["metric"] for row in rows} == {
-        m for m in metrics.COMPLETION_METRICS if m.startswith("greedy")
-    }
+    assert {row["metric"] for row in rows} == {m for m in COMPLETION_METRICS if m.startswith("greedy")}
     assert results["completions"]["stories"][0]["greedy"]
     with pytest.raises(
         InputError, match="64 leaves no room for a prompt in the model's context of 64 tokens"
@@ -263,7 +262,7 @@ def test_measures_are_those_worked_out_by_hand() -> None:
     assert {m: empty[m] for m in ("distinct_1", "repetition", "ends_sentence", "chrf")} == dict.fromkeys(
         ("distinct_1", "repetition", "ends_sentence", "chrf"), 0
     )
-    assert set(of) == set(metrics.COMPLETION)
+    assert set(of) == set(COMPLETION)
 
 
 @pytest.mark.parametrize(

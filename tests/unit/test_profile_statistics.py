@@ -35,7 +35,7 @@ def figures(one: stats.Description) -> list[float]:
 floats = st.lists(st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, -0.0, 1.0, math.nan]), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(floats)
 def test_figures_of_floats_are_those_of_pandas(values: list[float]) -> None:
     column = np.array(values, dtype=np.float32)
@@ -47,7 +47,7 @@ def test_figures_of_floats_are_those_of_pandas(values: list[float]) -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=60))
 def test_figures_of_whole_numbers_are_those_of_pandas(values: list[int]) -> None:
     column = np.array(values, dtype=np.int32)

@@ -78,7 +78,7 @@ def pools(draw) -> tuple[list[str], list[int], list[bool]]:
 
 
 @pytest.mark.parametrize("name", DRAWN)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(
     pools(),
     st.integers(2, 12),

@@ -31,7 +31,7 @@ def unit(rng, n, d=32):
 
 
 @given(st.integers(0, 10_000), st.permutations(range(9)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_order_of_labels_and_documents_changes_nothing(seed, order):
     rng = np.random.default_rng(seed)
     vectors, texts, labels = unit(rng, 40), unit(rng, 9), list("dacbeadda")

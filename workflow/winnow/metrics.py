@@ -10,25 +10,11 @@ import math
 
 import numpy as np
 
+from winnow.completion_metrics import COMPLETION_METRICS
+
 PROPORTIONS = ("acc", "f1", "exact_match", "precision", "recall")
 """Prefixes of the names of metrics that lie in [0, 1]."""
 CALIBRATION_BINS = 15
-
-COMPLETION = {
-    "distinct_1": True,
-    "distinct_2": True,
-    "distinct_3": True,
-    "repetition": False,
-    "ends_sentence": True,
-    "word_length_gap": False,
-    "sentence_length_gap": False,
-    "chrf": True,
-}
-"""Measures of a completion (winnow.evaluate.completions), and whether higher is better. A metric is the measure of the
-greedy completion of an item, or its mean over the sampled ones: `greedy_chrf`, `sampled_chrf`."""
-COMPLETION_METRICS = {
-    f"{how}_{measure}": up for how in ("greedy", "sampled") for measure, up in COMPLETION.items()
-}
 
 
 def is_perplexity(metric: str) -> bool:

@@ -212,6 +212,14 @@ def _explain(error: Any) -> ConfigError:
             missing = next(k for k in error.schema["required"] if k not in value)
             value = expected(error.schema.get("properties", {}).get(missing, {}))
             return ConfigError(path, f"missing key {missing!r}{f'; expected: {value}' if value else ''}")
+        case "dependentRequired":
+            has, needs = next(
+                (key, other)
+                for key, others in error.schema["dependentRequired"].items()
+                for other in others
+                if key in value and other not in value
+            )
+            return ConfigError(path, f"missing key {needs!r}, which goes with {has!r}")
         case "enum" | "const":
             right = error.schema.get("enum") or [error.schema["const"]]
             near = difflib.get_close_matches(str(value), list(map(str, right)), 1)

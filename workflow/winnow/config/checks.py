@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from winnow.completion_metrics import COMPLETION_METRICS
 from winnow.config.files import compose, place, plain
 from winnow.config.local_files import check_files
 from winnow.config.names import OWN_COLUMNS, RESERVED, known_definition
@@ -18,7 +19,6 @@ from winnow.config.profile import check_profile
 from winnow.config.samplers import check_scorer, check_scores
 from winnow.config.tables import check_table
 from winnow.experiments import NO_CLUSTERS, needs_clustering
-from winnow.metrics import COMPLETION_METRICS
 from winnow.paths import results_folder
 from winnow.sample.rankings import MEASURE
 from winnow.sample.sampler import check_sampler, needs

@@ -5,7 +5,7 @@ metric: `greedy_*` of the one greedy completion, `sampled_*` the mean over the s
 quantile u of the model's distribution, u a key of the item, the sample and the position: neither the batch nor the order
 of items changes a text (beyond ties within rounding), and every model is asked with the same u.
 
-Measures of a completion (their names and directions: `winnow.metrics.COMPLETION`; words are lower-case runs of letters
+Measures of a completion (their names and directions: `winnow.completion_metrics`; words are lower-case runs of letters
 and digits, `winnow.scripts`):
 - distinct_1, _2, _3: different n-grams of words over all (Li et al. 2016); 0 of a completion with fewer than n words;
 - repetition: share of its 4-grams of words that occurred in it before (Welleck et al. 2020); 0 of fewer than 4 words;
@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from winnow.completion_metrics import COMPLETION
 from winnow.evaluate.forms.completion import settings
 from winnow.keys import uniform
-from winnow.metrics import COMPLETION
 from winnow.parquet import open_parquet
 from winnow.scripts import words_of
 from winnow.stage import InputError, Progress
@@ -139,7 +139,7 @@ def lengths(text: str, words: Sequence[str]) -> tuple[float, float]:
 
 
 def measures(completion: str, continuation: str, chrf: Any) -> dict[str, float]:
-    """The measures of a completion, by the names of `winnow.metrics.COMPLETION`. `chrf`: of `chrf_scorer`."""
+    """The measures of a completion, by the names of `winnow.completion_metrics`. `chrf`: of `chrf_scorer`."""
     words = words_of(completion)
     mine, true = lengths(completion, words), lengths(continuation, words_of(continuation))
     cut = completion.strip()[: len(continuation)]

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from winnow.completion_metrics import COMPLETION_METRICS
 from winnow.evaluate.completions import evaluate_completions
 from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
 from winnow.evaluate.stock import tasks_folder
-from winnow.metrics import COMPLETION_METRICS
 from winnow.stage import InputError, Progress, say
 
 COMPLETION_FORM = "completion"
