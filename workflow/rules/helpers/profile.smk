@@ -83,4 +83,4 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    return [PROFILE.format(corpus=corpus) + "/profile.html" for corpus in profiled_corpora(CONFIG)]
+    return [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in profiled_corpora(CONFIG)]
