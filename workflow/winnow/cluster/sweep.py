@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from winnow import figures
 from winnow.cluster.kmeans import nearest_centroids, sample_rows, spherical_kmeans
 from winnow.csv_files import read_rows, write_rows
 from winnow.keys import keys
 from winnow.pages import NOTES, Page, Section, html_page, markdown, number
 from winnow.parquet import doc_column, listed_docs, vectors_of_shards
 from winnow.schema import read_spec
-from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
+from winnow.stage import InputError, Progress, run, say, write_json, write_text
 
 STAGE_VERSION = 1
 COLUMNS = (
@@ -145,12 +146,7 @@ def plot(
     rows: list[dict[str, Any]], chosen: int | None, title: str, out: Path, published: Published | None = None
 ) -> None:
     """The curves of the sweep over k, the k of the config marked, published figures in grey: SVG."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context({"svg.hashsalt": "winnow", "svg.fonttype": "none", "font.size": 9}):
+    with figures.pyplot("sweep") as pyplot:
         figure, axes = pyplot.subplots(1, len(CURVES), figsize=(3.1 * len(CURVES), 2.8), layout="constrained")
         ks = [row["k"] for row in rows]
         for axis, (name, label) in zip(axes, CURVES.items(), strict=True):
@@ -169,9 +165,7 @@ def plot(
             axis.set(title=label, xlabel="k (clusters)")
             axis.xaxis.get_major_locator().set_params(integer=True)
         figure.suptitle(title)
-        with atomic_path(out) as partial:
-            figure.savefig(partial, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
+        write_text(out, figures.svg(figure))
 
 
 # ---------------------------------------------------------------- published figures, and the page

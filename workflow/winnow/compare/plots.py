@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from winnow import figures
 from winnow.compare.claims import Row
 from winnow.compare.sentences import label_of
 from winnow.compare.statistics import BETTER, LITTLE, SAME, WORSE
@@ -26,31 +26,6 @@ SMOOTHING = 0.05
 """Share of the steps over which a loss curve is averaged."""
 
 
-@contextmanager
-def _pyplot(name: str) -> Iterator[Any]:
-    """pyplot with the style of all plots; `name` seeds the ids in the SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style: Any = {
-        "svg.hashsalt": name,
-        "svg.fonttype": "none",
-        "font.size": 9,
-        "font.family": "DejaVu Sans",
-    }
-    with matplotlib.rc_context(style):
-        yield pyplot
-        pyplot.close("all")
-
-
-def _svg(plot: Any) -> str:
-    text = io.StringIO()
-    plot.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
-
-
 def forest(rows: Sequence[Row], name: str) -> tuple[str, bytes]:
     """Forest plot, one panel per benchmark and metric: effect and interval of each arm, a small point for the effect of each
     data seed. Returns (SVG, PNG)."""
@@ -61,7 +36,7 @@ def forest(rows: Sequence[Row], name: str) -> tuple[str, bytes]:
     baseline = next(label_of(row, rows) for row in rows if row.is_baseline)
     columns = min(3, max(1, len(panels)))
     lines = math.ceil(max(1, len(panels)) / columns)
-    with _pyplot(name) as pyplot:
+    with figures.pyplot(name) as pyplot:
         plot, axes = pyplot.subplots(
             lines,
             columns,
@@ -93,7 +68,7 @@ def forest(rows: Sequence[Row], name: str) -> tuple[str, bytes]:
             f"Effect against {baseline}, with intervals; small points: data seeds; dotted: items only, too little data",
             fontsize=9,
         )
-        vector, raster = _svg(plot), io.BytesIO()
+        vector, raster = figures.svg(plot), io.BytesIO()
         plot.savefig(raster, format="png", dpi=150, metadata={"Software": None})
         return vector, raster.getvalue()
 
@@ -123,7 +98,7 @@ class Point:
 
 def pareto(points: Sequence[Point], unit: str, quality: str, name: str) -> str:
     """Quality over the hours charged for one run, selection included; the Pareto front is a line. SVG."""
-    with _pyplot(name) as pyplot:
+    with figures.pyplot(name) as pyplot:
         plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
         for point in points:
             colour = "#1b7837" if point.on_front else "#999999"
@@ -137,7 +112,7 @@ def pareto(points: Sequence[Point], unit: str, quality: str, name: str) -> str:
             axis.set_xlim(left=0)
             axis.set_ylabel(quality)
         axis.spines[["top", "right"]].set_visible(False)
-        return _svg(plot)
+        return figures.svg(plot)
 
 
 def smooth(losses: np.ndarray) -> np.ndarray:
@@ -154,7 +129,7 @@ def losses(curves: Mapping[str, Sequence[tuple[float, np.ndarray]]], name: str) 
 
     `curves`: of each arm, of each run, what it read in all and its loss by step, float64 [steps].
     """
-    with _pyplot(name) as pyplot:
+    with figures.pyplot(name) as pyplot:
         plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
         for index, (arm, runs) in enumerate(curves.items()):
             for place, (amount, by_step) in enumerate(runs):
@@ -166,4 +141,4 @@ def losses(curves: Mapping[str, Sequence[tuple[float, np.ndarray]]], name: str) 
         if any(curves.values()):
             axis.legend(fontsize=7, frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
-        return _svg(plot)
+        return figures.svg(plot)

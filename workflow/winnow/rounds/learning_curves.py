@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from winnow import figures
 from winnow.compare.statistics import FEWEST_SEEDS, Run
 from winnow.metrics import CALIBRATION_BINS, calibration_error, class_f1, macro_f1, overconfidence
 from winnow.pages import Page, Section, number, probability, write_page
@@ -36,7 +37,7 @@ from winnow.rounds.curves import (
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, read_json, run, write_text
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 COLUMNS = (
     "benchmark", "arm", "labels", "seeds", "accuracy", "low", "high", "f1", "f1_positive", "calibration_error",
     "overconfidence", "effect", "effect_low", "effect_high", "p", "p_adjusted", "verdict", "gain", "gain_low", "gain_high",
@@ -332,19 +333,13 @@ def plot(
     results: Sequence[Result], ceiling: Mapping[str, Sequence[float]], confidence: float, title: str
 ) -> str:
     """Accuracy against labels, a band for each arm, a panel a benchmark: SVG."""
-    import io
-
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
     colours = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#7F7F7F"]
     markers = "osD^vP*X"
     names = list(dict.fromkeys(result.benchmark for result in results))
-    with matplotlib.rc_context({"svg.hashsalt": "winnow", "svg.fonttype": "none", "font.size": 9}):
+    several = len({result.arm.name.rpartition("/")[0] for result in results}) > 1
+    with figures.pyplot("curves") as pyplot:
         figure, axes = pyplot.subplots(
-            1, len(names), figsize=(6.4 * len(names), 4), squeeze=False, layout="constrained"
+            1, len(names), figsize=(5.6 * len(names) + 1.6, 4), squeeze=False, layout="constrained"
         )
         for axis, benchmark in zip(axes.flat, names, strict=True):
             here = [result for result in results if result.benchmark == benchmark]
@@ -353,7 +348,7 @@ def plot(
                 x = [point.labels for point in found]
                 colour = colours[i % len(colours)]
                 axis.plot(x, [p.mean for p in found], color=colour, marker=markers[i % len(markers)], markersize=4,
-                          linewidth=2 if i == 0 else 1.2, label=result.arm.name)  # fmt: skip
+                          linewidth=2 if i == 0 else 1.2, label=result.arm.name if several else result.arm.name.rpartition("/")[2])  # fmt: skip
                 if all(point.low is not None for point in found):
                     axis.fill_between(
                         x,
@@ -374,12 +369,14 @@ def plot(
                 xlabel="labels used",
                 ylabel=f"accuracy (band: pointwise {confidence:.0%} CI over seeds)",
             )
-            axis.legend(frameon=False, fontsize=8)
+        entries = {
+            name: line
+            for axis in axes.flat
+            for line, name in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(entries.values(), entries.keys(), loc="outside right center", frameon=False, fontsize=8)
         figure.suptitle(title)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
-    return text.getvalue()
+        return figures.svg(figure)
 
 
 LEGEND = [

@@ -5,12 +5,13 @@ In: vectors float [n, d]; of each arm the coordinates and rounds of its document
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from winnow import figures
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,17 @@ def plot(
 ) -> str:
     """A panel per arm: `pool` float [m, 2] in grey; chosen documents, whose `rounds` int64 [n] and `place` float [n, 2] are given
     by arm, coloured by round. SVG; points are pixels in it, which keeps it small."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
+    from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
     last = max(int(one.max(initial=0)) for one in rounds.values())
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.92, 0.05, last + 1))
+    shades = colormaps["viridis"](np.linspace(0.92, 0.05, last + 1))
     columns = 2 if len(rounds) in (2, 4) else min(3, len(rounds))
     several = len({name.rpartition("/")[0] for name in rounds}) > 1
     rows = -(-len(rounds) // columns)
-    with matplotlib.rc_context({"svg.hashsalt": "winnow", "svg.fonttype": "none", "font.size": 9}):
+    most = max(len(one) for one in rounds.values())
+    size = float(np.clip(15 * (500 / max(most, 1)) ** 0.5, 4, 15))
+    with figures.pyplot("map") as pyplot:
         figure, axes = pyplot.subplots(
             rows, columns, figsize=(3.7 * columns, 3.3 * rows + 0.9), squeeze=False, sharex=True, sharey=True,
             layout="constrained", dpi=160,
@@ -71,7 +71,12 @@ def plot(
             for index in range(last + 1):
                 here = place[name][one == index]
                 axis.scatter(
-                    *here.T, s=15, color=[shades[index]], linewidths=0.3, edgecolors="white", rasterized=True
+                    *here.T,
+                    s=size,
+                    color=[shades[index]],
+                    linewidths=0.3 if size > 10 else 0,
+                    edgecolors="white",
+                    rasterized=True,
                 )
             axis.set_title(name if several else name.rpartition("/")[2], fontsize=9)
             axis.tick_params(labelsize=7, labelbottom=True)
@@ -87,7 +92,4 @@ def plot(
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(8, last + 2), frameon=False)
         figure.suptitle(title, fontsize=10)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
-    return text.getvalue()
+        return figures.svg(figure)
