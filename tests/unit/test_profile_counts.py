@@ -58,6 +58,21 @@ def test_strings_and_lists_may_be_mixed_in_one_column() -> None:
     assert np.all(np.diff(counts.entries(column).row) >= 0)
 
 
+def test_strings_that_repeat_are_parsed_once_to_the_same_entries() -> None:
+    choices = ["['a, b', 'c']", "a, C", "", None, "a; c | d\nA", "[d]", "('a', 'c')", " ", "e"]
+    once = [counts.entries(pa.array([cell], pa.string())).counts() for cell in choices]
+    at = np.random.default_rng(2).integers(0, len(choices), 5000)
+    column = pa.array([choices[i] for i in at])
+    expected = [sorted(once[i].elements()) for i in at]
+    for form in (column, column.dictionary_encode(), column.dictionary_encode("encode")):
+        found = counts.entries(form)
+        by_row: list[list[str]] = [[] for _ in at]
+        for row, place in zip(found.row.tolist(), found.place.tolist(), strict=True):
+            by_row[row].append(found.names[place])
+        assert [sorted(row) for row in by_row] == expected
+        assert np.all(np.diff(found.row) >= 0)
+
+
 def test_a_column_of_missing_values_and_of_numbers_is_counted_too() -> None:
     assert counts.entries(pa.nulls(3)).counts() == Counter()
     assert counts.entries(pa.array([1, 1, None])).counts() == Counter({"1": 2})

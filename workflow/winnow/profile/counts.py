@@ -106,6 +106,8 @@ def _is_dictionary_of_strings(kind: pa.DataType) -> bool:
 def _flat(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Row int64 [m], ascending, and text of each entry as it is written: an array of strings, or of a dictionary of them."""
     kind, t = column.type, pa.types
+    if _is_dictionary_of_strings(kind):
+        return _written_once(column)
     if t.is_dictionary(kind):
         return _flat(column.cast(kind.value_type))
     if _is_list(kind):
@@ -132,23 +134,43 @@ def _flat(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
         rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         return rows, column.filter(column.is_valid()).cast(pa.string())
     if _is_string(kind):
-        return _written(column)
+        first = column.slice(0, 4096)
+        repeated = 2 * len(first.unique()) < len(first)
+        return _written_once(column.dictionary_encode()) if repeated else _written(column)
     raise InputError(f"holds {kind}; expected: lists of strings, or strings")
+
+
+def _written_once(column: pa.DictionaryArray) -> tuple[np.ndarray, pa.Array]:
+    """Entries of strings that write lists, of which each is parsed once."""
+    of_value, flat = _written(column.dictionary)
+    encoded = flat.dictionary_encode()
+    size = np.bincount(of_value, minlength=len(column.dictionary))
+    begin = np.cumsum(size) - size
+    code = column.indices.drop_null().to_numpy()
+    sizes = size[code]
+    row = np.repeat(np.flatnonzero(column.indices.is_valid().to_numpy(zero_copy_only=False)), sizes)
+    at = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes - begin[code], sizes)
+    return row, pa.DictionaryArray.from_arrays(encoded.indices.take(pa.array(at)), encoded.dictionary)
 
 
 def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Entries of strings that write lists."""
     cells = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
-    inner = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, BRACKETS, r"\1\2"))
-    quoted = pc.and_(pc.match_substring_regex(inner, QUOTED), pc.not_equal(cells, inner))
-    is_quoted = quoted.to_numpy(zero_copy_only=False)
     parts = []
-    if is_quoted.any():
-        bare = pc.replace_substring_regex(inner.filter(quoted), r"""^['"]|['"],?$""", "")
-        parts.append((np.flatnonzero(is_quoted), pc.split_pattern_regex(bare, BETWEEN_QUOTES)))
-    if not is_quoted.all():
+    plain = np.ones(len(cells), dtype=bool)
+    bare = cells
+    if pc.any(pc.or_(pc.starts_with(cells, "["), pc.starts_with(cells, "("))).as_py():
+        inner = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, BRACKETS, r"\1\2"))
+        quoted = pc.and_(pc.match_substring_regex(inner, QUOTED), pc.not_equal(cells, inner))
+        plain = ~quoted.to_numpy(zero_copy_only=False)
         bare = inner.filter(pc.invert(quoted))
-        parts.append((np.flatnonzero(~is_quoted), pc.split_pattern_regex(bare, r"[,;|\n]")))
+        if not plain.all():
+            unquoted = pc.replace_substring_regex(inner.filter(quoted), r"""^['"]|['"],?$""", "")
+            parts.append((np.flatnonzero(~plain), pc.split_pattern_regex(unquoted, BETWEEN_QUOTES)))
+    if plain.any():
+        others = any(pc.any(pc.match_substring(bare, other)).as_py() for other in ";|\n")
+        split = pc.split_pattern_regex(bare, r"[,;|\n]") if others else pc.split_pattern(bare, ",")
+        parts.append((np.flatnonzero(plain), split))
     if not parts:
         return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
     row = np.concatenate([rows[pc.list_parent_indices(split).to_numpy()] for rows, split in parts])
