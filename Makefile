@@ -47,7 +47,7 @@ test-studies: $(DEV_STAMP) ## run the studies at full size from a stand-in of th
 	@$(BIN)/python -m pytest -m study -s tests/end_to_end
 
 bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour (tests/benchmarks/README.md)
-	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_workflow calibrate; do \
+	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_profile bench_workflow calibrate; do \
 		echo "== $$script"; $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
 	done
 

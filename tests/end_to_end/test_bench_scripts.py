@@ -12,6 +12,7 @@ TINY = {
     "bench_cluster.py": (["--vectors", "9000", "--k", "4", "--rounds", "1"], "floor of one pass"),
     "bench_embed.py": (["--documents", "6", "--rounds", "1"], "mean cosine 1.000000"),
     "bench_evaluate.py": (["--limit", "4"], " 0 different"),
+    "bench_profile.py": (["--rows", "2000", "--rounds", "1", "--packages", "none"], "counts are equal"),
     "bench_sample.py": (["--share", "0.0002", "--documents", "800"], "subset 2: scan"),
     "bench_train.py": (["--steps", "2", "--rounds", "1", "--batch", "2", "--shape", "1", "32", "2", "16", "256"], "median ratio"),
     "bench_workflow.py": (["--jobs", "20", "--draws", "2"], "an empty job costs"),
@@ -26,7 +27,12 @@ MADE_UP = {"bench_embed.py", "bench_evaluate.py", "bench_sample.py", "documents.
 def test_a_benchmark_runs_without_real_data_and_says_so(script: str, root: Path, tmp_path: Path) -> None:
     sizes, figure = TINY[script]
     line = [sys.executable, root / "tests/benchmarks" / script, *sizes]
-    environment = {**os.environ, "WINNOW_DATA": str(tmp_path / "none"), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "WINNOW_DATA": str(tmp_path / "none"),
+        "OMP_NUM_THREADS": "1",
+        "PIP_NO_INDEX": "1",
+    }
     done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert figure in done.stdout

@@ -58,6 +58,21 @@ def test_strings_and_lists_may_be_mixed_in_one_column() -> None:
     assert np.all(np.diff(counts.entries(column).row) >= 0)
 
 
+def test_strings_that_repeat_are_parsed_once_to_the_same_entries() -> None:
+    choices = ["['a, b', 'c']", "a, C", "", None, "a; c | d\nA", "[d]", "('a', 'c')", " ", "e"]
+    once = [counts.entries(pa.array([cell], pa.string())).counts() for cell in choices]
+    at = np.random.default_rng(2).integers(0, len(choices), 5000)
+    column = pa.array([choices[i] for i in at])
+    expected = [sorted(once[i].elements()) for i in at]
+    for form in (column, column.dictionary_encode(), column.dictionary_encode("encode")):
+        found = counts.entries(form)
+        by_row: list[list[str]] = [[] for _ in at]
+        for row, place in zip(found.row.tolist(), found.place.tolist(), strict=True):
+            by_row[row].append(found.names[place])
+        assert [sorted(row) for row in by_row] == expected
+        assert np.all(np.diff(found.row) >= 0)
+
+
 def test_a_column_of_missing_values_and_of_numbers_is_counted_too() -> None:
     assert counts.entries(pa.nulls(3)).counts() == Counter()
     assert counts.entries(pa.array([1, 1, None])).counts() == Counter({"1": 2})
@@ -123,3 +138,47 @@ def test_the_sample_of_documents_depends_on_no_shard_and_has_about_the_size() ->
         chosen, np.concatenate([counts.sampled(part, 20_000, 5000) for part in np.split(doc, 4)])
     )
     assert counts.sampled(doc, 20_000, 20_000).all()
+
+
+@pytest.mark.parametrize("limit", [1, counts.Written.LIMIT])
+@pytest.mark.parametrize("row_group_size", [1, 3, 4])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_of_several_row_groups_is_counted_in_every_form(
+    form: str, row_group_size: int, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyarrow reads no batch of lists of a dictionary across row groups."""
+    monkeypatch.setattr(counts.Written, "LIMIT", limit)
+    table = pa.table({"words": FORMS[form], "other": pa.array(["x"] * 4)})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=row_group_size)
+    counted, rows = counts.count_column(tmp_path / "x.parquet", "words")
+    assert dict(counted) == {"cat": 2, "big dog": 1, "twist": 1}
+    assert rows == 3
+
+
+def test_names_of_a_dictionary_that_do_not_occur_are_not_counted() -> None:
+    """Else they would be distinct words with a count of 0."""
+    column = pa.ListArray.from_arrays([0, 1, 2], pa.array(["cat", "dog"]).dictionary_encode())
+    assert dict(counts.entries(column.slice(1)).counts()) == {"dog": 1}
+
+
+def test_a_comma_inside_an_entry_of_a_list_is_kept_however_the_list_is_encoded() -> None:
+    values = pa.array(["once, twice", "dog", None])
+    for encoded in (values, values.dictionary_encode(), pa.DictionaryArray.from_arrays([0, 1, 2], values)):
+        column = pa.ListArray.from_arrays([0, 2, 3], encoded)
+        assert dict(counts.entries(column).counts()) == {"once, twice": 1, "dog": 1}
+
+
+def test_missing_and_empty_entries_of_many_batches_are_no_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "ROWS", 7)
+    rng = np.random.default_rng(1)
+    choices = ["Cat", " cat", "", " ", None, "dog\t", *(f"w{i}" for i in range(40))]
+    rows = [[choices[i] for i in rng.integers(0, len(choices), rng.integers(0, 3))] for _ in range(300)]
+    rows = [None if at % 11 == 0 else row for at, row in enumerate(rows)]
+    names = [[entry.strip().lower() for entry in row or [] if entry and entry.strip()] for row in rows]
+    for kind in (pa.list_(pa.string()), pa.large_list(pa.large_string())):
+        pq.write_table(pa.table({"words": pa.array(rows, kind)}), tmp_path / "x.parquet", row_group_size=50)
+        counted, filled = counts.count_column(tmp_path / "x.parquet", "words")
+        assert dict(counted) == Counter(name for row in names for name in row)
+        assert filled == sum(map(bool, names))

@@ -31,7 +31,7 @@ from winnow.profile.words import names, words
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, read_json, run
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 PROMPTS = ("words", "features")
 KINDS = (*PROMPTS, "vocabulary", "ngrams", "names", "documents")
 """`documents` counts documents: `all`, `vocabulary` and `ngrams` (those whose text was counted), `words` and `features` (those
@@ -54,9 +54,9 @@ class Entries:
     names: list[str]
 
     def counts(self) -> Counter[str]:
-        """Occurrences by name."""
+        """Occurrences by name, without names that do not occur (a dictionary may have more)."""
         counts = np.bincount(self.place, minlength=len(self.names)).tolist()
-        return Counter(dict(zip(self.names, counts, strict=True)))
+        return Counter({name: count for name, count in zip(self.names, counts, strict=True) if count})
 
 
 def entries(column: pa.Array) -> Entries:
@@ -68,20 +68,22 @@ def entries(column: pa.Array) -> Entries:
     """
     row, flat = _flat(column)
     encoded = flat.dictionary_encode()
-    code = encoded.indices
+    code = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
     names: list[str] = []
     places: dict[str, int] = {}
     place = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int32)
     for index, raw in enumerate(encoded.dictionary.to_pylist()):
-        name = normal(raw)
+        name = normal(raw or "")
         if name:
             if name not in places:
                 places[name] = len(names)
                 names.append(name)
             place[index] = places[name]
-    of_entry = place[code.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)]
+    of_entry = place[code]
     kept = of_entry >= 0
-    return Entries(row[kept], of_entry[kept], names)
+    if not kept.all():
+        row, of_entry = row[kept], of_entry[kept]
+    return Entries(row, of_entry, names)
 
 
 def normal(entry: str) -> str:
@@ -89,16 +91,29 @@ def normal(entry: str) -> str:
     return " ".join(entry.replace("\\'", "'").replace('\\"', '"').split()).lower()
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_dictionary_of_strings(kind: pa.DataType) -> bool:
+    return pa.types.is_dictionary(kind) and _is_string(kind.value_type)
+
+
 def _flat(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Row int64 [m], ascending, and text of each entry as it is written."""
+    """Row int64 [m], ascending, and text of each entry as it is written: an array of strings, or of a dictionary of them."""
     kind, t = column.type, pa.types
+    if _is_dictionary_of_strings(kind):
+        return _written_once(column)
     if t.is_dictionary(kind):
         return _flat(column.cast(kind.value_type))
-    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+    if _is_list(kind):
         row = pc.list_parent_indices(column).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
         values = pc.list_flatten(column)
-        inner = kind.value_type
-        if t.is_string(inner) or t.is_large_string(inner):
+        if _is_string(kind.value_type) or _is_dictionary_of_strings(kind.value_type):
             return row, values  # of a list, an entry with a comma is one entry
         of_value, flat = _flat(values)
         return row[of_value], flat
@@ -118,24 +133,44 @@ def _flat(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     if t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind):
         rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         return rows, column.filter(column.is_valid()).cast(pa.string())
-    if t.is_string(kind) or t.is_large_string(kind):
-        return _written(column)
+    if _is_string(kind):
+        first = column.slice(0, 4096)
+        repeated = 2 * len(first.unique()) < len(first)
+        return _written_once(column.dictionary_encode()) if repeated else _written(column)
     raise InputError(f"holds {kind}; expected: lists of strings, or strings")
+
+
+def _written_once(column: pa.DictionaryArray) -> tuple[np.ndarray, pa.Array]:
+    """Entries of strings that write lists, of which each is parsed once."""
+    of_value, flat = _written(column.dictionary)
+    encoded = flat.dictionary_encode()
+    size = np.bincount(of_value, minlength=len(column.dictionary))
+    begin = np.cumsum(size) - size
+    code = column.indices.drop_null().to_numpy()
+    sizes = size[code]
+    row = np.repeat(np.flatnonzero(column.indices.is_valid().to_numpy(zero_copy_only=False)), sizes)
+    at = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes - begin[code], sizes)
+    return row, pa.DictionaryArray.from_arrays(encoded.indices.take(pa.array(at)), encoded.dictionary)
 
 
 def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Entries of strings that write lists."""
     cells = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
-    inner = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, BRACKETS, r"\1\2"))
-    quoted = pc.and_(pc.match_substring_regex(inner, QUOTED), pc.not_equal(cells, inner))
-    is_quoted = quoted.to_numpy(zero_copy_only=False)
     parts = []
-    if is_quoted.any():
-        bare = pc.replace_substring_regex(inner.filter(quoted), r"""^['"]|['"],?$""", "")
-        parts.append((np.flatnonzero(is_quoted), pc.split_pattern_regex(bare, BETWEEN_QUOTES)))
-    if not is_quoted.all():
+    plain = np.ones(len(cells), dtype=bool)
+    bare = cells
+    if pc.any(pc.or_(pc.starts_with(cells, "["), pc.starts_with(cells, "("))).as_py():
+        inner = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, BRACKETS, r"\1\2"))
+        quoted = pc.and_(pc.match_substring_regex(inner, QUOTED), pc.not_equal(cells, inner))
+        plain = ~quoted.to_numpy(zero_copy_only=False)
         bare = inner.filter(pc.invert(quoted))
-        parts.append((np.flatnonzero(~is_quoted), pc.split_pattern_regex(bare, r"[,;|\n]")))
+        if not plain.all():
+            unquoted = pc.replace_substring_regex(inner.filter(quoted), r"""^['"]|['"],?$""", "")
+            parts.append((np.flatnonzero(~plain), pc.split_pattern_regex(unquoted, BETWEEN_QUOTES)))
+    if plain.any():
+        others = any(pc.any(pc.match_substring(bare, other)).as_py() for other in ";|\n")
+        split = pc.split_pattern_regex(bare, r"[,;|\n]") if others else pc.split_pattern(bare, ",")
+        parts.append((np.flatnonzero(plain), split))
     if not parts:
         return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
     row = np.concatenate([rows[pc.list_parent_indices(split).to_numpy()] for rows, split in parts])
@@ -146,24 +181,110 @@ def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     return row, flat
 
 
+def column_batches(path: Path, column: str) -> Iterator[pa.Array]:
+    """A column of a parquet file, a batch at a time. Raises InputError if there is none.
+
+    Strings in lists come as dictionaries, as the file has them, which takes a third of the time. pyarrow makes no batch of
+    such lists across row groups.
+    """
+    with open_parquet(path, [column]) as file:
+        metadata, leaves = file.metadata, map(file.schema.column, range(len(file.schema)))
+        in_lists = [
+            leaf.path
+            for leaf in leaves
+            if leaf.path.startswith(f"{column}.")
+            and leaf.max_repetition_level
+            and leaf.logical_type.type == "STRING"
+        ]
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=in_lists) as file:
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column]):
+                yield batch.column(0)
+
+
 def column_entries(path: Path, column: str) -> Iterator[tuple[int, Entries]]:
     """Rows and entries of a column of a parquet file, a batch at a time. Raises InputError naming file and column."""
-    with open_parquet(path, [column]) as file:
-        for batch in file.iter_batches(ROWS, columns=[column]):
-            try:
-                yield len(batch), entries(batch.column(0))
-            except InputError as error:
-                raise InputError(f"{path}: column {column!r} {error}") from None
+    for batch in column_batches(path, column):
+        yield len(batch), _entries_of(batch, path, column)
+
+
+def _entries_of(batch: pa.Array, path: Path, column: str) -> Entries:
+    try:
+        return entries(batch)
+    except InputError as error:
+        raise InputError(f"{path}: column {column!r} {error}") from None
+
+
+class Written:
+    """Entries as they are written, and how often each occurs: added up before they are normalised, once each."""
+
+    LIMIT = 1 << 16
+    """Values at which they are normalised and forgotten, since each batch is looked up among all of them."""
+
+    def __init__(self) -> None:
+        self.normalised: Counter[str] = Counter()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.values = pa.array([""])
+        self.names = [""]
+        self.named = np.array([False])  # whether the name is not empty
+        self.occurrences = np.zeros(1, dtype=np.int64)
+
+    def add(self, lists: pa.Array) -> int:
+        """Adds lists of a dictionary of strings. Returns how many of them have an entry."""
+        flat = lists.flatten()
+        places = np.append(self._places(flat.dictionary), 0)  # the last: of missing values
+        code = flat.indices.fill_null(len(flat.dictionary)).to_numpy(zero_copy_only=False)
+        occurrences = np.bincount(code, minlength=len(places))
+        np.add.at(self.occurrences, places, occurrences)
+        lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+        named = self.named[places]
+        if not named[occurrences > 0].all():
+            ends, before = np.cumsum(lengths), np.append(0, np.cumsum(named[code]))
+            lengths = before[ends] - before[ends - lengths]
+        if len(self.names) > self.LIMIT:
+            self._normalise()
+        return int(np.count_nonzero(lengths))
+
+    def _places(self, dictionary: pa.Array) -> np.ndarray:
+        """Place of each value among all values, int64 [n]; adds those that are new."""
+        values = dictionary.cast(pa.string()).fill_null("")
+        known = pc.is_in(values, value_set=self.values)
+        if not pc.all(known, min_count=0).as_py():
+            new = values.filter(pc.invert(known)).unique()
+            self.values = pa.concat_arrays([self.values, new])
+            names = list(map(normal, new.to_pylist()))
+            self.names += names
+            self.named = np.append(self.named, np.array(names) != "")
+            self.occurrences = np.append(self.occurrences, np.zeros(len(new), dtype=np.int64))
+        return pc.index_in(values, value_set=self.values).to_numpy().astype(np.int64)
+
+    def counts(self) -> Counter[str]:
+        """Occurrences by name, of all that was added."""
+        self._normalise()
+        return self.normalised
+
+    def _normalise(self) -> None:
+        for name, count in zip(self.names, self.occurrences.tolist(), strict=True):
+            if name and count:
+                self.normalised[name] += count
+        self._forget()
 
 
 def count_column(path: Path, column: str) -> tuple[Counter[str], int]:
     """Occurrences of the entries of a column, and how many rows have at least one."""
     counts: Counter[str] = Counter()
+    written = Written()
     rows = 0
-    for _, listed in column_entries(path, column):
-        counts.update(listed.counts())
-        rows += int((np.diff(listed.row, prepend=-1) != 0).sum())
-    return counts, rows
+    for batch in column_batches(path, column):
+        if _is_list(batch.type) and _is_dictionary_of_strings(batch.type.value_type):
+            rows += written.add(batch)
+        else:
+            listed = _entries_of(batch, path, column)
+            counts.update(listed.counts())
+            rows += int((np.diff(listed.row, prepend=-1) != 0).sum())
+    return counts + written.counts(), rows
 
 
 # ---------------------------------------------------------------- texts
