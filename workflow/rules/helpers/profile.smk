@@ -1,8 +1,8 @@
 # Inputs and params of the rules of profile.smk, and the measures that samplers go by. No rules here.
 from winnow.config.local_files import published_file
-from winnow.experiments import profiled_corpora, prompt_columns
+from winnow.experiments import profiled_corpora, prompt_columns, prompt_text
 from winnow.profile import kinds as families
-from winnow.profile.tables import PLOTS, TABLES
+from winnow.profile.tables import CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
@@ -60,6 +60,32 @@ def profile_counts(ending):
     )
 
 
+def profile_embeddings(wildcards):
+    return expand(
+        f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{{shard}}.npy",
+        shard=shards(wildcards.corpus),
+    )
+
+
+def creativity_assignments(wildcards):
+    """Clusters that the settings group documents by; none without a clustering."""
+    clustering = CONFIG["profile"]["creativity"]["clustering"]
+    if clustering is None:
+        return []
+    folder = CLUSTERS.format(corpus=wildcards.corpus, clustering=clustering)
+    return expand(f"{folder}/assignments/{{shard}}.parquet", shard=shards(wildcards.corpus))
+
+
+def creativity_spec(wildcards):
+    return spec(
+        creativity=CONFIG["profile"]["creativity"],
+        prompts={
+            **prompt_columns(CONFIG, wildcards.corpus),
+            "text": prompt_text(CONFIG, wildcards.corpus),
+        },
+    )
+
+
 @or_stop
 def profile_published(wildcards):
     """Published figures of a corpus."""
@@ -83,4 +109,5 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    return [PROFILE.format(corpus=corpus) + "/profile.html" for corpus in profiled_corpora(CONFIG)]
+    pages = [f"{PROFILE}/profile.html", f"{PROFILE}/creativity.json"]
+    return expand(pages, corpus=profiled_corpora(CONFIG))

@@ -17,3 +17,5 @@ TABLES: dict[str, tuple[str, ...]] = {
 """The tables, a CSV each, and their columns."""
 PLOTS = ("features", "words", "measures", "levels", "cooccurrence")
 """The plots, an SVG each."""
+CREATIVITY_PLOTS = ("dispersion", "measures", "groups")
+"""The plots of winnow.profile.creativity: creativity-NAME.svg."""
