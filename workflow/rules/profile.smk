@@ -230,3 +230,53 @@ rule write_profile:
             --out-dir {params.folder:q} \
             &>{log:q}
         """
+
+
+rule compare_draws:
+    """What the samplers of an experiment favour or lose: measures of what they drew beside those of the corpus."""
+    input:
+        measures=profile_measures,
+        documents=document_shards,
+        vocabulary=f"{PROFILE}/vocabulary.csv",
+        draws=shift_draws,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        f"{SHIFT}/shift.csv",
+        f"{SHIFT}/shift-labels.csv",
+        f"{SHIFT}/shift.svg",
+        f"{SHIFT}/shift.md",
+        page=report(
+            f"{SHIFT}/shift.html",
+            caption="../report/shift.rst",
+            category="Profiles",
+            labels={"corpus": "{corpus}", "experiment": "{experiment}"},
+        ),
+    log:
+        f"{R}/logs/compare_draws/{{corpus}}/{{experiment}}.log",
+    benchmark:
+        f"{R}/timings/compare_draws/{{corpus}}/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(re.escape(one["name"]) for one in CONFIG["experiments"]) or "$^",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=shift_spec,
+        folder=lambda wildcards: SHIFT.format(**wildcards),
+        version=version("profile.shift", "profile.counts", "pages"),
+    shell:
+        """
+        python -m winnow.profile.shift \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --vocabulary {input.vocabulary:q} \
+            --draws @<(printf '%s\\n' {input.draws:q}) \
+            --heldout {input.heldout:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.experiment:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """

@@ -1,11 +1,12 @@
 # Inputs and params of the rules of profile.smk, and the measures that samplers go by. No rules here.
 from winnow.config.local_files import published_file
-from winnow.experiments import profiled_corpora, prompt_columns, prompt_text
+from winnow.experiments import profiled_corpora, prompt_columns, prompt_text, shifted_draws
 from winnow.profile import kinds as families
 from winnow.profile.tables import CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
+SHIFT = f"{PROFILE}/shift/{{experiment}}"
 LABELS = f"{R}/labels/{{encoder}}/{{label_set}}.npz"
 
 
@@ -86,6 +87,29 @@ def creativity_spec(wildcards):
     )
 
 
+def draws_of_experiment(wildcards):
+    """Ids and data seeds of the draws of an experiment that are compared with their corpus."""
+    return [
+        ids
+        for one in CONFIG["experiments"]
+        if (one["name"], one["corpus"]) == (wildcards.experiment, wildcards.corpus)
+        for ids in shifted_draws(CONFIG, one)
+    ]
+
+
+def shift_draws(wildcards):
+    return [f"{SUBSET}/draw.parquet".format(**ids) for ids in draws_of_experiment(wildcards)]
+
+
+def shift_spec(wildcards):
+    return spec(
+        draws=[[ids["sampler"], ids["data_seed"]] for ids in draws_of_experiment(wildcards)],
+        columns=None,
+        prompts=prompt_columns(CONFIG, wildcards.corpus),
+        seed=0,
+    )
+
+
 @or_stop
 def profile_published(wildcards):
     """Published figures of a corpus."""
@@ -109,5 +133,10 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    pages = [f"{PROFILE}/profile.html", f"{PROFILE}/creativity.json"]
-    return expand(pages, corpus=profiled_corpora(CONFIG))
+    corpora = profiled_corpora(CONFIG)
+    pages = expand([f"{PROFILE}/profile.html", f"{PROFILE}/creativity.json"], corpus=corpora)
+    return pages + [
+        f"{SHIFT}/shift.html".format(corpus=one["corpus"], experiment=one["name"])
+        for one in CONFIG["experiments"]
+        if one["corpus"] in corpora and shifted_draws(CONFIG, one)
+    ]
