@@ -528,7 +528,6 @@ STAGES: dict[str, Counter[str]] = {
     "profile.plots": NOTHING,
     "profile.labels": NOTHING,
     "profile.zero_shot": NOTHING,
-    "profile.lexicon": NOTHING,
     "profile.creativity": NOTHING,
     "profile.shift": NOTHING,
     **{f"profile.families.{family}": NOTHING for family in families.names()},
