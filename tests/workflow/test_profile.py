@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Snakemake
+from winnow.profile import kinds as families
 
 RUN = """
 results: {folder}/results
@@ -36,10 +37,42 @@ def line(tmp_path: Path, more: str = "") -> tuple[str, ...]:
 
 def test_the_target_profile_describes_the_corpora_of_the_run(snakemake: Snakemake, tmp_path: Path) -> None:
     done = snakemake("profile", "-n", "-p", *line(tmp_path))
-    expected = dict(measure_documents=6, count_documents=2, describe_corpus=1, write_profile=1)
+    label_sets = sum(bool(families.facts(family).labels) for family in families.names())
+    expected = dict(measure_documents=2 * len(families.names()), embed_labels=label_sets, count_documents=2)
+    expected |= dict(describe_corpus=1, write_profile=1, measure_creativity=1)
     assert {rule: done.jobs().get(rule, 0) for rule in expected} == expected
-    assert not {"embed_documents", "draw_sample"} & done.jobs().keys()
+    assert "train_model" not in done.jobs()
     assert '"prompts":{"features":"features","words":"words"}' in done.text
+
+
+def test_what_samplers_favour_is_read_from_their_draws_of_all_arms_and_seeds(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    done = snakemake("profile", "-n", "-p", *line(tmp_path))
+    assert (done.jobs()["compare_draws"], done.jobs()["draw_sample"]) == (2, 3)
+    commands = [part.split("&>")[0] for part in done.text.split("python -m winnow.profile.shift")[1:]]
+    (stories,) = [command for command in commands if "tinystories-mini/stories" in command]
+    assert '"draws":[["random",0],["long",0]]' in stories
+    (given,) = re.findall(r"--draws @<\((.*?)\)", stories)
+    assert re.findall(r"subsets/none/(\w+)/few/seed0/draw.parquet", given) == ["random", "long"]
+    (given,) = re.findall(r"--measures @<\((.*?)\)", stories)
+    assert given.count(".parquet") == 2 * len(families.names())
+
+
+def test_creativity_may_go_by_clusters_of_a_clustering_that_is_named(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    more = "profile: {{families: [lengths], creativity: {{by: cluster{}}}}}"
+    done = snakemake("profile", "-n", *line(tmp_path, more.format("")))
+    assert "profile.creativity.by: 'cluster' groups documents by a clustering" in done.text
+    done = snakemake("profile", "-n", *line(tmp_path, more.format(", clustering: gone")))
+    assert "profile.creativity.clustering: unknown clustering 'gone'" in done.text
+    named = more.format(", clustering: minilm-k12") + "\n"
+    target = str(tmp_path / "results/tinystories-mini/profile/creativity.json")
+    done = snakemake(target, "-n", "-p", *line(tmp_path, named))
+    assert (
+        "clusterings/minilm-k12/assignments/0001.parquet" in done.text.split("winnow.profile.creativity")[1]
+    )
 
 
 def test_the_config_may_name_other_corpora_with_just_a_text_column(
