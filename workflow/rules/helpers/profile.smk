@@ -2,7 +2,7 @@
 from winnow.config.local_files import published_file
 from winnow.experiments import profiled_corpora, prompt_columns
 from winnow.profile import kinds as families
-from winnow.profile.tables import PLOTS, TABLES
+from winnow.profile.tables import ASSOCIATIONS, PLOTS, TABLES
 from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
