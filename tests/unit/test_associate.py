@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ def corpus(folder: Path, shards: int, seed: int = 0) -> tuple[list[Path], list[P
     sad = np.where(rng.random(N) < 0.8, bad, ~bad)
     feature = [["BadEnding", "twist"] if b else ["Dialogue "] for b in bad]
     words = [["sad", "dog", "sad"] if i % 4 == 0 else ["dog"] if i % 4 == 1 else [] for i in range(N)]
-    text = [f"Story {i} <b>begins</b>. " + "word " * (60 if i % 2 else 1) + f"The end of {i}." for i in range(N)]
+    text = [
+        f"Story {i} <b>begins</b>. " + "word " * (60 if i % 2 else 1) + f"The end of {i}." for i in range(N)
+    ]
     place = rng.integers(0, len(LEVELS), N)
     other = np.where(rng.random(N) < 0.7, place, rng.integers(0, len(LEVELS), N))
     level = [None if i % 10 == 0 else LEVELS[p] for i, p in enumerate(place)]
@@ -51,13 +54,13 @@ def corpus(folder: Path, shards: int, seed: int = 0) -> tuple[list[Path], list[P
     edges = [round(N * part / shards) for part in range(shards + 1)]
     documents, measures = [], []
     table = pa.table({"doc": doc, "text": text, "words": words, "features": feature})
-    for shard, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+    for shard, (low, high) in enumerate(itertools.pairwise(edges)):
         documents.append(folder / f"{shard}.parquet")
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.slice(low, high - low), documents[-1])
     for family in FAMILIES:
         of_family = pa.table({"doc": doc, **columns[family]})
-        for shard, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+        for shard, (low, high) in enumerate(itertools.pairwise(edges)):
             measures.append(folder / family / f"{shard}.parquet")
             measures[-1].parent.mkdir(exist_ok=True)
             pq.write_table(of_family.slice(low, high - low), measures[-1])

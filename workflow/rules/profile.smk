@@ -189,6 +189,43 @@ rule associate_measures:
         """
 
 
+rule measure_creativity:
+    """How much the answers to the same or similar prompts vary, compared with documents drawn at random."""
+    input:
+        documents=document_shards,
+        embeddings=profile_embeddings,
+        assignments=creativity_assignments,
+    output:
+        expand(f"{PROFILE}/creativity-{{plot}}.svg", plot=CREATIVITY_PLOTS, allow_missing=True),
+        table=f"{PROFILE}/creativity.csv",
+        summary=f"{PROFILE}/creativity.json",
+    log:
+        f"{R}/logs/measure_creativity/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/measure_creativity/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=creativity_spec,
+        folder=lambda wildcards: PROFILE.format(**wildcards),
+        version=version("profile.creativity", "profile.counts"),
+    shell:
+        """
+        python -m winnow.profile.creativity \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """
+
+
 rule write_profile:
     """The page, the plots and the card of a corpus, from the tables of its profile."""
     input:
@@ -196,6 +233,7 @@ rule write_profile:
         rules.associate_measures.output,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         published=profile_published,
+        creativity=profile_creativity,
     output:
         expand(f"{PROFILE}/{{plot}}.svg", plot=PLOTS, allow_missing=True),
         f"{PROFILE}/profile.md",
@@ -227,6 +265,7 @@ rule write_profile:
             --tables {params.folder:q} \
             --heldout {input.heldout:q} \
             --published {input.published:q} \
+            --creativity {input.creativity:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
             &>{log:q}

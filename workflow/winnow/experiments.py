@@ -367,6 +367,12 @@ def prompt_columns(config: Config, corpus: str) -> dict[str, str | None]:
     return {what: definition["prompts"][what] or column for what, column in default.items()}
 
 
+def prompt_text(config: Config, corpus: str) -> str | None:
+    """The column of the text of a corpus's prompts; None if it has none."""
+    definition = config["corpora"][corpus]
+    return definition["prompts"]["text"] or ("prompt" if "prompt" in definition["meta"] else None)
+
+
 # ---------------------------------------------------------------- sources
 
 

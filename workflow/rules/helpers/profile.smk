@@ -1,8 +1,8 @@
 # Inputs and params of the rules of profile.smk, and the measures that samplers go by. No rules here.
 from winnow.config.local_files import published_file
-from winnow.experiments import profiled_corpora, prompt_columns
+from winnow.experiments import profiled_corpora, prompt_columns, prompt_text
 from winnow.profile import kinds as families
-from winnow.profile.tables import ASSOCIATIONS, PLOTS, TABLES
+from winnow.profile.tables import ASSOCIATIONS, CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
@@ -60,6 +60,40 @@ def profile_counts(ending):
     )
 
 
+def profile_embeddings(wildcards):
+    return expand(
+        f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{{shard}}.npy",
+        shard=shards(wildcards.corpus),
+    )
+
+
+def profile_creativity(wildcards):
+    """creativity.json and its plots, for the page; none where no family reads vectors, so that none are made."""
+    if not any(families.facts(family).vectors for family in CONFIG["profile"]["families"]):
+        return []
+    folder = PROFILE.format(**wildcards)
+    return [f"{folder}/creativity.json", *expand(f"{folder}/creativity-{{plot}}.svg", plot=CREATIVITY_PLOTS)]
+
+
+def creativity_assignments(wildcards):
+    """Clusters that the settings group documents by; none without a clustering."""
+    clustering = CONFIG["profile"]["creativity"]["clustering"]
+    if clustering is None:
+        return []
+    folder = CLUSTERS.format(corpus=wildcards.corpus, clustering=clustering)
+    return expand(f"{folder}/assignments/{{shard}}.parquet", shard=shards(wildcards.corpus))
+
+
+def creativity_spec(wildcards):
+    return spec(
+        creativity=CONFIG["profile"]["creativity"],
+        prompts={
+            **prompt_columns(CONFIG, wildcards.corpus),
+            "text": prompt_text(CONFIG, wildcards.corpus),
+        },
+    )
+
+
 @or_stop
 def profile_published(wildcards):
     """Published figures of a corpus."""
@@ -83,4 +117,4 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    return [PROFILE.format(corpus=corpus) + "/profile.html" for corpus in profiled_corpora(CONFIG)]
+    return expand(f"{PROFILE}/profile.html", corpus=profiled_corpora(CONFIG))

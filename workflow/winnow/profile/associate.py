@@ -67,9 +67,8 @@ def agree(files: Files) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return [], []
     order = facts("reading").levels[LEVELS[0]]
     table = np.zeros((len(order), len(order)), dtype=np.int64)
-    for paths in zip(*(files[name] for name in LEVELS), strict=True):
-        both = (np.array(text_values(path, name).to_pylist(), dtype=object) for path, name in zip(paths, LEVELS, strict=True))  # fmt: skip
-        table += crosstab(*both, order)
+    for first, second in zip(files[LEVELS[0]], files[LEVELS[1]], strict=True):
+        table += crosstab(_levels(first, LEVELS[0]), _levels(second, LEVELS[1]), order)
     row = dict(first=LEVELS[0], second=LEVELS[1], **agreement(table))
     of_first = table.sum(1)
     cells = [
@@ -78,6 +77,10 @@ def agree(files: Files) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         for j, second in enumerate(order)
     ]  # fmt: skip
     return [row], cells
+
+
+def _levels(path: Path, measure: str) -> np.ndarray:
+    return np.array(text_values(path, measure).to_pylist(), dtype=object)
 
 
 # ---------------------------------------------------------------- associations

@@ -32,7 +32,7 @@ from winnow.profile.sections import (
     share_of,
     table_of,
 )
-from winnow.profile.tables import ASSOCIATIONS, PLOTS, TABLES
+from winnow.profile.tables import ASSOCIATIONS, CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.schema import read_spec
 from winnow.stage import read_json, run, write_text
 
@@ -49,7 +49,7 @@ WRITTEN = (
 )  # fmt: skip
 """Columns of text; others are of numbers. `of` is a number in prevalence.csv."""
 CREATIVITY = {"dispersion": "Dispersion of groups", "measures": "Measures of variety", "groups": "Groups at both ends"}  # fmt: skip
-"""Plots of winnow.profile.creativity, creativity-NAME.svg beside creativity.json."""
+"""Titles of the plots of winnow.profile.creativity."""
 
 
 def read_table(folder: Path, name: str) -> Rows:
@@ -126,7 +126,7 @@ def left_out(
         for name in known["not_measured"]
     ]
     if creativity is None:
-        out.append("Creativity is left out: the variety of answers was not measured; it requires vectors.")
+        out.append("Creativity is left out: no family of this profile reads vectors (key profile.families).")
     elif not creativity["groups"]:
         out.append("Creativity is left out: no group of documents is large enough to measure its variety.")
     if not known["documents"]:
@@ -225,7 +225,8 @@ def make_page(
             "All documents of the corpus are described, held-out ones and duplicates too. A measure without a value is not "
             "valid for a text (it is too short, say); such documents are counted apart, and shares are of the others.",
             "Intervals are Wilson's, 95 %: how sure a share would be if the documents were drawn at random from a source of "
-            "such documents. Those of means are normal.",
+            "such documents. Those of mean rates are normal approximations.",
+            "The first and the last bar of a histogram hold all documents beyond the quantiles .01 and .99.",
             f"Words of the text, names and near-duplicates are of {known['counted']:,} documents, sequences of words of "
             f"{known['ngram_documents']:,}; if that is not all, they are drawn by a key of the document's number. Names are "
             "words with a capital inside a sentence: of English text mostly names of persons, places and days.",
@@ -310,7 +311,7 @@ def main(
         tables: folder of the tables and of facts.json (winnow.profile.describe, winnow.profile.associate).
         heldout: documents outside the pool (parquet: doc, role).
         published: published figures of the corpus (CSV: of, name, value, source; one), if there are some.
-        creativity: creativity.json of the corpus, with its plots beside it (one), if it was measured.
+        creativity: creativity.json of the corpus and its plots (CREATIVITY_PLOTS), if it was measured.
         spec: JSON: name (of the corpus), origin (its source and licence), families, prompts (columns, or null).
         out_dir: folder of profile.html, profile.md, card.md and the plots (PLOTS, an SVG each).
     """
@@ -324,11 +325,11 @@ def main(
     corpus_rows = facts_section(known, settings["origin"], out_of_pool)
     drawn = draw_plots(rows, settings)
     given = read_published(published[0]) if published else {}
-    variety, variety_plots = None, []
-    if creativity:
-        variety = read_json(creativity[0])
-        paths = {title: creativity[0].parent / f"creativity-{name}.svg" for name, title in CREATIVITY.items()}
-        variety_plots = [(title, path.read_text(encoding="utf-8")) for title, path in paths.items()]
+    variety = read_json(creativity[0]) if creativity else None
+    variety_plots = [
+        (CREATIVITY[name], path.read_text(encoding="utf-8"))
+        for name, path in zip(CREATIVITY_PLOTS, creativity[1:], strict=False)
+    ]
     page = make_page(settings["name"], rows, known, settings, corpus_rows, given, drawn, variety, variety_plots)  # fmt: skip
     for name, text in drawn.items():
         write_text(out_dir / f"{name}.svg", text)

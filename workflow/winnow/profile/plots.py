@@ -86,14 +86,15 @@ def histograms(of_measure: Mapping[str, Sequence[tuple[float, float, int]]], lab
         for axis, (measure, bins) in zip(axes, of_measure.items(), strict=False):
             counts = [count for _, _, count in bins]
             drawn = axis.bar(range(len(bins)), counts, width=0.95, color=BLUE)
-            axis.bar_label(drawn, [short(count) for count in counts], fontsize=6, padding=1)
+            axis.bar_label(drawn, [short(count) for count in counts], fontsize=5.5, padding=1)
             edges = [bins[0][0], *(high for _, high, _ in bins)]
             shown = range(0, len(edges), 2) if len(bins) > 1 else [0]
             axis.set_xticks(
-                [i - 0.5 if len(bins) > 1 else 0 for i in shown], [f"{edges[i]:.4g}" for i in shown]
+                [i - 0.5 if len(bins) > 1 else 0 for i in shown],
+                [f"{edges[i]:.3g}" if abs(edges[i]) < 1000 else f"{edges[i]:,.0f}" for i in shown],
             )
             axis.set_ylim(0, 1.15 * max(counts))
-            axis.set_xlabel(cut(labels[measure], 44))
+            axis.set_xlabel(cut(labels[measure], 56), fontsize=7)
             axis.set_ylabel("documents")
             axis.set_title(measure, fontsize=8)
             _bare(axis)
@@ -101,7 +102,7 @@ def histograms(of_measure: Mapping[str, Sequence[tuple[float, float, int]]], lab
             axis.set_axis_off()
 
     columns = min(COLUMNS, len(of_measure))
-    return svg(draw, columns, 3.4 * columns, [2.3] * lines)
+    return svg(draw, columns, 3.8 * columns, [2.3] * lines)
 
 
 def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mapping[str, str]) -> str:
@@ -119,7 +120,7 @@ def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mappin
                 end = 100 * max(values[place], ends[place, 1])
                 axis.annotate(f"{row['documents']:,}", (end, place), xytext=(4, 0), textcoords="offset points",
                               va="center", fontsize=7)  # fmt: skip
-            axis.set_yticks(places, [cut(row["level"]) for row in levels])
+            axis.set_yticks(places, [cut(row["level"].replace("_", " ")) for row in levels])
             axis.set_ylim(len(levels) - 0.4, -0.6)
             axis.set_xlim(0, min(112, 120 * max(values.max(), 0.01)))
             axis.set_xlabel(f"{cut(labels[measure], 40)}: % of documents")

@@ -30,7 +30,7 @@ HEALTH_NOTES = (
     "reason to read a text, not a judgement of it.",
     "Emotions, topics, genres and themes are those of the label whose texts are nearest to the document by the encoder "
     "(zero-shot), one for each document. Emotions with minilm: macro-F1 .93 on 72 sentences that were written to express one "
-    "emotion each; on whole stories it is lower. Genres are weak: right for about 55 % of 200 documents, on which the labels "
+    "emotion each, which is optimistic: whole stories have not been checked. Genres are weak: right for about 55 % of 200 documents, on which the labels "
     "were tuned. Topics and themes have not been checked: read the examples before you quote a share.",
     "Words are those of a lexicon of English (Empath, VADER). It does not know negation or meaning in context. Flags follow "
     "from counts of words and the valence of the ending, by thresholds that were chosen, not measured (key profile.lexicon): "

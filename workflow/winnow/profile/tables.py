@@ -30,3 +30,5 @@ PLOTS = (
     "associations", "keywords", "cooccurrence",
 )  # fmt: skip
 """The plots, an SVG each."""
+CREATIVITY_PLOTS = ("dispersion", "measures", "groups")
+"""The plots of winnow.profile.creativity: creativity-NAME.svg."""
