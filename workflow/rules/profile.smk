@@ -152,6 +152,43 @@ rule describe_corpus:
         """
 
 
+rule associate_measures:
+    """What goes together in a corpus, what is flagged, and documents to read."""
+    input:
+        documents=document_shards,
+        measures=profile_measures,
+        features=f"{PROFILE}/features.csv",
+    output:
+        expand(f"{PROFILE}/{{table}}.csv", table=ASSOCIATIONS, allow_missing=True),
+    log:
+        f"{R}/logs/associate_measures/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/associate_measures/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=lambda wildcards: spec(
+            families=CONFIG["profile"]["families"], prompts=prompt_columns(CONFIG, wildcards.corpus)
+        ),
+        folder=lambda wildcards: PROFILE.format(**wildcards),
+        version=version("profile.associate", "profile.describe", "profile.counts", "batching"),
+    shell:
+        """
+        python -m winnow.profile.associate \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
+            --features {input.features:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """
+
+
 rule measure_creativity:
     """How much the answers to the same or similar prompts vary, compared with documents drawn at random."""
     input:
@@ -193,8 +230,10 @@ rule write_profile:
     """The page, the plots and the card of a corpus, from the tables of its profile."""
     input:
         rules.describe_corpus.output,
+        rules.associate_measures.output,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         published=profile_published,
+        creativity=profile_creativity,
     output:
         expand(f"{PROFILE}/{{plot}}.svg", plot=PLOTS, allow_missing=True),
         f"{PROFILE}/profile.md",
@@ -219,13 +258,14 @@ rule write_profile:
         spec=profile_page_spec,
         files=profile_published_state,
         folder=lambda wildcards: PROFILE.format(**wildcards),
-        version=version("profile.page", "profile.plots", "pages"),
+        version=version("profile.page", "profile.sections", "profile.card", "profile.plots", "pages"),
     shell:
         """
         python -m winnow.profile.page \
             --tables {params.folder:q} \
             --heldout {input.heldout:q} \
             --published {input.published:q} \
+            --creativity {input.creativity:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \
             &>{log:q}

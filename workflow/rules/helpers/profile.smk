@@ -2,7 +2,7 @@
 from winnow.config.local_files import published_file
 from winnow.experiments import profiled_corpora, prompt_columns, prompt_text, shifted_draws
 from winnow.profile import kinds as families
-from winnow.profile.tables import CREATIVITY_PLOTS, PLOTS, TABLES
+from winnow.profile.tables import ASSOCIATIONS, CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
@@ -66,6 +66,14 @@ def profile_embeddings(wildcards):
         f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{{shard}}.npy",
         shard=shards(wildcards.corpus),
     )
+
+
+def profile_creativity(wildcards):
+    """creativity.json and its plots, for the page; none where no family reads vectors, so that none are made."""
+    if not any(families.facts(family).vectors for family in CONFIG["profile"]["families"]):
+        return []
+    folder = PROFILE.format(**wildcards)
+    return [f"{folder}/creativity.json", *expand(f"{folder}/creativity-{{plot}}.svg", plot=CREATIVITY_PLOTS)]
 
 
 def creativity_assignments(wildcards):
@@ -134,7 +142,7 @@ def profile_page_spec(wildcards):
 
 def profile_pages():
     corpora = profiled_corpora(CONFIG)
-    pages = expand([f"{PROFILE}/profile.html", f"{PROFILE}/creativity.json"], corpus=corpora)
+    pages = expand(f"{PROFILE}/profile.html", corpus=corpora)
     return pages + [
         f"{SHIFT}/shift.html".format(corpus=one["corpus"], experiment=one["name"])
         for one in CONFIG["experiments"]

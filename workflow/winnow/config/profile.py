@@ -15,7 +15,8 @@ def check_profile(config: dict[str, Any]) -> None:
     profile = config["profile"]
     for index, name in enumerate(profile["corpora"] or []):
         known_definition(config, "corpora", name, ("profile", "corpora", index))
-    known_definition(config, "encoders", profile["encoder"], ("profile", "encoder"))
+    if any(facts(family).vectors for family in profile["families"]):
+        known_definition(config, "encoders", profile["encoder"], ("profile", "encoder"))
     creativity = profile["creativity"]
     if creativity["clustering"] is not None:
         known_definition(
