@@ -165,16 +165,11 @@ def test_every_table_of_the_study_is_made(run) -> None:
     for table, arms in expected.items():
         rows = cells(results / f"tables/{table}.csv")
         assert len({row["arm"] for row in rows}) == arms
+        assert len({row["training_tokens"] for row in rows}) == 1
         benchmarks = {row["benchmark"] for row in rows}
         assert {"heldout-bpb", "heldout-cloze", "grammar-pairs", "blimp", "heldout-completion"} <= benchmarks
     assert drawn(results, "young-readers", "reading", "reading_level") <= {"early_reader", "easy"}
     assert drawn(results, "calm", "emotions", "emotion") <= {"joy", "surprise", "neutral"}
-    budgets = {
-        name: json.loads(path.read_text())["splits"]["train"]
-        for name in ("tinystories-20m", "tinystories-2m")
-        for path in results.glob(f"tinystories/subsets/*/random/{name}/seed0/manifest.json")
-    }
-    assert len(budgets) == 2
 
 
 def test_the_profile_describes_the_corpus_and_what_samplers_favour(run, stories: pa.Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,8 @@ corpora:
   tinystories-mini: {{shards: 2, source: {{documents: 300}}, heldout: {{documents: 20}}}}
   plain: {{source: {{files: [{folder}/*.txt], txt: lines}}, text: text}}
 samplers:
+  easy: {{allocation: {{weight: none}}, filters: {{where: {{column: profile.reading_level, values: [early_reader, easy]}}}}}}
+  joyful: {{allocation: {{weight: none}}, filters: {{where: {{column: profile.emotion, values: [joy]}}}}}}
   long: {{allocation: {{weight: none}}, filters: {{where: {{column: profile.words, min: 130}}}}}}
   rich: {{allocation: {{weight: size}}, ranking: {{by: score, column: profile.type_token_ratio, order: descending}}}}
 budgets: {{few: {{train: 30}}}}
@@ -105,7 +108,11 @@ def test_a_sampler_waits_for_the_measure_it_goes_by_and_for_no_other(
 def test_a_profile_and_subsets_by_its_measures_are_made(snakemake: Snakemake, tmp_path: Path) -> None:
     more = "profile: {corpora: [tinystories-mini, plain]}"
     subset = "results/tinystories-mini/subsets/none/long/few/seed0"
-    targets = ("profile", str(tmp_path / subset / "manifest.json"))
+    others = {
+        name: str(tmp_path / f"results/tinystories-mini/subsets/none/{name}/few/seed0/train.parquet")
+        for name in ("easy", "joyful")
+    }
+    targets = ("profile", str(tmp_path / subset / "manifest.json"), *others.values())
     done = snakemake(*targets, "--cores", "1", *line(tmp_path, more), cwd=ROOT)
     assert done.code == 0, done.text
     folder = tmp_path / "results" / "tinystories-mini"
@@ -115,6 +122,21 @@ def test_a_profile_and_subsets_by_its_measures_are_made(snakemake: Snakemake, tm
     assert words.to_dict() == pd.Series([word for row in stories for word in row]).value_counts().to_dict()
     draw = tmp_path / subset / "train.parquet"
     assert all(len(re.findall(r"[\w']+", text)) >= 125 for text in pq.read_table(draw)["text"].to_pylist())
+    for name, family, measure, accepted in (
+        ("easy", "reading", "reading_level", {"early_reader", "easy"}),
+        ("joyful", "emotions", "emotion", {"joy"}),
+    ):
+        shards = [pq.read_table(path) for path in (folder / "profile/measures" / family).glob("*.parquet")]
+        rows = {row["doc"]: row[measure] for shard in shards for row in shard.to_pylist()}
+        docs = pq.read_table(others[name])["doc"].to_pylist()
+        assert len(docs) == 30
+        assert {rows[doc] for doc in docs} <= accepted
+    shift = pd.read_csv(folder / "profile/shift/stories/shift.csv").set_index(["arm", "column"])
+    assert shift.loc[("long", "words"), "p_adjusted"] < 0.001
+    assert {"prompt words", "prompt features", "text words", "emotion", "reading_level"} <= {
+        *shift.loc["long"].index
+    }
+    assert json.loads((folder / "profile/creativity.json").read_text())["groups"] > 0
     plain = (tmp_path / "results" / "plain" / "profile" / "card.md").read_text()
     assert "documents: 2" in plain
     assert "The corpus has no column of words of its prompts" in plain
