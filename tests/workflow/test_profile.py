@@ -106,7 +106,7 @@ def test_a_sampler_waits_for_the_measure_it_goes_by_and_for_no_other(
 
 @pytest.mark.slow
 def test_a_profile_and_subsets_by_its_measures_are_made(snakemake: Snakemake, tmp_path: Path) -> None:
-    more = "profile: {corpora: [tinystories-mini, plain]}"
+    more = "profile: {corpora: [tinystories-mini, plain], families: [lengths, scripts, reading, emotions]}"
     subset = "results/tinystories-mini/subsets/none/long/few/seed0"
     others = {
         name: str(tmp_path / f"results/tinystories-mini/subsets/none/{name}/few/seed0/train.parquet")
