@@ -36,7 +36,9 @@ def line(tmp_path: Path, more: str = "") -> tuple[str, ...]:
 
 def test_the_target_profile_describes_the_corpora_of_the_run(snakemake: Snakemake, tmp_path: Path) -> None:
     done = snakemake("profile", "-n", "-p", *line(tmp_path))
-    expected = dict(measure_documents=6, count_documents=2, describe_corpus=1, write_profile=1)
+    expected = dict(
+        measure_documents=6, count_documents=2, describe_corpus=1, associate_measures=1, write_profile=1
+    )
     assert {rule: done.jobs().get(rule, 0) for rule in expected} == expected
     assert not {"embed_documents", "draw_sample"} & done.jobs().keys()
     assert '"prompts":{"features":"features","words":"words"}' in done.text

@@ -523,7 +523,10 @@ STAGES: dict[str, Counter[str]] = {
     "profile.measure": NOTHING,
     "profile.counts": NOTHING,
     "profile.describe": NOTHING,
+    "profile.associate": NOTHING,
     "profile.page": NOTHING,
+    "profile.sections": NOTHING,
+    "profile.card": NOTHING,
     "profile.plots": NOTHING,
     "profile.families.lengths": NOTHING,
     "profile.families.pronouns": NOTHING,
@@ -878,7 +881,8 @@ def test_a_sweep_is_made_anew_with_its_stage_settings_figures_and_vectors(toy: T
 
 def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> None:
     assert toy.jobs(PROFILE) == NOTHING
-    tables, page = Counter(describe_corpus=1, write_profile=1), Counter(write_profile=1)
+    page = Counter(write_profile=1)
+    tables = page + Counter(describe_corpus=1, associate_measures=1)
     cases: list[tuple[Config, Counter[str]]] = [
         ({"profile": {"objectives": {"short": {"measure": "words", "max": 9}}}}, tables),
         ({"profile": {"families": ["lengths", "scripts"]}}, tables),
@@ -909,11 +913,16 @@ def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> No
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
-        ("families/lengths", Counter(measure_documents=2, describe_corpus=1, write_profile=1)),
-        ("measure", Counter(measure_documents=6, describe_corpus=1, write_profile=1)),
-        ("counts", Counter(count_documents=2, describe_corpus=1, write_profile=1)),
-        ("describe", Counter(describe_corpus=1, write_profile=1)),
+        (
+            "families/lengths",
+            Counter(measure_documents=2, describe_corpus=1, associate_measures=1, write_profile=1),
+        ),
+        ("measure", Counter(measure_documents=6, describe_corpus=1, associate_measures=1, write_profile=1)),
+        ("counts", Counter(count_documents=2, describe_corpus=1, associate_measures=1, write_profile=1)),
+        ("describe", Counter(describe_corpus=1, associate_measures=1, write_profile=1)),
+        ("associate", Counter(associate_measures=1, write_profile=1)),
         ("page", Counter(write_profile=1)),
+        ("sections", Counter(write_profile=1)),
     ],
 )
 def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(
@@ -921,5 +930,5 @@ def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(
 ) -> None:
     path = f"workflow/winnow/profile/{stage}.py"
     text = (toy.folder / path).read_text()
-    with toy.changed(path, text.replace("STAGE_VERSION = 1", "STAGE_VERSION = 99")):
+    with toy.changed(path, re.sub(r"STAGE_VERSION = \d+", "STAGE_VERSION = 99", text)):
         assert toy.jobs(PROFILE) == expected
