@@ -186,7 +186,7 @@ def prevalence_table(rows: Rows) -> Table:
             if row["rate"] is None
             else f"{row['rate']:.2f} [{row['rate_low']:.2f}, {row['rate_high']:.2f}]"
         )
-        body.append([name, share_of(row["documents"], row["of"]), percent(row), rate])
+        body.append([name, f"{row['documents']:,} of {row['of']:,}", percent(row), rate])
     return head, body
 
 
