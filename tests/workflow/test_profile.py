@@ -28,7 +28,7 @@ targets: [stories]
 """
 
 
-def line(tmp_path: Path, more: str = "") -> tuple[str, ...]:
+def line(tmp_path: Path, more: str = "profile: {families: [lengths, pronouns, scripts]}") -> tuple[str, ...]:
     (tmp_path / "run.yaml").write_text(RUN.format(folder=tmp_path, more=more))
     (tmp_path / "text.txt").write_text("A cat.\nA dog ran.\n")
     return ("--configfile", str(tmp_path / "run.yaml"), "--directory", str(tmp_path))

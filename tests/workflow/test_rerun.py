@@ -24,8 +24,11 @@ from winnow.profile import kinds as families
 from winnow.score import kinds
 
 Config = dict[str, Any]
+PLAIN = ["lengths", "pronouns", "scripts"]
+"""Families that read text alone."""
 TOY: Config = {
     "results": "results",
+    "profile": {"families": PLAIN},
     "corpora": {
         "notes": {
             "source": {"files": ["data/notes-*.jsonl"]},
@@ -528,6 +531,15 @@ STAGES: dict[str, Counter[str]] = {
     "profile.sections": NOTHING,
     "profile.card": NOTHING,
     "profile.plots": NOTHING,
+    "profile.labels": NOTHING,
+    "profile.zero_shot": NOTHING,
+    "profile.families.emotions": NOTHING,
+    "profile.families.genres": NOTHING,
+    "profile.families.levels": NOTHING,
+    "profile.families.lexicon": NOTHING,
+    "profile.families.reading": NOTHING,
+    "profile.families.themes": NOTHING,
+    "profile.families.topics": NOTHING,
     "profile.families.lengths": NOTHING,
     "profile.families.pronouns": NOTHING,
     "profile.families.scripts": NOTHING,
@@ -884,11 +896,14 @@ def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> No
     page = Counter(write_profile=1)
     tables = page + Counter(describe_corpus=1, associate_measures=1)
     cases: list[tuple[Config, Counter[str]]] = [
-        ({"profile": {"objectives": {"short": {"measure": "words", "max": 9}}}}, tables),
+        ({"profile": {"families": PLAIN, "objectives": {"short": {"measure": "words", "max": 9}}}}, tables),
         ({"profile": {"families": ["lengths", "scripts"]}}, tables),
-        ({"profile": {"counts": {"ngrams": [4]}}}, tables + Counter(count_documents=2)),
-        ({"profile": {"corpora": ["films"]}}, NOTHING),
-        ({"profile": {"encoder": "minilm-128"}}, NOTHING),  # no family of the toy reads vectors
+        ({"profile": {"families": PLAIN, "counts": {"ngrams": [4]}}}, tables + Counter(count_documents=2)),
+        ({"profile": {"families": PLAIN, "corpora": ["films"]}}, NOTHING),
+        (
+            {"profile": {"families": PLAIN, "encoder": "minilm-128"}},
+            NOTHING,
+        ),  # no family of the toy reads vectors
     ]
     for changes, expected in cases:
         with toy.changed("config/config.yaml", json.dumps(TOY | changes)):

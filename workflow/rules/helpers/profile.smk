@@ -117,4 +117,4 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    return expand(f"{PROFILE}/profile.html", corpus=profiled_corpora(CONFIG))
+    return [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in profiled_corpora(CONFIG)]

@@ -17,7 +17,7 @@ FAMILY = Family(
     columns={"emotion": "emotion", "emotion_probability": "probability of the emotion"},
     levels={"emotion": ()},
     vectors=True,
-    stages=("profile.zero_shot", "profile.labels"),
+    stages=("profile.zero_shot",),
     labels="emotions",
 )
 

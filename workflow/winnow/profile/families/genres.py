@@ -17,7 +17,7 @@ FAMILY = Family(
     columns={"genre": "genre", "genre_probability": "probability of the genre"},
     levels={"genre": ()},
     vectors=True,
-    stages=("profile.zero_shot", "profile.labels"),
+    stages=("profile.zero_shot",),
     labels="genres",
 )
 

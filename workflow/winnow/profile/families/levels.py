@@ -21,7 +21,7 @@ FAMILY = Family(
     },
     levels={"level_zero_shot": ("early_reader", "easy", "middle_grade", "young_adult", "adult")},
     vectors=True,
-    stages=("profile.zero_shot", "profile.labels"),
+    stages=("profile.zero_shot",),
     labels="levels",
 )
 

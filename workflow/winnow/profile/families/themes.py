@@ -17,7 +17,7 @@ FAMILY = Family(
     columns={"theme": "theme", "theme_probability": "probability of the theme"},
     levels={"theme": ()},
     vectors=True,
-    stages=("profile.zero_shot", "profile.labels"),
+    stages=("profile.zero_shot",),
     labels="themes",
 )
 

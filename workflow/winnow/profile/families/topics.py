@@ -17,7 +17,7 @@ FAMILY = Family(
     columns={"topic": "topic", "topic_probability": "probability of the topic"},
     levels={"topic": ()},
     vectors=True,
-    stages=("profile.zero_shot", "profile.labels"),
+    stages=("profile.zero_shot",),
     labels="topics",
 )
 
