@@ -55,6 +55,20 @@ def test_the_config_may_name_other_corpora_with_just_a_text_column(
     assert '"prompts":{"features":null,"words":null}' in done.text
 
 
+def test_creativity_is_measured_for_the_page_where_a_family_reads_vectors(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    """A profile without such a family must not embed the corpus for it."""
+    more = "profile: {{corpora: [plain], families: [{}]}}"
+    done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("lengths")))
+    assert not {"measure_creativity", "embed_documents"} & done.jobs().keys()
+    done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("emotions")))
+    assert (done.jobs()["measure_creativity"], done.jobs()["embed_documents"]) == (1, 1)
+    assert re.search(
+        r"--creativity \S+/plain/profile/creativity.json \S+/creativity-dispersion.svg", done.text
+    )
+
+
 def test_a_sampler_waits_for_the_measure_it_goes_by_and_for_no_other(
     snakemake: Snakemake, tmp_path: Path
 ) -> None:

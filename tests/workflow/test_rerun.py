@@ -527,6 +527,7 @@ STAGES: dict[str, Counter[str]] = {
     "profile.counts": NOTHING,
     "profile.describe": NOTHING,
     "profile.associate": NOTHING,
+    "profile.creativity": NOTHING,
     "profile.page": NOTHING,
     "profile.sections": NOTHING,
     "profile.card": NOTHING,
