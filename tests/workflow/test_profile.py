@@ -62,7 +62,7 @@ def test_creativity_is_measured_for_the_page_where_a_family_reads_vectors(
     more = "profile: {{corpora: [plain], families: [{}]}}"
     done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("lengths")))
     assert not {"measure_creativity", "embed_documents"} & done.jobs().keys()
-    done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("emotions")))
+    done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("lengths, emotions")))
     assert (done.jobs()["measure_creativity"], done.jobs()["embed_documents"]) == (1, 1)
     assert re.search(
         r"--creativity \S+/plain/profile/creativity.json \S+/creativity-dispersion.svg", done.text
