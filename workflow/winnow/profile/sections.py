@@ -217,6 +217,11 @@ def associations_table(rows: Rows) -> Table:
     return head, body
 
 
+def shortened(text: str, most: int = 120) -> str:
+    """A text of at most `most` characters, with an ellipsis if it was longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def excerpt(row: Mapping[str, Any]) -> str:
     """Beginning and ending of a document."""
     return f"{row['start']} … {row['ending']}" if row["ending"] else row["start"]
@@ -253,7 +258,7 @@ def health_sections(tables: Tables, plots: Drawn) -> list[Section]:
         out.append(Section("Examples of each label", (head, body), True, [note]))
     for flag in dict.fromkeys(row["flag"] for row in tables["flags"]):
         rows = [row for row in tables["flags"] if row["flag"] == flag][:MOST_FLAGGED]
-        body = [[f"{row['doc']:,}", row["measure"], number(row["value"]), row["evidence"], excerpt(row)] for row in rows]  # fmt: skip
+        body = [[f"{row['doc']:,}", row["measure"], number(row["value"]), shortened(row["evidence"]), excerpt(row)] for row in rows]  # fmt: skip
         head = ["Document", "Measure", "Value", "Evidence", "text"]
         note = "The flag describes the text by its words and its ending, and may be wrong: read the text."
         title = f"Flagged: {named(flag)}, the {len(rows)} strongest"
