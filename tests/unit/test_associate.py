@@ -175,6 +175,14 @@ def test_the_page_says_that_it_diagnoses_nobody_and_escapes_texts(tables: Any) -
     assert "<b>" not in html_page(whole)
 
 
+def test_evidence_of_a_long_document_is_shortened_on_the_page(tables: Any) -> None:
+    rows = read(tables[0])
+    rows["flags"] = [{**rows["flags"][0], "evidence": "violence: " + "gun, " * 900}]
+    (flagged,) = [part for part in sections.health_sections(rows, []) if part.title.startswith("Flagged")]
+    assert flagged.table is not None
+    assert len(flagged.table[1][0][3]) == 120
+
+
 def test_plots_of_associations_and_agreement_have_labelled_axes(tables: Any) -> None:
     rows = read(tables[0])
     drawn = plots.associations(rows["associations"])

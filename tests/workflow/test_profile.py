@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Snakemake
-from winnow.profile import kinds as families
 
 RUN = """
 results: {folder}/results
@@ -32,7 +31,7 @@ targets: [stories]
 """
 
 
-def line(tmp_path: Path, more: str = "") -> tuple[str, ...]:
+def line(tmp_path: Path, more: str = "profile: {families: [lengths, pronouns, scripts]}") -> tuple[str, ...]:
     (tmp_path / "run.yaml").write_text(RUN.format(folder=tmp_path, more=more))
     (tmp_path / "text.txt").write_text("A cat.\nA dog ran.\n")
     return ("--configfile", str(tmp_path / "run.yaml"), "--directory", str(tmp_path))
@@ -40,11 +39,16 @@ def line(tmp_path: Path, more: str = "") -> tuple[str, ...]:
 
 def test_the_target_profile_describes_the_corpora_of_the_run(snakemake: Snakemake, tmp_path: Path) -> None:
     done = snakemake("profile", "-n", "-p", *line(tmp_path))
-    label_sets = sum(bool(families.facts(family).labels) for family in families.names())
-    expected = dict(measure_documents=2 * len(families.names()), embed_labels=label_sets, count_documents=2)
-    expected |= dict(describe_corpus=1, write_profile=1, measure_creativity=1)
+    expected = dict(
+        measure_documents=6,
+        count_documents=2,
+        describe_corpus=1,
+        associate_measures=1,
+        write_profile=1,
+        compare_draws=2,
+    )
     assert {rule: done.jobs().get(rule, 0) for rule in expected} == expected
-    assert "train_model" not in done.jobs()
+    assert not {"measure_creativity", "train_model"} & done.jobs().keys()
     assert '"prompts":{"features":"features","words":"words"}' in done.text
 
 
@@ -59,7 +63,7 @@ def test_what_samplers_favour_is_read_from_their_draws_of_all_arms_and_seeds(
     (given,) = re.findall(r"--draws @<\((.*?)\)", stories)
     assert re.findall(r"subsets/none/(\w+)/few/seed0/draw.parquet", given) == ["random", "long"]
     (given,) = re.findall(r"--measures @<\((.*?)\)", stories)
-    assert given.count(".parquet") == 2 * len(families.names())
+    assert given.count(".parquet") == 2 * 3
 
 
 def test_creativity_may_go_by_clusters_of_a_clustering_that_is_named(
@@ -87,6 +91,20 @@ def test_the_config_may_name_other_corpora_with_just_a_text_column(
     assert done.jobs()["measure_documents"] == 1
     assert "/results/plain/profile/" in done.text
     assert '"prompts":{"features":null,"words":null}' in done.text
+
+
+def test_creativity_is_measured_for_the_page_where_a_family_reads_vectors(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    """A profile without such a family must not embed the corpus for it."""
+    more = "profile: {{corpora: [plain], families: [{}]}}"
+    done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("lengths")))
+    assert not {"measure_creativity", "embed_documents"} & done.jobs().keys()
+    done = snakemake("profile", "-n", "-p", *line(tmp_path, more.format("lengths, emotions")))
+    assert (done.jobs()["measure_creativity"], done.jobs()["embed_documents"]) == (1, 1)
+    assert re.search(
+        r"--creativity \S+/plain/profile/creativity.json \S+/creativity-dispersion.svg", done.text
+    )
 
 
 def test_a_sampler_waits_for_the_measure_it_goes_by_and_for_no_other(

@@ -972,6 +972,7 @@ def test_what_samplers_favour_is_compared_anew_with_their_draws_and_the_measures
         ("creativity", Counter(measure_creativity=1, write_profile=1)),
         ("shift", NOTHING),
         ("page", Counter(write_profile=1)),
+        ("sections", Counter(write_profile=1)),
     ],
 )
 def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(

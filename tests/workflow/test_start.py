@@ -79,7 +79,7 @@ def test_files_are_targets_as_before(clone: Path, snakemake: Snakemake) -> None:
 def test_definitions_are_read_from_the_workflow_in_any_folder(snakemake: Snakemake, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text("budgets: {mini: {train: 500}}\n")
     done = snakemake(*HERE, *DRY, "--configfile", "my.yaml", cwd=tmp_path)
-    assert done.jobs()["train_model"] == 10
+    assert done.jobs()["train_model"] == 8
     paper = ("published_tables", "--configfile", str(ROOT / "config" / "minipile.yaml"))
     done = snakemake(*HERE, "--directory", str(tmp_path / "new"), *paper, *DRY, cwd=tmp_path)
     assert done.jobs()["audit_published"] == 1

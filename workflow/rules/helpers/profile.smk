@@ -142,7 +142,7 @@ def profile_page_spec(wildcards):
 
 def profile_pages():
     corpora = profiled_corpora(CONFIG)
-    pages = expand(f"{PROFILE}/profile.html", corpus=corpora)
+    pages = [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in corpora]
     return pages + [
         f"{SHIFT}/shift.html".format(corpus=one["corpus"], experiment=one["name"])
         for one in CONFIG["experiments"]

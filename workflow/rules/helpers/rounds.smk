@@ -232,7 +232,7 @@ def chosen_draws(wildcards):
 def chosen_predictions(wildcards):
     """What the models of the rounds before predicted, for arms that ask them; probes keep it with their draws."""
     return [
-        PREDICTIONS.format(**previous_round(CONFIG, ids)) + f"/{shard}.parquet"
+        f"{PREDICTIONS}/{{shard}}.parquet".format(**previous_round(CONFIG, ids), shard=shard)
         for _, rounds, experiment in chosen_arms(wildcards.table)
         if not is_probe(CONFIG, rounds[-1])
         for _, index, ids in chosen_runs(rounds, experiment)

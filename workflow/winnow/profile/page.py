@@ -184,7 +184,7 @@ def make_page(
     split = [*LITERACY, *LABELS, "lexicon"]
     others = {measure for family in settings["families"] if family not in split for measure in facts(family).columns}  # fmt: skip
     texts = [row for row in tables["levels"] if row["measure"] in others]
-    plotted = shown(measures="Measures of numbers", levels="Measures that are text")
+    plotted = shown(measures="Distributions", levels="Shares")
     if plotted or texts:
         parts.append(
             Section("Lengths, languages, pronouns", sections.shares_table(texts) if texts else None, False, (), plotted)
@@ -204,7 +204,7 @@ def make_page(
         parts.append(sections.suitability_section(tables["suitability"]))
         last = tables["suitability"][-1]
         if last["share"] is not None and not last["measure"]:
-            answer = [f"{percent(last)} of the documents meet all objectives ({share_of(last['passing'], last['documents'])})."]  # fmt: skip
+            answer = [f"{percent(last)} of the documents meet all objectives ({last['passing']:,} of {last['documents']:,})."]  # fmt: skip
     parts.append(sections.describe_section(tables["describe"], labels, given))
     if tables["cooccurrence"]:
         parts.append(cooccurrence_section(tables["cooccurrence"], shown(cooccurrence="Shares by feature")))

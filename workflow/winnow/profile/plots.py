@@ -151,7 +151,9 @@ def _heat_map(axis: Any, rows: Sequence[Mapping[str, Any]], measure: str) -> Non
         values[features.index(row["feature"]), levels.index(row["level"])] = 100 * (row["share"] or 0.0)
         values[-1, levels.index(row["level"])] = 100 * (row["overall"] or 0.0)
     image = axis.imshow(values, cmap="cividis", aspect="auto", vmin=0)
-    axis.set_xticks(range(len(levels)), [cut(name, 20) for name in levels], rotation=30, ha="right")
+    axis.set_xticks(
+        range(len(levels)), [cut(name.replace("_", " "), 20) for name in levels], rotation=30, ha="right"
+    )
     axis.set_yticks(range(len(features) + 1), [*(cut(name) for name in features), "all documents"])
     axis.axhline(len(features) - 0.5, color="white", linewidth=2)
     for (line, column), value in np.ndenumerate(values):
@@ -225,7 +227,11 @@ def associations(rows: Sequence[Mapping[str, Any]]) -> str:
             axis.set_yticks(range(len(ours)), [cut(name.replace("_", " ")) for name in ours])
             axis.set_xlabel(f"{second} of the text")
             axis.set_ylabel("feature of the prompt" if first == "feature" else f"{first} of the text")
-            axis.set_title("log odds ratio [95 % CI]; *: p < .05 (Holm)", fontsize=8)
+            axis.set_facecolor("#dddddd")
+            axis.set_title(
+                f"{first} with {second}: log odds ratio [95 % CI]; *: p < .05 (Holm); –: in none or all of the documents",
+                fontsize=8,
+            )
             axis.figure.colorbar(image, ax=axis, label="log odds ratio")
             axis.tick_params(labelsize=7)
 

@@ -186,7 +186,7 @@ def prevalence_table(rows: Rows) -> Table:
             if row["rate"] is None
             else f"{row['rate']:.2f} [{row['rate_low']:.2f}, {row['rate_high']:.2f}]"
         )
-        body.append([name, share_of(row["documents"], row["of"]), percent(row), rate])
+        body.append([name, f"{row['documents']:,} of {row['of']:,}", percent(row), rate])
     return head, body
 
 
@@ -215,6 +215,11 @@ def associations_table(rows: Rows) -> Table:
             ]
         body.append([named(row["feature"]), named(row["class"]), *shown])
     return head, body
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """A text of at most `most` characters, with an ellipsis if it was longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def excerpt(row: Mapping[str, Any]) -> str:
@@ -253,7 +258,7 @@ def health_sections(tables: Tables, plots: Drawn) -> list[Section]:
         out.append(Section("Examples of each label", (head, body), True, [note]))
     for flag in dict.fromkeys(row["flag"] for row in tables["flags"]):
         rows = [row for row in tables["flags"] if row["flag"] == flag][:MOST_FLAGGED]
-        body = [[f"{row['doc']:,}", row["measure"], number(row["value"]), row["evidence"], excerpt(row)] for row in rows]  # fmt: skip
+        body = [[f"{row['doc']:,}", row["measure"], number(row["value"]), shortened(row["evidence"]), excerpt(row)] for row in rows]  # fmt: skip
         head = ["Document", "Measure", "Value", "Evidence", "text"]
         note = "The flag describes the text by its words and its ending, and may be wrong: read the text."
         title = f"Flagged: {named(flag)}, the {len(rows)} strongest"

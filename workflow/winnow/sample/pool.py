@@ -144,7 +144,6 @@ class Pool:
                     self.documents += len(rows.doc)
                     yield rows
             progress.add(1)
-        progress.line()
 
     def _rows(self, path: Path, doc: np.ndarray, rest: list[np.ndarray]) -> Rows:
         row = np.zeros(len(doc), dtype=np.int32) if self.clusters is None else self._index(rest[0], path)
