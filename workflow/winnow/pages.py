@@ -18,7 +18,7 @@ from winnow.stage import write_text
 
 STAGE_VERSION = 1
 NOTES = "notes"
-PROSE = (NOTES, "text")
+PROSE = (NOTES, "text", "Favours", "Loses")
 """Headings of columns of prose, which wrap and are aligned to the left."""
 HOW_TO_READ = "How to read a table"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from winnow.pages import NOTES, Page, Section, number, probability
+from winnow.pages import Page, Section, number, probability
 from winnow.profile.shift_plot import shift
 from winnow.profile.shift_tests import Row, differs
 
@@ -117,10 +117,9 @@ def make_page(
         plots.append(
             (arm, shift([r for r in rows if r["arm"] == arm], [r for r in label_rows if r["arm"] == arm]))
         )
-    # Both columns of prose wrap.
-    head = ["Arm", "Draws", "Documents (mean)", "Columns that differ", NOTES, "text"]
+    head = ["Arm", "Draws", "Documents (mean)", "Columns that differ", "Favours", "Loses"]
     first = Section(
-        "What each arm favours (left) and loses (right), compared with the corpus", (head, summary)
+        "What each arm favours and loses, compared with the corpus", (head, summary)
     )
     return Page(
         title=f"{name}: what the samplers favour or lose" if name else "What the samplers favour or lose",
