@@ -195,5 +195,6 @@ def test_the_profile_describes_the_corpus_and_what_samplers_favour(run, stories:
     of = {(row["arm"], row["column"]): row for row in rows}
     assert float(of["rich-words", "type_token_ratio"]["value"]) > 1
     assert {"prompt words", "prompt features", "text words"} <= {row["column"] for row in rows}
+    assert "flag_evidence" not in {row["column"] for row in rows}  # free text
     page = (folder / "shift/tinystories-100k/shift.html").read_text()
     assert page.count("<figure>") == 8

@@ -110,9 +110,10 @@ def shift_draws(wildcards):
 
 
 def shift_spec(wildcards):
+    known = [families.facts(family) for family in CONFIG["profile"]["families"]]
     return spec(
         draws=[[ids["sampler"], ids["data_seed"]] for ids in draws_of_experiment(wildcards)],
-        columns=None,
+        columns=[name for one in known for name in one.columns if name not in one.free],
         prompts=prompt_columns(CONFIG, wildcards.corpus),
         seed=0,
     )

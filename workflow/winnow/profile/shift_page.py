@@ -118,9 +118,7 @@ def make_page(
             (arm, shift([r for r in rows if r["arm"] == arm], [r for r in label_rows if r["arm"] == arm]))
         )
     head = ["Arm", "Draws", "Documents (mean)", "Columns that differ", "Favours", "Loses"]
-    first = Section(
-        "What each arm favours and loses, compared with the corpus", (head, summary)
-    )
+    first = Section("What each arm favours and loses, compared with the corpus", (head, summary))
     return Page(
         title=f"{name}: what the samplers favour or lose" if name else "What the samplers favour or lose",
         warnings=[] if arms else ["There is nothing to compare: no draws, or no columns."],

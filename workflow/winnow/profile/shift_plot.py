@@ -117,8 +117,9 @@ def overview(arms: Sequence[dict[str, Any]]) -> str:
         axis.set_ylim(len(columns) - 0.5, -0.5)
         axis.tick_params(length=0)
         axis.set_xlabel(
-            "with a sign: difference of means in standard deviations of the corpus; without: total variation of shares\n"
-            "coloured: beyond random draws (adjusted p < .05): blue higher, orange lower, grey other shares",
+            "with a sign: difference of means, in standard\ndeviations of the corpus; without: total variation of shares\n"
+            "coloured: beyond random draws (adjusted p < .05)\nblue: higher, orange: lower, grey: other shares",
             fontsize=7,
+            loc="left",
         )
         return _svg(plot)
