@@ -58,7 +58,7 @@ rule measure_documents:
         runtime=growing(240),
     params:
         spec=family_spec,
-        version=family_version("profile.measure", "profile.labels", "batching"),
+        version=family_version("profile.measure", "batching"),
     shell:
         """
         python -m winnow.profile.measure \
