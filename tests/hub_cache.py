@@ -37,6 +37,19 @@ def lay_out_data(cache: Path, corpus: str, name: str, table: pa.Table) -> None:
     pq.write_table(table, path)
 
 
+def lay_out_benchmark(cache: Path, benchmark: str, tables: dict[str, pa.Table]) -> None:
+    """Writes the data set of a shipped benchmark: a table for each config, its only split named train, and its card."""
+    benchmarks = yaml.safe_load((CONFIG / "benchmarks.yaml").read_text())["benchmarks"]
+    folder = snapshot(cache, "datasets", benchmarks[benchmark]["data"])
+    card = []
+    for config, table in tables.items():
+        (folder / config).mkdir(exist_ok=True)
+        pq.write_table(table, folder / config / "train-00000-of-00001.parquet")
+        files = [{"split": "train", "path": f"{config}/train-*"}]
+        card.append({"config_name": config, "data_files": files})
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': card})}---\n")
+
+
 def lay_out_model(cache: Path, encoder: str) -> None:
     """Writes all-MiniLM-L6-v2, of the package in the lock, where the model of a shipped encoder is cached."""
     encoders = yaml.safe_load((CONFIG / "encoders.yaml").read_text())["encoders"]

@@ -111,6 +111,13 @@ def write(folder: Path, columns: dict[str, Any], shards: int = 1) -> tuple[list[
     return documents, embeddings
 
 
+def spec_of(settings: dict[str, Any], columns: dict[str, Any] = {}) -> str:
+    prompts = {what: what if what in columns else None for what in ("words", "features")}
+    return canonical(
+        {"creativity": settings, "prompts": {**prompts, "text": "prompt" if "prompt" in columns else None}}
+    )
+
+
 def run(
     folder: Path, columns: dict[str, Any], shards: int = 1, reverse: bool = False, **settings: Any
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
@@ -119,7 +126,7 @@ def run(
     creativity.main(
         documents=documents[::-1] if reverse else documents,
         embeddings=embeddings[::-1] if reverse else embeddings,
-        spec=canonical({"creativity": settings}),
+        spec=spec_of(settings, columns),
         out_dir=folder / "out",
     )
     text = (folder / "out" / "creativity.csv").read_text()
@@ -268,12 +275,12 @@ def test_a_corpus_without_prompts_is_grouped_by_openings_that_the_text_measures_
     ],
 )
 def test_words_of_a_prompt_are_read_in_every_form(value: Any) -> None:
-    assert terms(value) == ("cat", "dog")
+    assert terms(pa.array([value])) == [("cat", "dog")]
 
 
 @pytest.mark.parametrize("value", [None, [], "", "  ", [None], "[]", [""], [[]]])
 def test_no_words_are_no_words(value: Any) -> None:
-    assert terms(value) == ()
+    assert terms(pa.array([value])) == [()]
 
 
 def test_columns_as_strings_lists_dictionaries_and_nested_lists_give_one_result(
@@ -413,7 +420,7 @@ def test_members_are_thinned_by_keys_alone(monkeypatch) -> None:
 
 def test_files_that_do_not_fit_are_one_line(planted, tmp_path: Path) -> None:
     documents, embeddings = write(tmp_path, planted, 2)
-    spec, out = canonical({"creativity": {}}), tmp_path / "out"
+    spec, out = spec_of({}), tmp_path / "out"
 
     def main(**changes: Any) -> None:
         given = {"documents": documents, "embeddings": embeddings, "spec": spec, "out_dir": out, **changes}
@@ -425,13 +432,13 @@ def test_files_that_do_not_fit_are_one_line(planted, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="50 vectors for the 113"):
         main(embeddings=[tmp_path / "short.npy", embeddings[1]])
     with pytest.raises(InputError, match="by: cluster"):
-        main(spec=canonical({"creativity": {"by": "cluster"}}))
+        main(spec=spec_of({"by": "cluster"}))
     with pytest.raises(InputError, match="--assignments: 1 files for 2 shards"):
         main(assignments=[documents[0]])
     with pytest.raises(InputError, match="no column 'cluster'"):
         main(assignments=documents)
     with pytest.raises(InputError, match="unknown key 'draw'; did you mean 'draws'"):
-        main(spec=canonical({"creativity": {"draw": 3}}))
+        main(spec=spec_of({"draw": 3}))
     pq.write_table(pa.table({"doc": [0]}), tmp_path / "x.parquet")
     with pytest.raises(InputError, match="no column 'text'"):
         main(documents=[tmp_path / "x.parquet"], embeddings=embeddings[:1])
@@ -445,12 +452,12 @@ def test_clusters_group_documents_where_nothing_else_does(planted, tmp_path: Pat
         doc = pq.read_table(path)["doc"].to_numpy()
         assignments.append(tmp_path / f"{i}.parquet")
         pq.write_table(pa.table({"doc": doc, "cluster": (doc % 15).astype(np.int32)}), assignments[-1])
-    spec, out = canonical({"creativity": {"draws": 99}}), tmp_path / "out"
+    spec, out = spec_of({"draws": 99}), tmp_path / "out"
     creativity.main(
         documents=documents, embeddings=embeddings, spec=spec, out_dir=out, assignments=assignments
     )
     assert read_json(out / "creativity.json")["by"] in ("cluster", "opening")
-    spec = canonical({"creativity": {"draws": 99, "by": "cluster"}})
+    spec = spec_of({"draws": 99, "by": "cluster"})
     creativity.main(
         documents=documents, embeddings=embeddings, spec=spec, out_dir=out, assignments=assignments
     )
@@ -468,7 +475,7 @@ def test_the_command_line_needs_no_torch(planted, tmp_path: Path) -> None:
         "import sys, runpy; sys.argv[0] = 'creativity'; runpy.run_module('winnow.profile.creativity', "
         "run_name='__main__'); assert 'torch' not in sys.modules and 'lm_eval' not in sys.modules"
     )
-    arguments = ["--documents", documents[0], "--embeddings", embeddings[0], "--spec", '{"creativity":{"draws":99}}',
+    arguments = ["--documents", documents[0], "--embeddings", embeddings[0], "--spec", spec_of({"draws": 99}),
                  "--out-dir", tmp_path / "out"]  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from winnow.experiments import (
     experiments_of,
     has_published_figures,
     pretrained_suites,
+    shifted_draws,
     table_benchmarks,
     table_members,
     table_runs,
@@ -98,6 +99,12 @@ def test_samplers_are_compared_where_there_are_two_subsets(demo: dict[str, Any])
     assert [table["name"] for table in compared_tables(demo, "sst2-mini")] == ["sst2-mini"]
     assert [table["name"] for table in compared_tables(demo, "pile-mini")] == ["pile-mini"]
     assert compared_draws(demo, "pile") == []
+
+
+def test_draws_that_come_before_training_are_compared_with_their_corpus(demo: dict[str, Any]) -> None:
+    """Those of rounds and of probes come with models: `snakemake profile` would train them."""
+    draws = {e["name"]: len(shifted_draws(demo, e)) for e in demo["experiments"]}
+    assert draws == {"pile-mini": 6, "sst2-mini": 0, "sst2-mini-all": 0, "tinystories-mini": 2}
 
 
 def test_scores_of_texts_are_shared_by_the_clusterings_of_a_pool_without_exclusions(

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from winnow.profile import counts, describe, measure, page
+from winnow.profile import associate, counts, describe, measure, page
 from winnow.profile.families import lengths, pronouns, scripts
 from winnow.profile.kinds import facts, family_of, is_text, measures, names
-from winnow.profile.tables import PLOTS, TABLES
+from winnow.profile.tables import ASSOCIATIONS, PLOTS, TABLES
 from winnow.schema import schema
 from winnow.stage import InputError
 
@@ -77,6 +77,8 @@ def profile(
     describe.main(documents=documents, measures=measured, counts=counted, digests=digests,
                   source=folder / "source.json", out_dir=out,
                   spec=json.dumps({"families": FAMILIES, "prompts": prompts, "objectives": OBJECTIVES}))  # fmt: skip
+    associate.main(documents=documents, measures=measured, features=out / "features.csv", out_dir=out,
+                   spec=json.dumps({"families": FAMILIES, "prompts": prompts}))  # fmt: skip
     origin = {"source": {"files": ["a.txt"]}, "licence": None}
     page.main(tables=out, heldout=folder / "heldout.parquet", published=published, out_dir=out,
               spec=json.dumps({"name": "toy", "origin": origin, "families": FAMILIES, "prompts": prompts}))  # fmt: skip
@@ -101,7 +103,9 @@ def test_a_profile_has_the_same_bytes_for_any_number_of_shards(tmp_path: Path, s
     )
     assert one.keys() == many.keys()
     assert [name for name in one if one[name] != many[name]] == []
-    assert {f"{name}.csv" for name in TABLES} | {f"{name}.svg" for name in PLOTS} <= one.keys()
+    assert {f"{name}.csv" for name in (*TABLES, *ASSOCIATIONS)} | {
+        f"{name}.svg" for name in PLOTS
+    } <= one.keys()
 
 
 def test_the_tables_of_a_profile_say_what_is_in_the_documents(tmp_path: Path) -> None:

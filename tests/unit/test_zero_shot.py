@@ -14,7 +14,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from winnow.profile import zero_shot
 from winnow.profile.families import emotions, levels, reading
 from winnow.profile.kinds import facts
-from winnow.profile.labels import main, read_labels
+from winnow.profile.labels import main
+from winnow.profile.measure import read_labels
 from winnow.schema import check_definition
 from winnow.stage import InputError, canonical
 

@@ -24,11 +24,8 @@ from winnow.profile import kinds as families
 from winnow.score import kinds
 
 Config = dict[str, Any]
-PLAIN = ["lengths", "pronouns", "scripts"]
-"""Families that read text alone."""
 TOY: Config = {
     "results": "results",
-    "profile": {"families": PLAIN},
     "corpora": {
         "notes": {
             "source": {"files": ["data/notes-*.jsonl"]},
@@ -180,6 +177,7 @@ TOY: Config = {
         "tales": {"title": "Tales", "experiments": ["tales"], "baseline": "random"},
     },
     "targets": ["notes", "films", "tales"],
+    "profile": {"families": ["lengths", "scripts", "emotions"]},
 }
 
 # Jobs by rule. Of three arms of notes, two draw from clusters, and no cluster is excluded: the third stands by itself. Of
@@ -526,20 +524,16 @@ STAGES: dict[str, Counter[str]] = {
     "profile.measure": NOTHING,
     "profile.counts": NOTHING,
     "profile.describe": NOTHING,
+    "profile.associate": NOTHING,
+    "profile.sections": NOTHING,
+    "profile.card": NOTHING,
     "profile.page": NOTHING,
     "profile.plots": NOTHING,
     "profile.labels": NOTHING,
     "profile.zero_shot": NOTHING,
-    "profile.families.emotions": NOTHING,
-    "profile.families.genres": NOTHING,
-    "profile.families.levels": NOTHING,
-    "profile.families.lexicon": NOTHING,
-    "profile.families.reading": NOTHING,
-    "profile.families.themes": NOTHING,
-    "profile.families.topics": NOTHING,
-    "profile.families.lengths": NOTHING,
-    "profile.families.pronouns": NOTHING,
-    "profile.families.scripts": NOTHING,
+    "profile.creativity": NOTHING,
+    "profile.shift": NOTHING,
+    **{f"profile.families.{family}": NOTHING for family in families.names()},
     "documents.generate": NOTHING,
     "download": NOTHING,
     "rounds.predict": NOTHING,
@@ -553,6 +547,9 @@ STAGES: dict[str, Counter[str]] = {
 
 
 PROFILE = "results/notes/profile/profile.html"
+CREATIVITY = "results/notes/profile/creativity.json"
+SHIFT = "results/notes/profile/shift/notes/shift.html"
+TABLES = Counter(describe_corpus=1, associate_measures=1, write_profile=1)
 
 
 class Toy:
@@ -578,7 +575,7 @@ class Toy:
         exclusions.mkdir(exist_ok=True)
         (exclusions / "films.toy-k3.tsv").write_text("# clustering 0123\n1\tmenus\n")
         self.write(TOY)
-        for path in [*self.outputs(), *self.outputs(PROFILE)]:
+        for path in [*self.outputs(), *self.outputs(PROFILE, CREATIVITY, SHIFT)]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(f"{path}\n")
         swept = "results/notes/clusterings/toy-k3/sweep.html"
@@ -591,7 +588,7 @@ class Toy:
         for page in pages:
             for name in ("inspection.html", "proposals.tsv", "criteria.csv"):
                 (folder / page).with_name(name).write_text(name)
-        everything = ("all", *pages, swept, PROFILE)
+        everything = ("all", *pages, swept, PROFILE, CREATIVITY, SHIFT)
         done = snakemake(*everything, "--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
         assert done.code == 0, done.text
 
@@ -890,27 +887,32 @@ def test_a_sweep_is_made_anew_with_its_stage_settings_figures_and_vectors(toy: T
 
 def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> None:
     assert toy.jobs(PROFILE) == NOTHING
-    tables, page = Counter(describe_corpus=1, write_profile=1), Counter(write_profile=1)
+    tables, page = TABLES, Counter(write_profile=1)
+    creativity = Counter(measure_creativity=1)
+    emotions = Counter(embed_documents=2, embed_labels=1, measure_documents=2)
     cases: list[tuple[Config, Counter[str]]] = [
-        ({"profile": {"families": PLAIN, "objectives": {"short": {"measure": "words", "max": 9}}}}, tables),
-        ({"profile": {"families": ["lengths", "scripts"]}}, tables),
-        ({"profile": {"families": PLAIN, "counts": {"ngrams": [4]}}}, tables + Counter(count_documents=2)),
-        ({"profile": {"families": PLAIN, "corpora": ["films"]}}, NOTHING),
-        (
-            {"profile": {"families": PLAIN, "encoder": "minilm-128"}},
-            NOTHING,
-        ),  # no family of the toy reads vectors
+        ({"objectives": {"short": {"measure": "words", "max": 9}}}, tables),
+        ({"families": ["lengths", "scripts"]}, tables),
+        ({"counts": {"ngrams": [4]}}, tables + Counter(count_documents=2)),
+        ({"corpora": ["films"]}, NOTHING),
+        ({"encoder": "minilm-128"}, tables + emotions + creativity),
+        ({"creativity": {"groups": 7}}, page + creativity),
+        ({"reading": {"words": 50}}, NOTHING),  # of a family that the toy has not
     ]
     for changes, expected in cases:
-        with toy.changed("config/config.yaml", json.dumps(TOY | changes)):
+        with toy.changed("config/config.yaml", json.dumps(TOY | {"profile": TOY["profile"] | changes})):
             assert toy.jobs(PROFILE) == expected, changes
+    config = copy.deepcopy(TOY)
+    config["label_sets"] = {"emotions": {"labels": {"joy": ["A happy text."]}}}
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(PROFILE) == tables + Counter(embed_labels=1, measure_documents=2)
     config = copy.deepcopy(TOY)
     config["corpora"]["notes"]["licence"] = "CC0"
     with toy.changed("config/config.yaml", json.dumps(config)):
         assert toy.jobs(PROFILE) == page
     config["corpora"]["notes"]["prompts"] = {"words": "set"}
     with toy.changed("config/config.yaml", json.dumps(config)):
-        assert toy.jobs(PROFILE) == tables + Counter(count_documents=2)
+        assert toy.jobs(PROFILE) == tables + Counter(count_documents=2) + creativity
     figures = "config/published/mine.csv"
     config = copy.deepcopy(TOY)
     config["corpora"]["notes"]["published"] = figures
@@ -921,14 +923,56 @@ def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> No
         assert toy.jobs(PROFILE) == page
 
 
+def test_creativity_is_measured_anew_with_what_decides_it_and_no_more(toy: Toy) -> None:
+    assert toy.jobs(CREATIVITY) == NOTHING
+    one = Counter(measure_creativity=1)
+    cases: list[tuple[Config, Counter[str]]] = [
+        ({"creativity": {"groups": 7}}, one),
+        ({"creativity": {"by": "cluster", "clustering": "toy-k3"}}, one),
+        ({"encoder": "minilm-128"}, one + Counter(embed_documents=2)),
+        ({"families": ["lengths"], "counts": {"ngrams": [4]}}, NOTHING),
+    ]
+    for changes, expected in cases:
+        with toy.changed("config/config.yaml", json.dumps(TOY | {"profile": TOY["profile"] | changes})):
+            assert toy.jobs(CREATIVITY) == expected, changes
+    config = copy.deepcopy(TOY)
+    config["corpora"]["notes"]["prompts"] = {"text": "set"}
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(CREATIVITY) == one
+        assert toy.jobs(SHIFT) == NOTHING
+
+
+def test_what_samplers_favour_is_compared_anew_with_their_draws_and_the_measures(toy: Toy) -> None:
+    assert toy.jobs(SHIFT) == NOTHING
+    one = Counter(compare_draws=1)
+    cases: list[tuple[Callable[[Config], None], Counter[str]]] = [
+        (put(["random", "nearest"], "experiments", 0, "samplers"), one),
+        (put([0, 1], "experiments", 0, "data_seeds"), one + Counter(draw_sample=3)),
+        (put(12, "budgets", "toy", "train"), one + Counter(draw_sample=3)),
+        (put(["lengths", "scripts"], "profile", "families"), one + Counter(describe_corpus=1)),
+        (put({"groups": 7}, "profile", "creativity"), NOTHING),
+        (put(32, "models", "toy-lm", "width"), NOTHING),
+    ]
+    for change, expected in cases:
+        config = copy.deepcopy(TOY)
+        change(config)
+        with toy.changed("config/config.yaml", json.dumps(config)):
+            assert toy.jobs(SHIFT) == expected
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
-        ("families/lengths", Counter(measure_documents=2, describe_corpus=1, write_profile=1)),
-        ("measure", Counter(measure_documents=6, describe_corpus=1, write_profile=1)),
-        ("counts", Counter(count_documents=2, describe_corpus=1, write_profile=1)),
-        ("describe", Counter(describe_corpus=1, write_profile=1)),
+        ("families/lengths", TABLES + Counter(measure_documents=2)),
+        ("measure", TABLES + Counter(measure_documents=6)),
+        ("labels", TABLES + Counter(embed_labels=1, measure_documents=2)),
+        ("counts", TABLES + Counter(count_documents=2, measure_creativity=1)),
+        ("describe", TABLES),
+        ("associate", Counter(associate_measures=1, write_profile=1)),
+        ("creativity", Counter(measure_creativity=1, write_profile=1)),
+        ("shift", NOTHING),
         ("page", Counter(write_profile=1)),
+        ("sections", Counter(write_profile=1)),
     ],
 )
 def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(
@@ -936,5 +980,22 @@ def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(
 ) -> None:
     path = f"workflow/winnow/profile/{stage}.py"
     text = (toy.folder / path).read_text()
-    with toy.changed(path, text.replace("STAGE_VERSION = 1", "STAGE_VERSION = 99")):
+    with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 99", text, flags=re.MULTILINE)):
         assert toy.jobs(PROFILE) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("creativity", {CREATIVITY: Counter(measure_creativity=1), SHIFT: NOTHING}),
+        ("shift", {CREATIVITY: NOTHING, SHIFT: Counter(compare_draws=1)}),
+    ],
+)
+def test_a_new_version_of_another_stage_of_the_profile_leaves_nothing_stale(
+    toy: Toy, stage: str, expected: dict[str, Counter[str]]
+) -> None:
+    path = f"workflow/winnow/profile/{stage}.py"
+    text = (toy.folder / path).read_text()
+    with toy.changed(path, re.sub(r"^STAGE_VERSION = \d+", "STAGE_VERSION = 99", text, flags=re.MULTILINE)):
+        for target, jobs in expected.items():
+            assert toy.jobs(target) == jobs

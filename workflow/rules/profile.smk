@@ -58,7 +58,7 @@ rule measure_documents:
         runtime=growing(240),
     params:
         spec=family_spec,
-        version=family_version("profile.measure", "profile.labels", "batching"),
+        version=family_version("profile.measure", "batching"),
     shell:
         """
         python -m winnow.profile.measure \
@@ -152,12 +152,88 @@ rule describe_corpus:
         """
 
 
+rule associate_measures:
+    """What goes together in a corpus, what is flagged, and documents to read."""
+    input:
+        documents=document_shards,
+        measures=profile_measures,
+        features=f"{PROFILE}/features.csv",
+    output:
+        expand(f"{PROFILE}/{{table}}.csv", table=ASSOCIATIONS, allow_missing=True),
+    log:
+        f"{R}/logs/associate_measures/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/associate_measures/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=lambda wildcards: spec(
+            families=CONFIG["profile"]["families"], prompts=prompt_columns(CONFIG, wildcards.corpus)
+        ),
+        folder=lambda wildcards: PROFILE.format(**wildcards),
+        version=version("profile.associate", "profile.describe", "profile.counts", "batching"),
+    shell:
+        """
+        python -m winnow.profile.associate \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
+            --features {input.features:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """
+
+
+rule measure_creativity:
+    """How much the answers to the same or similar prompts vary, compared with documents drawn at random."""
+    input:
+        documents=document_shards,
+        embeddings=profile_embeddings,
+        assignments=creativity_assignments,
+    output:
+        expand(f"{PROFILE}/creativity-{{plot}}.svg", plot=CREATIVITY_PLOTS, allow_missing=True),
+        table=f"{PROFILE}/creativity.csv",
+        summary=f"{PROFILE}/creativity.json",
+    log:
+        f"{R}/logs/measure_creativity/{{corpus}}.log",
+    benchmark:
+        f"{R}/timings/measure_creativity/{{corpus}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=creativity_spec,
+        folder=lambda wildcards: PROFILE.format(**wildcards),
+        version=version("profile.creativity", "profile.counts"),
+    shell:
+        """
+        python -m winnow.profile.creativity \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
+            --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """
+
+
 rule write_profile:
     """The page, the plots and the card of a corpus, from the tables of its profile."""
     input:
         rules.describe_corpus.output,
+        rules.associate_measures.output,
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         published=profile_published,
+        creativity=profile_creativity,
     output:
         expand(f"{PROFILE}/{{plot}}.svg", plot=PLOTS, allow_missing=True),
         f"{PROFILE}/profile.md",
@@ -182,14 +258,65 @@ rule write_profile:
         spec=profile_page_spec,
         files=profile_published_state,
         folder=lambda wildcards: PROFILE.format(**wildcards),
-        version=version("profile.page", "profile.plots", "pages"),
+        version=version("profile.page", "profile.sections", "profile.card", "profile.plots", "pages"),
     shell:
         """
         python -m winnow.profile.page \
             --tables {params.folder:q} \
             --heldout {input.heldout:q} \
             --published {input.published:q} \
+            --creativity {input.creativity:q} \
             --spec {params.spec:q} \
+            --out-dir {params.folder:q} \
+            &>{log:q}
+        """
+
+
+rule compare_draws:
+    """What the samplers of an experiment favour or lose: measures of what they drew beside those of the corpus."""
+    input:
+        measures=profile_measures,
+        documents=document_shards,
+        vocabulary=f"{PROFILE}/vocabulary.csv",
+        draws=shift_draws,
+        heldout=f"{R}/{{corpus}}/heldout.parquet",
+    output:
+        f"{SHIFT}/shift.csv",
+        f"{SHIFT}/shift-labels.csv",
+        f"{SHIFT}/shift.svg",
+        f"{SHIFT}/shift.md",
+        page=report(
+            f"{SHIFT}/shift.html",
+            caption="../report/shift.rst",
+            category="Profiles",
+            labels={"corpus": "{corpus}", "experiment": "{experiment}"},
+        ),
+    log:
+        f"{R}/logs/compare_draws/{{corpus}}/{{experiment}}.log",
+    benchmark:
+        f"{R}/timings/compare_draws/{{corpus}}/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment="|".join(re.escape(one["name"]) for one in CONFIG["experiments"]) or "$^",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        spec=shift_spec,
+        folder=lambda wildcards: SHIFT.format(**wildcards),
+        version=version("profile.shift", "profile.counts", "pages"),
+    shell:
+        """
+        python -m winnow.profile.shift \
+            --measures @<(printf '%s\\n' {input.measures:q}) \
+            --documents @<(printf '%s\\n' {input.documents:q}) \
+            --vocabulary {input.vocabulary:q} \
+            --draws @<(printf '%s\\n' {input.draws:q}) \
+            --heldout {input.heldout:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.experiment:q} \
             --out-dir {params.folder:q} \
             &>{log:q}
         """

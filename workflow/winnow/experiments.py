@@ -360,11 +360,30 @@ def profiled_corpora(config: Config) -> list[str]:
     return sorted({e["corpus"] for e in config["experiments"]} if named is None else named)
 
 
+def shifted_draws(config: Config, experiment: Config) -> list[Ids]:
+    """Ids and data seeds of the draws of an experiment that a profile compares with the corpus, by arm and seed: of those that
+    are made before the experiment's models are trained. None of an experiment in rounds, or of probes, whose job draws."""
+    if has_rounds(config, experiment):
+        return []
+    return [
+        dict(ids, data_seed=data_seed)
+        for ids in arms(config, experiment).values()
+        if not is_probe(config, ids)
+        for data_seed in experiment["data_seeds"]
+    ]
+
+
 def prompt_columns(config: Config, corpus: str) -> dict[str, str | None]:
     """The columns of the words and the features of a corpus's prompts; None of what it does not have."""
     definition = config["corpora"][corpus]
     default = {what: what if what in definition["meta"] else None for what in ("words", "features")}
     return {what: definition["prompts"][what] or column for what, column in default.items()}
+
+
+def prompt_text(config: Config, corpus: str) -> str | None:
+    """The column of the text of a corpus's prompts; None if it has none."""
+    definition = config["corpora"][corpus]
+    return definition["prompts"]["text"] or ("prompt" if "prompt" in definition["meta"] else None)
 
 
 # ---------------------------------------------------------------- sources

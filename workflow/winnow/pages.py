@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ from winnow.stage import write_text
 
 STAGE_VERSION = 1
 NOTES = "notes"
-PROSE = (NOTES, "text")
+PROSE = (NOTES, "text", "Favours", "Loses")
 """Headings of columns of prose, which wrap and are aligned to the left."""
 HOW_TO_READ = "How to read a table"
 
@@ -67,11 +67,15 @@ Table = tuple[list[str], list[list[str]]]
 
 
 class Section(NamedTuple):
-    """A table with its heading; `folded`: hidden behind a click, in formats that can."""
+    """A table with its heading; `folded`: hidden behind a click, in formats that can. `notes`: sentences above it; `plots`
+    (name and SVG) below them, in HTML; `level` of the heading. Without a table it is a heading with notes and plots."""
 
     title: str
-    table: Table
+    table: Table | None
     folded: bool = False
+    notes: Sequence[str] = ()
+    plots: Sequence[tuple[str, str]] = ()
+    level: int = 2
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,16 @@ def markdown(page: Page) -> str:
         out += ["", f"**{sentence}**"]
     for note in page.warnings:
         out += ["", f"> **{note}**"]
-    for title, (head, body), folded in page.sections:
-        right = to_right(head, body)
-        out += ["", f"<details><summary>{html.escape(title)}</summary>" if folded else f"## {title}", ""]
-        out += [line(head), line(["---:" if r else "---" for r in right])]
-        out += [line(cells) for cells in body]
+    for section in page.sections:
+        title, folded = section.title, section.folded
+        out += ["", f"<details><summary>{html.escape(title)}</summary>" if folded else f"{'#' * section.level} {title}", ""]  # fmt: skip
+        for note in section.notes:
+            out += [note, ""]
+        if section.table:
+            head, body = section.table
+            right = to_right(head, body)
+            out += [line(head), line(["---:" if r else "---" for r in right])]
+            out += [line(cells) for cells in body]
         out += ["", "</details>"] if folded else []
     out += ["", "## What it means", ""]
     out += [f"- {sentence}" for sentence in page.legend]
@@ -137,7 +146,10 @@ def latex(page: Page) -> str:
     """Fragments for `\\input`: one table each (booktabs), with a caption."""
     out = ["% Needs \\usepackage{booktabs,amssymb,longtable}"]
     notes = " ".join([*page.answer, *page.warnings, *page.legend]).translate(_LATEX)
-    for index, (title, (head, body), _) in enumerate(page.sections):
+    for index, (title, table, *_) in enumerate(page.sections):
+        if table is None:
+            continue
+        head, body = table
         right = to_right(head, body)
         caption = f"{page.title}: {title[:1].lower()}{title[1:]}.".translate(_LATEX)
         columns = " & ".join(cell.translate(_LATEX) for cell in head) + r" \\"
@@ -188,32 +200,43 @@ def html_head(title: str, style: str = "") -> str:
     )
 
 
+def _figure(name: str, plot: str, level: int) -> str:
+    return f"<h{level}>{html.escape(name)}</h{level}>\n<figure>{plot[plot.index('<svg') :]}</figure>"
+
+
+def _html_table(table: Table, cell_classes: Mapping[str, str]) -> list[str]:
+    head, body = table
+    right = to_right(head, body)
+
+    def cell(tag: str, text: str, i: int) -> str:
+        kind = "r" if right[i] else "n" if head[i] in PROSE else ""
+        colour = cell_classes.get(text) or cell_classes.get(text.rpartition(" ")[2], "")
+        names = " ".join(filter(None, (kind, colour if tag == "td" else "")))
+        attribute = f' class="{names}"' if names else ""
+        return f"<{tag}{attribute}>{html.escape(text)}</{tag}>"
+
+    out = ['<div class="wide"><table>\n<thead><tr>']
+    out.append("".join(cell("th", text, i) for i, text in enumerate(head)) + "</tr></thead>\n<tbody>")
+    out += ["<tr>" + "".join(cell("td", text, i) for i, text in enumerate(line)) + "</tr>" for line in body]
+    out.append("</tbody></table></div>")
+    return out
+
+
 def html_page(page: Page) -> str:
     """One self-contained HTML page: no script, plots inline; its links are to pages beside it."""
     title = html.escape(page.title)
     out = [f"{html_head(page.title)}\n<h1>{title}</h1>"]
     out += [f'<p class="answer">{html.escape(sentence)}</p>' for sentence in page.answer]
     out += [f'<p class="warning">{html.escape(note)}</p>' for note in page.warnings]
-    for index, (title, (head, body), folded) in enumerate(page.sections):
-        right = to_right(head, body)
-
-        def cell(tag: str, text: str, i: int, right: list[bool] = right, head: list[str] = head) -> str:
-            kind = "r" if right[i] else "n" if head[i] in PROSE else ""
-            colour = page.cell_classes.get(text) or page.cell_classes.get(text.rpartition(" ")[2], "")
-            names = " ".join(filter(None, (kind, colour if tag == "td" else "")))
-            attribute = f' class="{names}"' if names else ""
-            return f"<{tag}{attribute}>{html.escape(text)}</{tag}>"
-
-        heading = html.escape(title)
-        out.append(f"<details><summary>{heading}</summary>" if folded else f"<h2>{heading}</h2>")
-        out.append('<div class="wide"><table>\n<thead><tr>')
-        out.append("".join(cell("th", text, i) for i, text in enumerate(head)) + "</tr></thead>\n<tbody>")
-        out += [
-            "<tr>" + "".join(cell("td", text, i) for i, text in enumerate(line)) + "</tr>" for line in body
-        ]
-        out.append("</tbody></table></div>" + ("</details>" if folded else ""))
-        for name, plot in page.plots if index == 0 else []:
-            out.append(f"<h2>{html.escape(name)}</h2>\n<figure>{plot[plot.index('<svg') :]}</figure>")
+    for index, section in enumerate(page.sections):
+        heading, size = html.escape(section.title), f"h{section.level}"
+        out.append(f"<details><summary>{heading}</summary>" if section.folded else f"<{size}>{heading}</{size}>")  # fmt: skip
+        out += [f"<p>{html.escape(note)}</p>" for note in section.notes]
+        out += [_figure(name, plot, section.level + 1) for name, plot in section.plots]
+        if section.table:
+            out += _html_table(section.table, page.cell_classes)
+        out[-1] += "</details>" if section.folded else ""
+        out += [_figure(name, plot, 2) for name, plot in page.plots] if index == 0 else []
     out.append("<h2>What it means</h2>")
     out += [f"<p>{html.escape(sentence)}</p>" for sentence in page.legend]
     for text, file in [*page.links, *([(HOW_TO_READ, page.guide)] if page.guide else [])]:

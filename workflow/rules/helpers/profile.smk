@@ -1,11 +1,12 @@
 # Inputs and params of the rules of profile.smk, and the measures that samplers go by. No rules here.
 from winnow.config.local_files import published_file
-from winnow.experiments import profiled_corpora, prompt_columns
+from winnow.experiments import profiled_corpora, prompt_columns, prompt_text, shifted_draws
 from winnow.profile import kinds as families
-from winnow.profile.tables import PLOTS, TABLES
+from winnow.profile.tables import ASSOCIATIONS, CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
+SHIFT = f"{PROFILE}/shift/{{experiment}}"
 LABELS = f"{R}/labels/{{encoder}}/{{label_set}}.npz"
 
 
@@ -60,6 +61,64 @@ def profile_counts(ending):
     )
 
 
+def profile_embeddings(wildcards):
+    return expand(
+        f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{{shard}}.npy",
+        shard=shards(wildcards.corpus),
+    )
+
+
+def profile_creativity(wildcards):
+    """creativity.json and its plots, for the page; none where no family reads vectors, so that none are made."""
+    if not any(families.facts(family).vectors for family in CONFIG["profile"]["families"]):
+        return []
+    folder = PROFILE.format(**wildcards)
+    return [f"{folder}/creativity.json", *expand(f"{folder}/creativity-{{plot}}.svg", plot=CREATIVITY_PLOTS)]
+
+
+def creativity_assignments(wildcards):
+    """Clusters that the settings group documents by; none without a clustering."""
+    clustering = CONFIG["profile"]["creativity"]["clustering"]
+    if clustering is None:
+        return []
+    folder = CLUSTERS.format(corpus=wildcards.corpus, clustering=clustering)
+    return expand(f"{folder}/assignments/{{shard}}.parquet", shard=shards(wildcards.corpus))
+
+
+def creativity_spec(wildcards):
+    return spec(
+        creativity=CONFIG["profile"]["creativity"],
+        prompts={
+            **prompt_columns(CONFIG, wildcards.corpus),
+            "text": prompt_text(CONFIG, wildcards.corpus),
+        },
+    )
+
+
+def draws_of_experiment(wildcards):
+    """Ids and data seeds of the draws of an experiment that are compared with their corpus."""
+    return [
+        ids
+        for one in CONFIG["experiments"]
+        if (one["name"], one["corpus"]) == (wildcards.experiment, wildcards.corpus)
+        for ids in shifted_draws(CONFIG, one)
+    ]
+
+
+def shift_draws(wildcards):
+    return [f"{SUBSET}/draw.parquet".format(**ids) for ids in draws_of_experiment(wildcards)]
+
+
+def shift_spec(wildcards):
+    known = [families.facts(family) for family in CONFIG["profile"]["families"]]
+    return spec(
+        draws=[[ids["sampler"], ids["data_seed"]] for ids in draws_of_experiment(wildcards)],
+        columns=[name for one in known for name in one.columns if name not in one.free],
+        prompts=prompt_columns(CONFIG, wildcards.corpus),
+        seed=0,
+    )
+
+
 @or_stop
 def profile_published(wildcards):
     """Published figures of a corpus."""
@@ -83,4 +142,10 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    return [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in profiled_corpora(CONFIG)]
+    corpora = profiled_corpora(CONFIG)
+    pages = [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in corpora]
+    return pages + [
+        f"{SHIFT}/shift.html".format(corpus=one["corpus"], experiment=one["name"])
+        for one in CONFIG["experiments"]
+        if one["corpus"] in corpora and shifted_draws(CONFIG, one)
+    ]

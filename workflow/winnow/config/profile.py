@@ -17,6 +17,16 @@ def check_profile(config: dict[str, Any]) -> None:
         known_definition(config, "corpora", name, ("profile", "corpora", index))
     if any(facts(family).vectors for family in profile["families"]):
         known_definition(config, "encoders", profile["encoder"], ("profile", "encoder"))
+    creativity = profile["creativity"]
+    if creativity["clustering"] is not None:
+        known_definition(
+            config, "clusterings", creativity["clustering"], ("profile", "creativity", "clustering")
+        )
+    elif creativity["by"] == "cluster":
+        raise ConfigError(
+            ("profile", "creativity", "by"),
+            "'cluster' groups documents by a clustering; name it as clustering",
+        )
     for family in profile["families"]:
         if labels := facts(family).labels:
             known_definition(config, "label_sets", labels, ("profile", "families"))

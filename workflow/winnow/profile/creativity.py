@@ -1,7 +1,7 @@
 """Creativity of a corpus: how much the answers to the same or similar prompts vary, compared with chance.
 
-In: shards of documents and of their embeddings; where the corpus has them, the columns words, features and prompt, or the
-assignments of a clustering. Out: `creativity.csv`, a row a group from the least to the most varied; `creativity.json`, the
+In: shards of documents and of their embeddings; where the corpus has them, columns of the words, the features and the text
+of the prompts, or the assignments of a clustering. Out: `creativity.csv`, a row a group from the least to the most varied; `creativity.json`, the
 summary with tests; three plots (SVG). The same bytes for any number of shards, in bounded memory: one pass finds the
 groups (`winnow.profile.prompts`), and the texts and vectors of at most `groups` x `documents` documents are measured
 (`winnow.profile.variety`). The reference: as many documents drawn at random from those of all groups, which is what
@@ -22,11 +22,13 @@ from winnow.csv_files import write_rows
 from winnow.parquet import doc_column, is_listed, open_parquet, vectors_of_shards
 from winnow.profile import creativity_plots as plots
 from winnow.profile import variety
-from winnow.profile.prompts import KINDS, SHARED, Members, identities, label, number, opening
+from winnow.profile.prompts import KINDS, SHARED, Members, identities, label, number, opening, terms
+from winnow.profile.tables import CREATIVITY_PLOTS
 from winnow.schema import read_spec, schema
 from winnow.scripts import WORD
 from winnow.stage import InputError, Progress, run, say, write_json, write_text
 
+STAGE_VERSION = 1
 ENOUGH = 20
 """Groups of a kind that are enough: of the kinds with so many, the one whose documents are most alike is measured."""
 SHOWN = 10
@@ -35,7 +37,6 @@ EXAMPLES, EXCERPT = 3, 160
 """Documents of a listed group, and characters of each."""
 LEVEL = 0.05
 BATCH = 2048
-PLOTS = ("dispersion", "measures", "groups")
 COLUMNS = ["group", "documents", *variety.MEASURES] + [
     f"{measure}_{what}" for measure in variety.MEASURES for what in ("effect", "p", "p_adjusted")
 ]
@@ -54,20 +55,25 @@ class Found:
     share: float
 
 
-def settings_of(spec: str) -> dict[str, Any]:
-    """The key `creativity` of `--spec`, with the schema's defaults."""
-    given = read_spec(spec, "creativity")["creativity"]
+Columns = dict[str, str | None]
+"""Columns of the documents that hold the `words`, the `features` and the `text` of the prompts; None of what there is not."""
+
+
+def settings_of(spec: str) -> tuple[dict[str, Any], Columns]:
+    """The keys `creativity` of `--spec`, with the schema's defaults, and `prompts`."""
+    given = read_spec(spec, "creativity", "prompts")
     properties = schema()["$defs"]["creativity"]["properties"]
-    return {name: given.get(name, part["default"]) for name, part in properties.items()}
+    settings = {name: given["creativity"].get(name, part["default"]) for name, part in properties.items()}
+    return settings, given["prompts"]
 
 
 def rows_of(
-    documents: Path, assignments: Path | None, chosen: np.ndarray | None = None
+    documents: Path, assignments: Path | None, prompts: Columns, chosen: np.ndarray | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows of a shard, or those `chosen`, bool [rows]: doc, text, those of words, features and prompt that it has, and
-    cluster from the assignments.
+    """Rows of a shard, or those `chosen`, bool [rows]: doc, text, those of words, features and prompt that `prompts` has a
+    column of, and cluster from the assignments.
 
-    Raises InputError for assignments of other documents.
+    Raises InputError for a column that is not there or holds something else, and for assignments of other documents.
     """
     clusters = None
     if assignments is not None:
@@ -75,9 +81,8 @@ def rows_of(
             clusters = other.read(columns=["cluster"])["cluster"].to_pylist()
         if not np.array_equal(doc_column(assignments), doc_column(documents)):
             raise InputError(f"{assignments}: its documents are not those of {documents}; give its shard")
-    with open_parquet(documents, ["doc", "text"]) as file:
-        there = file.schema_arrow.names
-        names = ["doc", "text", *(name for name in ("words", "features", "prompt") if name in there)]
+    names = ["doc", "text", *dict.fromkeys(column for column in prompts.values() if column)]
+    with open_parquet(documents, names) as file:
         at = 0
         for batch in file.iter_batches(BATCH, columns=names):
             places = np.arange(at, at + len(batch))
@@ -86,14 +91,23 @@ def rows_of(
                 first = places[0]
                 places = places[chosen[places]]
                 batch = batch.take(pa.array(places - first))
-            for place, row in zip(places.tolist(), batch.to_pylist(), strict=True):
-                if clusters is not None:
-                    row["cluster"] = clusters[place]
-                yield row
+            columns: dict[str, list[Any]] = {name: batch[name].to_pylist() for name in ("doc", "text")}
+            for what in ("words", "features"):
+                if column := prompts[what]:
+                    try:
+                        columns[what] = terms(batch[column])
+                    except InputError as error:
+                        raise InputError(f"{documents}: column {column!r} {error}") from None
+            if column := prompts["text"]:
+                columns["prompt"] = batch[column].to_pylist()
+            if clusters is not None:
+                columns["cluster"] = [clusters[place] for place in places]
+            for values in zip(*columns.values(), strict=True):
+                yield dict(zip(columns, values, strict=True))
 
 
 def find_groups(
-    documents: Sequence[Path], assignments: Sequence[Path], settings: dict[str, Any]
+    documents: Sequence[Path], assignments: Sequence[Path], settings: dict[str, Any], prompts: Columns
 ) -> tuple[Found, dict[str, dict[str, Any]], int, int]:
     """(the groups to measure, facts of every kind of group, documents, documents without a word)."""
     kinds = [settings["by"]] if settings["by"] else [k for k in KINDS if k != "cluster" or assignments]
@@ -102,7 +116,7 @@ def find_groups(
     progress = Progress("creativity groups", unit="documents")
     for place, shard in enumerate(documents):
         waiting: dict[str, tuple[list[int], list[int]]] = {kind: ([], []) for kind in kinds}
-        for row in rows_of(shard, assignments[place] if assignments else None):
+        for row in rows_of(shard, assignments[place] if assignments else None, prompts):
             total += 1
             if not WORD.search(row["text"] or ""):
                 empty += 1
@@ -139,6 +153,7 @@ def read_chosen(
     embeddings: Sequence[Path],
     assignments: Sequence[Path],
     opening_words: int,
+    prompts: Columns,
 ) -> tuple[np.ndarray, list[variety.Text], np.ndarray, dict[int, str], dict[int, str], variety.Vocabulary]:
     """Of the documents of the groups: (doc int64 [n] ascending, texts as the measures read them, vectors [n, d], excerpts
     by doc, labels by number of a group, the vocabulary of the texts)."""
@@ -157,7 +172,7 @@ def read_chosen(
         if not chosen.any():
             continue
         vectors.append(np.asarray(matrix[np.flatnonzero(chosen)]))
-        for row in rows_of(shard, assignments[place] if assignments else None, chosen):
+        for row in rows_of(shard, assignments[place] if assignments else None, prompts, chosen):
             text = row["text"]
             start = opening(text, opening_words) if found.kind == "opening" else None
             one = vocabulary.read(text[start[1] :] if start else text)
@@ -239,12 +254,15 @@ def measure_corpus(
     embeddings: Sequence[Path],
     assignments: Sequence[Path],
     settings: dict[str, Any],
+    prompts: Columns,
+    of: str,
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, np.ndarray]]:
-    """(rows of creativity.csv, creativity.json, measures of the reference draws: none if there are too few groups)."""
-    found, kinds, total, empty = find_groups(documents, assignments, settings)
+    """(rows of creativity.csv, creativity.json, measures of the reference draws: none if there are too few groups). `of`: the
+    corpus, in messages."""
+    found, kinds, total, empty = find_groups(documents, assignments, settings, prompts)
     m = settings["documents"]
     say(
-        f"[creativity] {total:,} documents, {found.eligible:,} groups of at least {m} that share {SHARED[found.kind]}"
+        f"[creativity {of}] {total:,} documents, {found.eligible:,} groups of at least {m} that share {SHARED[found.kind]}"
     )
     summary: dict[str, Any] = {
         "settings": settings,
@@ -261,7 +279,7 @@ def measure_corpus(
     if not len(found.number):
         return [], {**summary, "notes": notes_of(found, settings, None)}, {}
     wanted, texts, vectors, excerpts, labels, vocabulary = read_chosen(
-        found, documents, embeddings, assignments, settings["opening_words"]
+        found, documents, embeddings, assignments, settings["opening_words"], prompts
     )
     places = np.searchsorted(wanted, found.doc)
     values = variety.measure(texts, vectors, places, vocabulary)
@@ -297,34 +315,42 @@ def rounded(value: Any) -> Any:
 
 
 def main(
-    *, documents: list[Path], embeddings: list[Path], spec: str, out_dir: Path, assignments: list[Path] = []
+    *,
+    documents: list[Path],
+    embeddings: list[Path],
+    spec: str,
+    out_dir: Path,
+    assignments: list[Path] = [],
+    name: str = "",
 ) -> None:
     """Measure how much the answers to similar prompts vary; writes creativity.csv, creativity-*.svg, creativity.json.
 
     Args:
-        documents: shards of documents (parquet: doc, text, and words, features, prompt where there are), in any order.
+        documents: shards of documents (parquet: doc, text, and the columns of the prompts), in any order.
         embeddings: the vectors of each shard, in the same order.
-        spec: JSON with the key `creativity`: documents, groups, draws, by, opening_words, seed ({} for the defaults).
+        spec: JSON: creativity (documents, groups, draws, by, clustering, opening_words, seed; {} for the defaults), prompts
+            (columns of `words`, `features` and `text`, or null).
         out_dir: folder to write.
         assignments: the clusters of each shard, in the same order, for groups by cluster.
+        name: name of the corpus in messages.
     """
-    settings = settings_of(spec)
+    settings, prompts = settings_of(spec)
     if assignments and len(assignments) != len(documents):
         raise InputError(f"--assignments: {len(assignments)} files for {len(documents)} shards; one for each")
     if settings["by"] == "cluster" and not assignments:
         raise InputError("--assignments: missing; by: cluster groups documents by them")
-    rows, summary, reference = measure_corpus(documents, embeddings, assignments, settings)
+    rows, summary, reference = measure_corpus(documents, embeddings, assignments, settings, prompts, name)
     write_rows(out_dir / "creativity.csv", rows, COLUMNS)
     drawn = {
         "dispersion": plots.dispersion(rows, reference),
         "measures": plots.measures(summary["measures"], bool(reference)),
         "groups": plots.groups(summary, reference),
     }
-    for name in PLOTS:
-        write_text(out_dir / f"creativity-{name}.svg", drawn[name])
+    for plot in CREATIVITY_PLOTS:
+        write_text(out_dir / f"creativity-{plot}.svg", drawn[plot])
     write_json(out_dir / "creativity.json", summary)
     score = summary["score"]
-    say(f"[creativity] {len(rows):,} groups, score {'none' if score is None else f'{score:.3f}'}")
+    say(f"[creativity {name}] {len(rows):,} groups, score {'none' if score is None else f'{score:.3f}'}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ known of the corpus. Out, in one folder (TABLES): words.csv and features.csv (al
 names.csv (the most frequent), describe.csv (the figures of pandas' describe(), of measures and of the counts in such
 a table), histograms.csv, levels.csv (shares of the
 values of measures that are text), cooccurrence.csv (these shares among the documents of each feature), suitability.csv
-(shares of documents that meet an objective), facts.json. The same bytes for any number of shards; memory: one shard of one
+(shares of documents that meet an objective, and all of them), facts.json. The same bytes for any number of shards; memory: one shard of one
 column, and a few batches of counts of each shard.
 """
 
@@ -16,7 +16,7 @@ import itertools
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,10 +44,11 @@ from winnow.profile.tables import TABLES
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, read_json, run, write_json
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 MOST = {"vocabulary": 50_000, "names": 1000, "ngrams": 1000}  # rows of a table; ngrams: of each length
 FEATURES = 20  # in cooccurrence.csv, the most frequent
 LEVELS = 100  # of a measure that is text, at most
+ALL = "(all of these)"
 BATCH = 1 << 13  # rows of counts of each shard in memory
 
 
@@ -115,6 +116,19 @@ def is_whole(paths: Sequence[Path], name: str) -> bool:
     return any(pa.types.is_integer(pq.read_schema(path).field(name).type) for path in paths)
 
 
+def measure_files(
+    families: Sequence[str], measures: Sequence[Path], shards: int
+) -> dict[str, Sequence[Path]]:
+    """The shards of each measure: those of its family. Raises InputError unless there is one for each family and shard."""
+    if len(measures) != len(families) * shards:
+        raise InputError(f"--measures: {len(measures)} files for {shards} shards of {len(families)} families")
+    return {
+        measure: measures[index * shards : (index + 1) * shards]
+        for index, family in enumerate(families)
+        for measure in facts(family).columns
+    }
+
+
 def text_values(path: Path, name: str) -> pa.Array:
     column = pq.read_table(path, columns=[name])[name].combine_chunks()
     return column.cast(pa.string())
@@ -174,34 +188,58 @@ def condition(objective: dict[str, Any]) -> str:
     return " and ".join(parts)
 
 
+def meets(path: Path, objective: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Which documents of a shard have the measure of an objective, and which of them meet its condition, bool [n] each."""
+    measure = objective["measure"]
+    if is_text(measure):
+        values = text_values(path, measure)
+        fits = pc.is_in(values, pa.array(objective["values"]))
+        return values.is_valid().to_numpy(zero_copy_only=False), fits.to_numpy(zero_copy_only=False)
+    numbers = [values for _, values in shards_of([path], measure)]
+    column = numbers[0] if numbers else np.zeros(0, dtype=np.float32)
+    return np.isfinite(column), conditions(column, objective)
+
+
 def suitability(name: str, objective: dict[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
     """The row of an objective: documents that have the measure, how many of them meet the condition, and `without` it.
 
     Raises InputError for an objective that asks values of numbers, or bounds of text.
     """
-    measure = objective["measure"]
-    with_value = passing = without = 0
-    text = is_text(measure)
+    measure, text = objective["measure"], is_text(objective["measure"])
     if text != ("values" in objective):
         asked = "values" if "values" in objective else "min or max"
         raise InputError(
             f"profile.objectives.{name}: {asked} of {measure!r}, which is {'text' if text else 'a number'}"
         )
-    for path in paths:
-        if text:
-            values = text_values(path, measure)
-            valid, fits = len(values) - values.null_count, pc.is_in(values, pa.array(objective["values"]))
-            passing += pc.sum(fits).as_py() or 0
-            rows = len(values)
-        else:
-            numbers = [values for _, values in shards_of([path], measure)]
-            rows = sum(map(len, numbers))
-            valid = sum(int(np.isfinite(values).sum()) for values in numbers)
-            passing += sum(int(conditions(values, objective).sum()) for values in numbers)
-        with_value, without = with_value + valid, without + rows - valid
+    return _objective_row(name, measure, condition(objective), (meets(path, objective) for path in paths))
+
+
+def suits_all(objectives: Sequence[dict[str, Any]], files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """The row of documents that meet all objectives; `without`: those that lack a measure of one."""
+
+    def masks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        of_measure = [files[objective["measure"]] for objective in objectives]
+        for paths in zip(*of_measure, strict=True):
+            both = [meets(path, objective) for path, objective in zip(paths, objectives, strict=True)]
+            valid, fits = zip(*both, strict=True)
+            yield np.logical_and.reduce(valid), np.logical_and.reduce(fits)
+
+    return _objective_row(ALL, "", "", masks())
+
+
+def _objective_row(
+    name: str, measure: str, condition: str, masks: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, Any]:
+    with_value = passing = rows = 0
+    for valid, fits in masks:
+        with_value, passing, rows = (
+            with_value + int(valid.sum()),
+            passing + int(fits.sum()),
+            rows + len(valid),
+        )
     value, low, high = share(passing, with_value)
-    return dict(objective=name, measure=measure, condition=condition(objective), documents=with_value, passing=passing,
-                share=value, ci_low=low, ci_high=high, without=without)  # fmt: skip
+    return dict(objective=name, measure=measure, condition=condition, documents=with_value, passing=passing,
+                share=value, ci_low=low, ci_high=high, without=rows - with_value)  # fmt: skip
 
 
 # ---------------------------------------------------------------- the stage
@@ -249,10 +287,7 @@ def main(
         name: name of the corpus in progress lines.
     """
     settings = read_spec(spec, "families", "prompts", "objectives")
-    if len(measures) != len(settings["families"]) * len(documents):
-        raise InputError(
-            f"--measures: {len(measures)} files for {len(documents)} shards of {len(settings['families'])} families"
-        )
+    files = measure_files(settings["families"], measures, len(documents))
     rows: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
     total = add_up(counts)
     of_documents = dict(total.names["documents"])
@@ -263,12 +298,12 @@ def main(
     for size, many in total.ngrams.items():
         rows["ngrams"] += [dict(words=size, name=entry, count=count) for entry, count in many]
     features = [entry for entry, _ in total.names["features"][:FEATURES]]
-    files: dict[str, list[Path]] = {}
     progress = Progress(f"describe {name}", total=len(settings["families"]), unit="families")
-    for index, family in enumerate(settings["families"]):
-        paths = measures[index * len(documents) : (index + 1) * len(documents)]
+    for family in settings["families"]:
         for measure in facts(family).columns:
-            files[measure] = paths
+            if measure in facts(family).free:
+                continue
+            paths = files[measure]
             if is_text(measure):
                 of_level: Counter[str] = Counter()
                 for path in paths:
@@ -290,9 +325,10 @@ def main(
                 ]
         progress.add(1)
     progress.line()
-    for objective, definition in settings["objectives"].items():
-        if definition["measure"] in files:
-            rows["suitability"].append(suitability(objective, definition, files[definition["measure"]]))
+    held_to = {name: one for name, one in settings["objectives"].items() if one["measure"] in files}
+    rows["suitability"] = [suitability(name, one, files[one["measure"]]) for name, one in held_to.items()]
+    if len(held_to) > 1:
+        rows["suitability"].append(suits_all([*held_to.values()], files))
     for table, columns in TABLES.items():
         write_rows(out_dir / f"{table}.csv", rows[table], columns)
     documents_in_all, in_vocabulary = of_documents["all"], of_documents["vocabulary"]
@@ -309,9 +345,7 @@ def main(
             ngram_documents=of_documents["ngrams"],
             with_words=of_documents.get("words"),
             with_features=of_documents.get("features"),
-            not_measured=sorted(
-                objective for objective, one in settings["objectives"].items() if one["measure"] not in files
-            ),
+            not_measured=sorted(settings["objectives"].keys() - held_to.keys()),
         ),
     )
 

@@ -32,7 +32,7 @@ class Family:
     `levels`: of each measure that is text, its values in order; none if they depend on the texts or the settings.
     `vectors`: whether it reads the vectors of the profile's encoder. `stages`: versioned modules beside its own that its
     measures depend on. `labels`: the label set whose vectors it reads (winnow.profile.labels), as `label_vectors` of its
-    settings; none if it is empty.
+    settings; none if it is empty. `free`: measures among `levels` that are free text, of which no shares are counted.
     """
 
     columns: dict[str, str]
@@ -40,6 +40,7 @@ class Family:
     vectors: bool = False
     stages: tuple[str, ...] = ()
     labels: str = ""
+    free: tuple[str, ...] = ()
 
 
 def names() -> list[str]:

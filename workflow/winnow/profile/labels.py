@@ -10,20 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from winnow.schema import read_spec
-from winnow.stage import InputError, atomic_path, run, say
+from winnow.stage import atomic_path, run, say
 
 STAGE_VERSION = 1
-
-
-def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
-    """Labels and vectors of the texts of a label set. Raises InputError for another file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [str(label) for label in file["labels"]], file["vectors"]
-    except (OSError, ValueError, KeyError, AttributeError):
-        raise InputError(
-            f"{path}: no vectors of labels; write them by python -m winnow.profile.labels"
-        ) from None
 
 
 def main(*, spec: str, out: Path, name: str = "", threads: int = 0) -> None:

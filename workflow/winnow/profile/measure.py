@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from winnow.batching import block_texts, blocks
 from winnow.parquet import doc_column, open_parquet, open_vectors
 from winnow.profile.kinds import Family, facts, load
-from winnow.profile.labels import read_labels
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run
 
@@ -47,6 +46,17 @@ def stored(family: str, known: Family, columns: dict[str, np.ndarray], rows: int
             raise InputError(f"family {family}: {name} has the shape {values.shape} for {rows} documents")
         out[name] = pa.array(values, column_type(values), from_pandas=True)
     return out
+
+
+def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
+    """Labels and vectors of the texts of a label set. Raises InputError for another file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [str(label) for label in file["labels"]], file["vectors"]
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise InputError(
+            f"{path}: no vectors of labels; write them by python -m winnow.profile.labels"
+        ) from None
 
 
 def main(

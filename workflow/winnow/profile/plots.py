@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 BLUE, ORANGE = "#0072b2", "#d55e00"
 COLUMNS = 3  # panels in a row
 
@@ -86,14 +86,15 @@ def histograms(of_measure: Mapping[str, Sequence[tuple[float, float, int]]], lab
         for axis, (measure, bins) in zip(axes, of_measure.items(), strict=False):
             counts = [count for _, _, count in bins]
             drawn = axis.bar(range(len(bins)), counts, width=0.95, color=BLUE)
-            axis.bar_label(drawn, [short(count) for count in counts], fontsize=6, padding=1)
+            axis.bar_label(drawn, [short(count) for count in counts], fontsize=5.5, padding=1)
             edges = [bins[0][0], *(high for _, high, _ in bins)]
             shown = range(0, len(edges), 2) if len(bins) > 1 else [0]
             axis.set_xticks(
-                [i - 0.5 if len(bins) > 1 else 0 for i in shown], [f"{edges[i]:.4g}" for i in shown]
+                [i - 0.5 if len(bins) > 1 else 0 for i in shown],
+                [f"{edges[i]:.3g}" if abs(edges[i]) < 1000 else f"{edges[i]:,.0f}" for i in shown],
             )
             axis.set_ylim(0, 1.15 * max(counts))
-            axis.set_xlabel(cut(labels[measure], 44))
+            axis.set_xlabel(cut(labels[measure], 56), fontsize=7)
             axis.set_ylabel("documents")
             axis.set_title(measure, fontsize=8)
             _bare(axis)
@@ -101,7 +102,7 @@ def histograms(of_measure: Mapping[str, Sequence[tuple[float, float, int]]], lab
             axis.set_axis_off()
 
     columns = min(COLUMNS, len(of_measure))
-    return svg(draw, columns, 3.4 * columns, [2.3] * lines)
+    return svg(draw, columns, 3.8 * columns, [2.3] * lines)
 
 
 def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mapping[str, str]) -> str:
@@ -119,7 +120,7 @@ def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mappin
                 end = 100 * max(values[place], ends[place, 1])
                 axis.annotate(f"{row['documents']:,}", (end, place), xytext=(4, 0), textcoords="offset points",
                               va="center", fontsize=7)  # fmt: skip
-            axis.set_yticks(places, [cut(row["level"]) for row in levels])
+            axis.set_yticks(places, [cut(row["level"].replace("_", " ")) for row in levels])
             axis.set_ylim(len(levels) - 0.4, -0.6)
             axis.set_xlim(0, min(112, 120 * max(values.max(), 0.01)))
             axis.set_xlabel(f"{cut(labels[measure], 40)}: % of documents")
@@ -150,7 +151,9 @@ def _heat_map(axis: Any, rows: Sequence[Mapping[str, Any]], measure: str) -> Non
         values[features.index(row["feature"]), levels.index(row["level"])] = 100 * (row["share"] or 0.0)
         values[-1, levels.index(row["level"])] = 100 * (row["overall"] or 0.0)
     image = axis.imshow(values, cmap="cividis", aspect="auto", vmin=0)
-    axis.set_xticks(range(len(levels)), [cut(name, 20) for name in levels], rotation=30, ha="right")
+    axis.set_xticks(
+        range(len(levels)), [cut(name.replace("_", " "), 20) for name in levels], rotation=30, ha="right"
+    )
     axis.set_yticks(range(len(features) + 1), [*(cut(name) for name in features), "all documents"])
     axis.axhline(len(features) - 0.5, color="white", linewidth=2)
     for (line, column), value in np.ndenumerate(values):
@@ -161,3 +164,77 @@ def _heat_map(axis: Any, rows: Sequence[Mapping[str, Any]], measure: str) -> Non
     axis.set_ylabel("feature of the prompt")
     axis.figure.colorbar(image, ax=axis, label="% of documents")
     axis.tick_params(labelsize=7)
+
+
+def crosstable(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A heat map of documents by two levels; shares are of a row. Rows of crosstable.csv."""
+    levels = list(dict.fromkeys(row["first"] for row in rows))
+    counts = np.array([row["documents"] for row in rows]).reshape(len(levels), len(levels))
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+    def draw(axes: list[Any]) -> None:
+        axis = axes[0]
+        image = axis.imshow(shares, cmap="cividis", aspect="auto", vmin=0, vmax=100)
+        names = [cut(level.replace("_", " ")) for level in levels]
+        axis.set_xticks(range(len(levels)), names)
+        axis.set_yticks(range(len(levels)), names)
+        for (line, column), value in np.ndenumerate(shares):
+            axis.text(column, line, f"{counts[line, column]:,}\n{value:.1f} %", ha="center", va="center", fontsize=7,
+                      color="white" if value < 60 else "black")  # fmt: skip
+        axis.set_xlabel("reading level by zero-shot labels")
+        axis.set_ylabel("reading level by formulas")
+        axis.figure.colorbar(image, ax=axis, label="% of the documents of a row")
+        axis.tick_params(labelsize=7)
+
+    return svg(draw, 1, 6.4, [0.8 + 0.5 * len(levels)])
+
+
+def prevalence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Two panels: documents with a word of each group of the lexicon, and flagged documents. Rows of prevalence.csv."""
+    panels: dict[str, list[dict[str, Any]]] = {"words": [], "flags": []}
+    for row in rows:
+        flag = row["measure"].startswith("flag_")
+        name = row["measure"].removeprefix("flag_").removesuffix("_words").replace("_", " ")
+        panels["flags" if flag else "words"].append({**row, "level": name})
+    labels = {"words": "at least one word of the group", "flags": "flagged"}
+    return shares({name: panel for name, panel in panels.items() if panel}, labels)
+
+
+def associations(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A panel for each two classifications: log odds ratios with their intervals. Rows of associations.csv."""
+    panels: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        panels.setdefault((row["first"], row["second"]), []).append(row)
+    greatest = max((abs(row["log_odds"]) for row in rows if row["log_odds"] is not None), default=1.0)
+
+    def draw(axes: list[Any]) -> None:
+        for axis, ((first, second), many) in zip(axes, panels.items(), strict=True):
+            ours = list(dict.fromkeys(row["feature"] for row in many))
+            theirs = list(dict.fromkeys(row["class"] for row in many))
+            values = np.full((len(ours), len(theirs)), np.nan)
+            for row in many:
+                line, column = ours.index(row["feature"]), theirs.index(row["class"])
+                if row["log_odds"] is None:
+                    axis.text(column, line, "–", ha="center", va="center", fontsize=7)
+                    continue
+                values[line, column] = row["log_odds"]
+                text = f"{row['log_odds']:+.2f}{'*' if row['p'] < 0.05 else ''}\n[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
+                dark = abs(row["log_odds"]) > 0.65 * greatest
+                axis.text(column, line, text.replace("-", "−"), ha="center", va="center", fontsize=6,
+                          color="white" if dark else "black")  # fmt: skip
+            image = axis.imshow(values, cmap="PuOr_r", aspect="auto", vmin=-greatest, vmax=greatest)
+            axis.set_xticks(range(len(theirs)), [cut(name.replace("_", " "), 20) for name in theirs])
+            axis.set_yticks(range(len(ours)), [cut(name.replace("_", " ")) for name in ours])
+            axis.set_xlabel(f"{second} of the text")
+            axis.set_ylabel("feature of the prompt" if first == "feature" else f"{first} of the text")
+            axis.set_facecolor("#dddddd")
+            axis.set_title(
+                f"{first} with {second}: log odds ratio [95 % CI]; *: p < .05 (Holm); –: in none or all of the documents",
+                fontsize=8,
+            )
+            axis.figure.colorbar(image, ax=axis, label="log odds ratio")
+            axis.tick_params(labelsize=7)
+
+    widest = max(len({row["class"] for row in many}) for many in panels.values())
+    heights = [1.0 + 0.36 * len({row["feature"] for row in many}) for many in panels.values()]
+    return svg(draw, 1, 2.2 + 0.9 * max(widest, 4), heights)

@@ -1,10 +1,9 @@
 """Documents that answer the same or a similar prompt: groups of documents, found in one pass in bounded memory.
 
-In: documents with the columns `words`, `features` and `prompt` of TinyStories, as far as a corpus has them, or texts
-alone. Out: `Members` of groups, the same for any number and order of shards. A group is identified by 64 bits of BLAKE2b
+In: texts, with the words, the features and the text of their prompts, as far as a corpus has them. Out: `Members` of groups, the same for any number and order of shards. A group is identified by 64 bits of BLAKE2b
 of what its documents share. What they share (`KINDS`, from the most to the least alike):
 - same-words: the same set of words and, if the corpus has them, of features;
-- same-prompt: the same text in the column prompt;
+- same-prompt: the same text of the prompt;
 - two-words: two of the words (a document is then in several groups);
 - features: the same set of features;
 - opening: the first words of the text (which the measures of texts then leave out);
@@ -13,7 +12,6 @@ of what its documents share. What they share (`KINDS`, from the most to the leas
 
 from __future__ import annotations
 
-import ast
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -21,8 +19,10 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from winnow.keys import keys
+from winnow.profile.counts import entries
 from winnow.scripts import WORD, part
 
 KINDS = ("same-words", "same-prompt", "two-words", "features", "opening", "cluster")
@@ -45,26 +45,14 @@ START = 600
 Identity = tuple[str, ...]
 
 
-def terms(value: Any) -> tuple[str, ...]:
-    """Words or features of a prompt: in lower case, without blanks around, each once, in alphabetical order.
-
-    `value`: a list, nested or not; a text with commas, semicolons or lines between them, or a list as Python or JSON
-    writes it; None, and anything empty, is no term.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        if text[:1] in "[(" and text[-1:] in "])":
-            try:
-                return terms(ast.literal_eval(text))
-            except (ValueError, SyntaxError):
-                text = text[1:-1]
-        parts: list[Any] = re.split(r"[,;|\n]", text)
-        return tuple(sorted({one.strip(" \t\r'\"").lower() for one in parts} - {""}))
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple | set):
-        return tuple(sorted({term for one in value for term in terms(one)}))
-    return () if value is None else terms(str(value))
+def terms(column: pa.Array) -> list[tuple[str, ...]]:
+    """The entries of each row of a column of words or features (winnow.profile.counts.entries): each once, in
+    alphabetical order. Raises InputError as `entries` does."""
+    listed = entries(column)
+    of_rows: list[set[str]] = [set() for _ in range(len(column))]
+    for row, place in zip(listed.row.tolist(), listed.place.tolist(), strict=True):
+        of_rows[row].add(listed.names[place])
+    return [tuple(sorted(names)) for names in of_rows]
 
 
 def opening(text: str, words: int) -> tuple[Identity, int] | None:
@@ -82,16 +70,16 @@ def opening(text: str, words: int) -> tuple[Identity, int] | None:
 
 
 def identities(kind: str, row: dict[str, Any], opening_words: int) -> Iterator[Identity]:
-    """What a document shares with others of its groups of a kind: none, one or several. `row`: text, and those of words,
-    features, prompt and cluster that the corpus has."""
+    """What a document shares with others of its groups of a kind: none, one or several. `row`: text, and those of words
+    and features (see `terms`), prompt and cluster that the corpus has."""
     if kind in ("same-words", "two-words"):
-        words = terms(row.get("words"))
+        words = row.get("words", ())
         if kind == "two-words":
             yield from itertools.combinations(words[:MOST_WORDS], 2)
         elif words:
-            yield (*words, *(f"+{feature}" for feature in terms(row.get("features"))))
+            yield (*words, *(f"+{feature}" for feature in row.get("features", ())))
     elif kind == "features":
-        if features := terms(row.get("features")):
+        if features := row.get("features"):
             yield features
     elif kind == "same-prompt":
         if prompt := " ".join(str(row.get("prompt") or "").lower().split()):

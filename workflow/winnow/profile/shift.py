@@ -1,7 +1,9 @@
-"""What a draw favours or loses: measures of its documents beside those of the corpus, each with a test.
+"""What a sampler favours or loses: measures of the documents that it drew beside those of the corpus, each with a test.
 
-In: shards of measures of documents (parquet: `doc` and columns), and draws (parquet: `doc`). Out: `shift.csv`, a row a draw
-and column; `shift-labels.csv`, a row a draw, column and label; `shift.svg`. The same bytes for any number of shards, in
+In: shards of measures of documents, of one or several families, documents, and draws (parquet: `doc`) with their arm and data
+seed. Out: `shift.csv`, a row a draw and column; `shift-labels.csv`, a row a draw, column and label; the page `shift.html`,
+`shift.md` (winnow.profile.shift_page) and the plot `shift.svg`. Columns are the measures, the words and features of prompts, and
+words of the text (winnow.profile.shift_columns). The same bytes for any number of shards, in
 memory that does not grow with the corpus. By the type of a column:
 - numbers: the standardised difference of the means, (draw - pool) / standard deviation of the pool. A simple random draw of
   n of N documents has mean 0 and variance (1 - n/N) / n on this scale (Cochran 1977, section 2.5): a normal test;
@@ -11,7 +13,7 @@ memory that does not grow with the corpus. By the type of a column:
   the smallest of its labels', times their number.
 A category or label has the exact two-sided hypergeometric test of the number of drawn documents that have it. Missing
 numbers are left out; a missing category is `(none)`; labels beyond the LABELS most frequent are `(other)` of a category, and
-left out of labels. p-values are adjusted by Benjamini and Hochberg's method, over all columns and draws of a file, and over
+left out of labels; so are words of the text that most documents have. p-values are adjusted by Benjamini and Hochberg's method, over all columns and draws of a file, and over
 all labels of it.
 """
 
@@ -28,22 +30,29 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from winnow.csv_files import write_rows
-from winnow.parquet import is_listed, listed_docs, open_parquet
-from winnow.profile import shift_plot
+from winnow.csv_files import read_rows, write_rows
+from winnow.pages import html_page, markdown
+from winnow.parquet import doc_column, is_listed, listed_docs
+from winnow.profile.shift_columns import TEXT, Source, measured, of_documents
+from winnow.profile.shift_page import make_page
+from winnow.profile.shift_plot import overview
+from winnow.profile.shift_tests import adjust, arm_labels, arm_measures
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, run, say, write_text
 
+STAGE_VERSION = 1
 LABELS = 50
 """Categories or labels of a column that are told apart."""
 MOST = 100_000
 """Different values of a column of categories at most."""
 BLOCK = 4096
 DRAWS = 1999
+WORDS = 200
+"""Most frequent words of the vocabulary that are looked for in texts."""
 NONE, OTHER = "(none)", "(other)"
-COLUMNS = ["draw", "column", "kind", "documents", "pool_documents", "pool", "drawn", "measure", "value", "random",
+COLUMNS = ["arm", "data_seed", "column", "kind", "documents", "pool_documents", "pool", "drawn", "measure", "value", "random",
            "p", "p_adjusted"]  # fmt: skip
-LABEL_COLUMNS = ["draw", "column", "label", "pool_documents", "drawn_documents", "pool_share", "drawn_share", "difference",
+LABEL_COLUMNS = ["arm", "data_seed", "column", "label", "pool_documents", "drawn_documents", "pool_share", "drawn_share", "difference",
                  "p", "p_adjusted"]  # fmt: skip
 
 
@@ -119,14 +128,14 @@ def categories_shift(
     return {"value": value, "random": float(np.quantile(reference, 0.975)), "p": p}
 
 
-def label_p(documents: int, having: int, drawn: int, drawn_having: int) -> float:
-    """Two-sided p of the number of drawn documents that have a label: twice the smaller tail of the hypergeometric
-    distribution, at most 1."""
+def label_p(documents: int, having: np.ndarray, drawn: int, drawn_having: np.ndarray) -> np.ndarray:
+    """Two-sided p of the numbers of drawn documents that have a label, int64 [k] -> float64 [k]: twice the smaller tail of
+    the hypergeometric distribution, at most 1."""
     from scipy.stats import hypergeom
 
     low = hypergeom.cdf(drawn_having, documents, having, drawn)
     high = hypergeom.sf(drawn_having - 1, documents, having, drawn)
-    return float(min(1.0, 2 * min(low, high)))
+    return np.minimum(1.0, 2 * np.minimum(low, high))
 
 
 def kind_of(name: str, column: pa.DataType, path: Path) -> str:
@@ -159,29 +168,29 @@ def add_block(tally: Tally, values: pa.Array) -> None:
             tally.counts.update({label for label in labels or [] if label})
 
 
-def tallies(
-    measures: Sequence[Path], draws: Sequence[np.ndarray], excluded: np.ndarray, columns: Sequence[str] | None
-) -> tuple[dict[str, Tally], list[dict[str, Tally]]]:
+Pool = dict[str, Tally]
+"""Tallies by column."""
+
+
+def tallies(source: Source, draws: Sequence[np.ndarray], excluded: np.ndarray) -> tuple[Pool, list[Pool]]:
     """(of the pool, of each draw) by column. `draws`, `excluded`: int64, ascending; what is excluded is no part of the pool.
 
-    Raises InputError for columns that cannot be compared, and for drawn documents without measures.
+    Raises InputError for columns that cannot be compared, and for drawn documents that no shard has.
     """
-    pool: dict[str, Tally] = {}
-    of_draws: list[dict[str, Tally]] = [{} for _ in draws]
+    pool: Pool = {}
+    of_draws: list[Pool] = [{} for _ in draws]
     seen = np.zeros(len(draws), dtype=np.int64)
     starts = []
-    for path in measures:
-        with open_parquet(path, ["doc"]) as file:
-            doc = file.read(columns=["doc"])["doc"].to_numpy()
+    for path in source.paths:
+        doc = doc_column(path)
         if (np.diff(doc) <= 0).any():
             raise InputError(f"{path}: its documents are not in ascending order, each once")
-        starts.append((int(doc[0]) if len(doc) else -1, path))
-    progress = Progress("shift", unit="documents")
-    for _, path in sorted(starts, key=lambda start: start[0]):
-        with open_parquet(path, ["doc", *(columns or [])]) as file:
-            names = list(columns or [name for name in file.schema_arrow.names if name != "doc"])
-            kinds = {name: kind_of(name, file.schema_arrow.field(name).type, path) for name in names}
-            table = file.read(columns=["doc", *names])
+        if len(doc):
+            starts.append((int(doc[0]), path))
+    progress = Progress(f"shift {', '.join(source.columns[:2])}", unit="documents")
+    for _, path in sorted(starts):
+        table = source.read(path)
+        kinds = {name: kind_of(name, table.schema.field(name).type, path) for name in source.columns}
         doc = table["doc"].to_numpy()
         edges = [0, *(np.flatnonzero(np.diff(doc // BLOCK)) + 1).tolist(), len(doc)]
         for start, stop in itertools.pairwise(edges):
@@ -189,7 +198,7 @@ def tallies(
             kept = ~is_listed(rows, excluded)
             inside = [is_listed(rows, draw) & kept for draw in draws]
             seen += [int(one.sum()) for one in inside]
-            for name in names:
+            for name in source.columns:
                 values = table[name].slice(start, stop - start).combine_chunks()
                 if pa.types.is_dictionary(values.type):
                     values = values.dictionary_decode()
@@ -209,13 +218,14 @@ def tallies(
                     of_draw = tally.setdefault(
                         name, Tally(kinds[name], moments=Moments(of_pool.moments.centre))
                     )
-                    add_block(of_draw, values.filter(pa.array(one)))
+                    if one.any():
+                        add_block(of_draw, values.filter(pa.array(one)))
             progress.add(stop - start)
     for place, draw in enumerate(draws):
         if seen[place] != len(draw):
             raise InputError(
-                f"--draws: {len(draw) - seen[place]} documents of draw {place} have no measures, or are excluded; give all "
-                "shards of --measures, and the draws of this corpus"
+                f"--draws: {len(draw) - seen[place]} documents of draw {place} are in none of the {len(source.paths)} files from "
+                f"{source.paths[0]}, or are excluded; give all shards, and the draws of this corpus"
             )
     return pool, of_draws
 
@@ -229,17 +239,18 @@ def merged(tally: Tally, names: Sequence[str]) -> np.ndarray:
 
 
 def compare(
-    pool: dict[str, Tally], of_draws: Sequence[dict[str, Tally]], names: Sequence[str], draws: int, seed: int
+    pool: Pool, of_draws: Sequence[Pool], names: Sequence[tuple[str, int]], draws: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(rows of shift.csv, rows of shift-labels.csv), by draw and column in their order."""
+    """(rows of shift.csv, rows of shift-labels.csv), by draw and column in their order. `names`: arm and data seed of each
+    draw; `draws`: random ones."""
     rows: list[dict[str, Any]] = []
     label_rows: list[dict[str, Any]] = []
-    for draw, tallies_of in zip(names, of_draws, strict=True):
+    for (arm, data_seed), tallies_of in zip(names, of_draws, strict=True):
         for column, whole in pool.items():
             part = tallies_of[column]
+            key = {"arm": arm, "data_seed": data_seed, "column": column}
             row: dict[str, Any] = {
-                "draw": draw,
-                "column": column,
+                **key,
                 "kind": whole.kind,
                 "documents": part.documents,
                 "pool_documents": whole.documents,
@@ -247,86 +258,121 @@ def compare(
                 "drawn": None,
                 "measure": "total variation",
             }
+            rows.append(row)
             if whole.kind == "numbers":
                 row["measure"] = "standardised difference"
                 row["pool"] = whole.moments.mean if whole.moments.count else None
                 row["drawn"] = part.moments.mean if part.moments.count else None
                 row |= numbers_shift(whole.moments, part.moments)
-                rows.append(row)
                 continue
-            labels = [name for name, _ in sorted(whole.counts.items(), key=lambda one: (-one[1], one[0]))]
-            more = len(labels) > LABELS
-            labels = labels[:LABELS] + ([OTHER] if more and whole.kind == "categories" else [])
-            of_pool, of_draw = merged(whole, labels), merged(part, labels)
-            tested = []
-            for label, having, drawn in zip(labels, of_pool.tolist(), of_draw.tolist(), strict=True):
-                one = {
-                    "draw": draw,
-                    "column": column,
-                    "label": label,
-                    "pool_documents": having,
-                    "drawn_documents": drawn,
-                    "pool_share": having / whole.documents,
-                    "drawn_share": drawn / part.documents if part.documents else None,
-                }
-                one["difference"] = (
-                    None if one["drawn_share"] is None else one["drawn_share"] - one["pool_share"]
-                )
-                one["p"] = label_p(whole.documents, having, part.documents, drawn) if part.documents else None
-                tested.append(one)
-            label_rows += tested
+            tested = _labels(column, whole, part)
+            label_rows += [{**key, **one} for one in tested]
             if whole.kind == "categories":
-                column_seed = seed + zlib.crc32(f"{draw}\x1f{column}".encode())
-                row |= categories_shift(of_pool, of_draw, draws, column_seed)
+                labels = [one["label"] for one in tested]
+                column_seed = seed + zlib.crc32(f"{arm}\x1f{data_seed}\x1f{column}".encode())
+                row |= categories_shift(merged(whole, labels), merged(part, labels), draws, column_seed)
             else:
+                counts = np.array([(one["pool_documents"], one["drawn_documents"]) for one in tested])
+                variation = total_variation(*counts.reshape(-1, 2).T)
                 smallest = min((one["p"] for one in tested if one["p"] is not None), default=None)
                 p = None if smallest is None else min(1.0, smallest * len(tested))
-                row |= {"value": float(total_variation(of_pool, of_draw)), "random": None, "p": p}
-            rows.append(row)
+                row |= {"value": float(variation), "random": None, "p": p}
     adjust(rows)
     adjust(label_rows)
     return rows, label_rows
 
 
-def adjust(rows: list[dict[str, Any]]) -> None:
-    """Sets `p_adjusted` of rows that have `p`, by Benjamini and Hochberg's method."""
-    from scipy.stats import false_discovery_control
-
-    tested = [row for row in rows if row["p"] is not None]
-    adjusted = false_discovery_control([row["p"] for row in tested]) if tested else []
-    for row in rows:
-        row["p_adjusted"] = None
-    for row, p in zip(tested, adjusted, strict=True):
-        row["p_adjusted"] = float(p)
+def _labels(column: str, whole: Tally, part: Tally) -> list[dict[str, Any]]:
+    """Rows of the labels of a column, the most frequent first."""
+    counts = whole.counts.items()
+    if column == TEXT:
+        counts = {name: count for name, count in counts if count <= whole.documents / 2}.items()
+    labels = [name for name, _ in sorted(counts, key=lambda one: (-one[1], one[0]))]
+    more = len(labels) > LABELS
+    labels = labels[:LABELS] + ([OTHER] if more and whole.kind == "categories" else [])
+    of_pool, of_draw = merged(whole, labels), merged(part, labels)
+    p = label_p(whole.documents, of_pool, part.documents, of_draw).tolist() if part.documents else []
+    rows = []
+    for place, (label, having, drawn) in enumerate(
+        zip(labels, of_pool.tolist(), of_draw.tolist(), strict=True)
+    ):
+        one: dict[str, Any] = {
+            "label": label,
+            "pool_documents": having,
+            "drawn_documents": drawn,
+            "pool_share": having / whole.documents,
+            "drawn_share": None,
+            "difference": None,
+            "p": None,
+        }
+        if part.documents:
+            share = drawn / part.documents
+            one |= {"drawn_share": share, "difference": share - one["pool_share"], "p": p[place]}
+        rows.append(one)
+    return rows
 
 
 def main(
-    *, measures: list[Path], draws: list[Path], spec: str, out_dir: Path, heldout: list[Path] = []
+    *,
+    measures: list[Path],
+    draws: list[Path],
+    spec: str,
+    out_dir: Path,
+    documents: list[Path] = [],
+    vocabulary: list[Path] = [],
+    heldout: list[Path] = [],
+    name: str = "",
 ) -> None:
-    """Compare draws with the corpus that they are of; writes shift.csv, shift-labels.csv and shift.svg.
+    """Compare draws with the corpus that they are of; writes shift.csv, shift-labels.csv, shift.svg, shift.html, shift.md.
 
     Args:
-        measures: shards of measures (parquet: doc and columns), in any order.
-        draws: files with the column doc of the drawn documents (train.parquet of subsets), one for each name.
-        spec: JSON: `draws` (their names), `columns` (names, or null for all), `seed`.
+        measures: shards of measures (parquet: doc and columns) of one or several families, in any order.
+        draws: files with the column doc of the drawn documents (draw.parquet), one for each of the spec.
+        spec: JSON: draws (arm and data seed of each), columns (names of measures, or null for all), prompts (columns of `words`
+            and `features` of the documents, or null), seed.
         out_dir: folder to write.
+        documents: shards of documents, for words and features of prompts, and words of texts.
+        vocabulary: words of the texts, the most frequent first (CSV: name; one), of which the first are looked for in texts.
         heldout: heldout.parquet of the corpus: what it lists is no part of the pool.
+        name: what is compared, in messages and as title of the page.
     """
-    settings = read_spec(spec, "draws", "columns", "seed")
-    names = settings["draws"]
+    settings = read_spec(spec, "draws", "columns", "prompts", "seed")
+    names = [(arm, data_seed) for arm, data_seed in settings["draws"]]
     if len(names) != len(draws) or len(set(names)) != len(names):
         raise InputError(
             f"--spec draws: {len(names)} names for {len(draws)} draws; one for each, all different"
         )
-    pool, of_draws = tallies(
-        measures, [listed_docs([path]) for path in draws], listed_docs(heldout), settings["columns"]
-    )
+    listed, excluded = [listed_docs([path]) for path in draws], listed_docs(heldout)
+    pool: Pool = {}
+    of_draws: list[Pool] = [{} for _ in draws]
+    words_of_text = _first_words(vocabulary[0]) if vocabulary else []
+    for source in [
+        *measured(measures, settings["columns"]),
+        *of_documents(documents, settings["prompts"], words_of_text),
+    ]:
+        whole, parts = tallies(source, listed, excluded)
+        pool |= whole
+        for of_draw, part in zip(of_draws, parts, strict=True):
+            of_draw |= part
     rows, label_rows = compare(pool, of_draws, names, DRAWS, settings["seed"])
+    arms, labels = arm_measures(rows), arm_labels(label_rows)
+    page = make_page(name, rows, label_rows, arms, labels)
     write_rows(out_dir / "shift-labels.csv", label_rows, LABEL_COLUMNS)
-    write_text(out_dir / "shift.svg", shift_plot.shift(rows, label_rows, names))
+    write_text(out_dir / "shift.svg", overview(arms))
+    write_text(out_dir / "shift.md", markdown(page))
+    write_text(out_dir / "shift.html", html_page(page))
     write_rows(out_dir / "shift.csv", rows, COLUMNS)
-    found = sum(row["p_adjusted"] is not None and row["p_adjusted"] < 0.05 for row in rows)
-    say(f"[shift] {len(names)} draws, {len(pool)} columns: {found} of {len(rows)} differ from random draws")
+    differ = sum(row["p_adjusted"] is not None and row["p_adjusted"] < 0.05 for row in rows)
+    say(
+        f"[shift {name}] {len(names)} draws, {len(pool)} columns: {differ} of {len(rows)} differ from random draws"
+    )
+
+
+def _first_words(path: Path) -> list[str]:
+    """The first WORDS names of a table; none of an empty one."""
+    if len(path.read_text(encoding="utf-8").splitlines()) < 2:
+        return []
+    return [row["name"] for row in read_rows(path, ["name"])[:WORDS]]
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ FAMILY = Family(
         "flag_evidence": "why a text is flagged",
     },
     levels={"flag_evidence": ()},
+    free=("flag_evidence",),
 )
 
 

@@ -32,7 +32,7 @@ FAMILY = Family(
         "dale_chall": "Dale-Chall (score)",
         "reading_grade": "median of the five grades",
         "reading_level": "reading level",
-        "reading_status": "why a text has no reading level",
+        "reading_status": "reading level measured, or why not",
         "dictionary_words": "words of the CMU dictionary / words",
     },
     levels={
