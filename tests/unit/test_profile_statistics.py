@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from winnow.profile import page
+from winnow.profile import page, sections
 from winnow.profile import statistics as stats
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_the_published_figures_of_features_follow_from_the_published_counts() ->
     given_ = page.read_published(ROOT / "config/published/tinystories-profile.csv")
     of_features = [value for (of, name), (value, _) in given_.items() if of == "features" and ":" not in name]
     one = stats.describe_values(np.array(of_features))
-    names = [f"describe:{name}" for name in page.STATISTICS]
+    names = [f"describe:{name}" for name in sections.STATISTICS]
     published = [given_["features", name][0] for name in names]
     np.testing.assert_allclose(figures(one), published, rtol=1e-6)
     assert given_["words", "describe:count"][0] == 1603

@@ -6,14 +6,12 @@ which colour-blind readers tell apart.
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from winnow import figures
 from winnow.profile.variety import MEASURES
 
 GROUPS, CHANCE = "#0072B2", "#E69F00"
@@ -30,48 +28,23 @@ NAMES = {
 }
 
 
-@contextmanager
-def _pyplot(name: str) -> Iterator[Any]:
-    """pyplot with the style of all plots; `name` seeds the ids in the SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style: Any = {
-        "svg.hashsalt": name,
-        "svg.fonttype": "none",
-        "font.size": 9,
-        "font.family": "DejaVu Sans",
-        "text.parse_math": False,  # a name of a group may hold a dollar sign
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with matplotlib.rc_context(style):
-        yield pyplot
-        pyplot.close("all")
+PLAIN = {"axes.spines.top": False, "axes.spines.right": False}
+"""Style of axes without a frame."""
 
 
-def _svg(plot: Any) -> str:
-    text = io.StringIO()
-    with warnings.catch_warnings():  # text stays text in the SVG, whose reader has a font for it
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        plot.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
-
-
-def _nothing(pyplot: Any, why: str) -> str:
+def nothing(pyplot: Any, why: str) -> str:
+    """A figure that says why there is none."""
     plot, axis = pyplot.subplots(figsize=(6.4, 1.2), layout="constrained")
     axis.set_axis_off()
     axis.text(0.5, 0.5, why, ha="center", va="center")
-    return _svg(plot)
+    return figures.svg(plot)
 
 
 def dispersion(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, np.ndarray]) -> str:
     """Histogram of the dispersion of groups, with counts, and the share of random groups at the same bins as a line."""
-    with _pyplot("creativity-dispersion") as pyplot:
+    with figures.pyplot("creativity-dispersion", **PLAIN) as pyplot:
         if not rows:
-            return _nothing(pyplot, "no groups of similar prompts")
+            return nothing(pyplot, "no groups of similar prompts")
         values = np.array([row["dispersion"] for row in rows])
         random = reference.get("dispersion", np.zeros(0))
         every = np.concatenate([values, random])
@@ -101,15 +74,15 @@ def dispersion(rows: Sequence[Mapping[str, Any]], reference: Mapping[str, np.nda
         axis.set_ylabel("share of groups, %")
         axis.margins(y=0.12)
         plot.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
-        return _svg(plot)
+        return figures.svg(plot)
 
 
 def measures(summary: Mapping[str, Mapping[str, Any]], compared: bool) -> str:
     """Each measure's mean over the groups against random groups, in their standard deviations, so directed that the right
     is more varied; figures beside it."""
-    with _pyplot("creativity-measures") as pyplot:
+    with figures.pyplot("creativity-measures", **PLAIN) as pyplot:
         if not compared:
-            return _nothing(pyplot, "too few groups to compare with documents drawn at random")
+            return nothing(pyplot, "too few groups to compare with documents drawn at random")
         names = list(MEASURES)
         plot, (axis, table) = pyplot.subplots(
             1,
@@ -145,7 +118,7 @@ def measures(summary: Mapping[str, Mapping[str, Any]], compared: bool) -> str:
             "left: answers to similar prompts are more alike; right: more varied\n(band: 95 % interval)",
             fontsize=8,
         )
-        return _svg(plot)
+        return figures.svg(plot)
 
 
 def _cells(axis: Any, y: float, *cells: str, **style: Any) -> None:
@@ -163,9 +136,9 @@ def _p(p: float) -> str:
 
 def groups(summary: Mapping[str, Any], reference: Mapping[str, np.ndarray]) -> str:
     """The most and the least varied groups, and the range of 95 % of the random groups."""
-    with _pyplot("creativity-groups") as pyplot:
+    with figures.pyplot("creativity-groups", **PLAIN) as pyplot:
         if not summary["groups"]:
-            return _nothing(pyplot, "no groups of similar prompts")
+            return nothing(pyplot, "no groups of similar prompts")
         rows = summary["most_varied"] + summary["least_varied"][::-1]
         rows = list({(row["group"], row["dispersion"]): row for row in rows}.values())
         plot, axis = pyplot.subplots(figsize=(7.6, 1.2 + 0.22 * len(rows)), layout="constrained")
@@ -203,4 +176,4 @@ def groups(summary: Mapping[str, Any], reference: Mapping[str, np.ndarray]) -> s
             "dispersion: 1 - mean cosine of two documents; right: documents of the group", fontsize=8
         )
         plot.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=7)
-        return _svg(plot)
+        return figures.svg(plot)

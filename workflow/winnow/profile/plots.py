@@ -6,12 +6,13 @@ colour-blind, and in print.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from winnow import figures
 
 STAGE_VERSION = 2
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -21,13 +22,7 @@ COLUMNS = 3  # panels in a row
 def svg(draw: Any, columns: int, width: float, heights: Sequence[float]) -> str:
     """A figure of rows of panels: `draw` is called with them, a list of axes; those that it does not use are to be switched
     off. `heights`, of each row, and `width` are inches."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style: Any = {"svg.hashsalt": "profile", "svg.fonttype": "none", "font.size": 8, "font.family": "DejaVu Sans"}  # fmt: skip
-    with matplotlib.rc_context(style):
+    with figures.pyplot("profile", **{"font.size": 8}) as pyplot:
         figure, axes = pyplot.subplots(
             len(heights),
             columns,
@@ -37,10 +32,7 @@ def svg(draw: Any, columns: int, width: float, heights: Sequence[float]) -> str:
             layout="constrained",
         )
         draw(list(axes.flat))
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        pyplot.close(figure)
-        return text.getvalue()
+        return figures.svg(figure)
 
 
 def short(count: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from winnow.profile.creativity_plots import _nothing, _pyplot, _svg
+from winnow import figures
+from winnow.profile.creativity_plots import PLAIN, nothing
 from winnow.profile.shift_tests import differs
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -19,7 +20,7 @@ def shift(rows: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> s
     """The draws of an arm. Three panels: differences of means, total variations, and shares of labels, of each those that
     differ most; filled: adjusted p < .05. Grey: where 95 % of random draws lie."""
     seeds = list(dict.fromkeys(row["data_seed"] for row in rows))
-    with _pyplot("shift") as pyplot:
+    with figures.pyplot("shift", **PLAIN) as pyplot:
         panels: list[tuple[str, list[dict[str, Any]], str, tuple[str, ...]]] = []
         for measure, title in (
             ("standardised difference", "means, in standard deviations of the corpus"),
@@ -32,7 +33,7 @@ def shift(rows: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> s
         panels.append((title, _most(shares, ("column", "label"), "points"), "points", ("column", "label")))
         panels = [panel for panel in panels if panel[1]]
         if not panels:
-            return _nothing(pyplot, "nothing to compare")
+            return nothing(pyplot, "nothing to compare")
         order = [list(dict.fromkeys(_name(row, keys) for row in shown)) for _, shown, _, keys in panels]
         plot, axes = pyplot.subplots(
             len(panels), 1, figsize=(7.2, sum(0.24 * len(names) + 0.8 for names in order) + 0.5), squeeze=False,
@@ -55,7 +56,7 @@ def shift(rows: Sequence[dict[str, Any]], labels: Sequence[dict[str, Any]]) -> s
             [], [], "o", color="#555555", markersize=5, label="filled: differs (adjusted p < .05)"
         )
         plot.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8)
-        return _svg(plot)
+        return figures.svg(plot)
 
 
 def _name(row: dict[str, Any], keys: tuple[str, ...]) -> str:
@@ -91,9 +92,9 @@ def overview(arms: Sequence[dict[str, Any]]) -> str:
     draws. Rows of `winnow.profile.shift_tests.arm_measures`."""
     names = list(dict.fromkeys(row["arm"] for row in arms))
     columns = list(dict.fromkeys(row["column"] for row in arms))
-    with _pyplot("shift-overview") as pyplot:
+    with figures.pyplot("shift-overview", **PLAIN) as pyplot:
         if not arms:
-            return _nothing(pyplot, "nothing to compare")
+            return nothing(pyplot, "nothing to compare")
         plot, axis = pyplot.subplots(
             figsize=(2.2 + 0.62 * max(len(names), 5), 1.6 + 0.2 * len(columns)), layout="constrained"
         )
@@ -122,4 +123,4 @@ def overview(arms: Sequence[dict[str, Any]]) -> str:
             fontsize=7,
             loc="left",
         )
-        return _svg(plot)
+        return figures.svg(plot)
