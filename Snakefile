@@ -31,6 +31,7 @@ localrules:
     clusters,
     sweep,
     profile,
+    shifts,
     subsets,
     samplers,
     models,
@@ -63,6 +64,12 @@ rule profile:
     """What is in the corpora of the run: a page for each, its tables and plots, and a card."""
     input:
         profile_pages(),
+
+
+rule shifts:
+    """What each sampler of the run favours or loses, by the measures of the profile, without training the models."""
+    input:
+        shift_pages(),
 
 
 rule subsets:

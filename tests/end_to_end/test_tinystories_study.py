@@ -156,7 +156,7 @@ def drawn(results: Path, sampler: str, family: str, measure: str) -> set[str]:
 
 def test_the_whole_study_can_be_planned(run) -> None:
     run("--dry-run", "--quiet", "all", configs=())
-    run("profile", "--dry-run", "--quiet", "all", configs=())
+    run("profile", "shifts", "--dry-run", "--quiet", "all", configs=())
 
 
 def test_every_table_of_the_study_is_made(run) -> None:
@@ -173,7 +173,7 @@ def test_every_table_of_the_study_is_made(run) -> None:
 
 
 def test_the_profile_describes_the_corpus_and_what_samplers_favour(run, stories: pa.Table) -> None:
-    folder = run("profile") / "tinystories/profile"
+    folder = run("profile", "shifts") / "tinystories/profile"
     for what in ("words", "features"):
         rows = stories[what].to_pylist()
         if what == "features":

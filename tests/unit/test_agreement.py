@@ -88,6 +88,7 @@ def test_nothing_to_associate():
     assert associations(np.zeros((0, 0)), [], np.zeros(0), [], np.zeros(0), 0) == []
 
 
+@pytest.mark.slow
 def test_p_values_of_unrelated_features_hold_their_level():
     rng = np.random.default_rng(1)
     hits = 0

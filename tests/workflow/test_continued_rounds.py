@@ -115,6 +115,7 @@ def test_a_training_is_charged_with_those_it_continues_and_once(
         assert len(earlier) == (2 if arm in ("tuned/margin", "tuned/entropy-clusters") else 0)
 
 
+@pytest.mark.slow
 def test_another_start_reruns_the_later_rounds_and_what_follows_and_nothing_else(
     clone: Path, snakemake: Snakemake, continued: dict[str, dict[str, Any]]
 ) -> None:

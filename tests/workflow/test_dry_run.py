@@ -168,7 +168,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ((), DEFAULT),
         (("--profile", "slurm"), DEFAULT),
         (("--profile", "profiles/local"), DEFAULT),
-        (("--profile", "slurm", "--configfile", "config/minipile.yaml"), PAPER),
+        pytest.param(
+            ("--profile", "slurm", "--configfile", "config/minipile.yaml"), PAPER, marks=pytest.mark.slow
+        ),
         (
             ("paper_tables", "--profile", "slurm", "--configfile", "config/minipile.yaml"),
             {**PAPER, "collate_claims": 1},

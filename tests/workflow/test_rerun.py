@@ -885,6 +885,7 @@ def test_a_sweep_is_made_anew_with_its_stage_settings_figures_and_vectors(toy: T
         assert toy.jobs(page) == sweep + Counter(embed_documents=2)
 
 
+@pytest.mark.slow
 def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> None:
     assert toy.jobs(PROFILE) == NOTHING
     tables, page = TABLES, Counter(write_profile=1)
@@ -923,6 +924,7 @@ def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> No
         assert toy.jobs(PROFILE) == page
 
 
+@pytest.mark.slow
 def test_creativity_is_measured_anew_with_what_decides_it_and_no_more(toy: Toy) -> None:
     assert toy.jobs(CREATIVITY) == NOTHING
     one = Counter(measure_creativity=1)
@@ -942,6 +944,7 @@ def test_creativity_is_measured_anew_with_what_decides_it_and_no_more(toy: Toy) 
         assert toy.jobs(SHIFT) == NOTHING
 
 
+@pytest.mark.slow
 def test_what_samplers_favour_is_compared_anew_with_their_draws_and_the_measures(toy: Toy) -> None:
     assert toy.jobs(SHIFT) == NOTHING
     one = Counter(compare_draws=1)

@@ -142,10 +142,12 @@ def profile_page_spec(wildcards):
 
 
 def profile_pages():
-    corpora = profiled_corpora(CONFIG)
-    pages = [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in corpora]
-    return pages + [
+    return [f"{PROFILE}/profile.html".format(corpus=corpus) for corpus in profiled_corpora(CONFIG)]
+
+
+def shift_pages():
+    return [
         f"{SHIFT}/shift.html".format(corpus=one["corpus"], experiment=one["name"])
         for one in CONFIG["experiments"]
-        if one["corpus"] in corpora and shifted_draws(CONFIG, one)
+        if shifted_draws(CONFIG, one)
     ]
