@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +64,26 @@ def lay_out_model(cache: Path, encoder: str) -> None:
     for file in next(package.rglob("model.safetensors")).parent.iterdir():
         if file.is_file():
             shutil.copy(file, folder)
+
+
+def run_study(
+    root: Path, folder: Path, config: str, targets: tuple[str, ...], more: tuple[str, ...] = ()
+) -> Path:
+    """Runs Snakemake in `folder` on a shipped config and more files, offline, from the cache `folder`/hub; returns the
+    results."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *targets),
+            *("--profile", str(root / "profiles/local"), "--cores", "2", "--rerun-incomplete"),
+            *("--configfile", str(root / f"config/{config}.yaml"), *more),
+        ],
+        cwd=folder, env={**os.environ, "WINNOW_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub")}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    return folder / "results"
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))

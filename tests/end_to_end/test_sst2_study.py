@@ -4,16 +4,13 @@ The stand-in holds SST-2 (from WINNOW_DATA) where the Hub's stanfordnlp/sst2 is 
 where google-bert/bert-base-uncased is; the run is offline. What differs from `config/sst2.yaml` stands in OVERRIDES.
 """
 
-import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_cache import lay_out_data, lay_out_model, read_rows
+from hub_cache import cells, lay_out_data, lay_out_model, read_rows, run_study
 
 pytestmark = [pytest.mark.real, pytest.mark.study]
 
@@ -44,26 +41,11 @@ def run(root: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory):
             lay_out_data(folder / "hub", "sst2", f"data/{split}-00000-of-00001.parquet", pa.table(table))
         lay_out_model(folder / "hub", "bert-base-uncased")
     (folder / "here.yaml").write_text(OVERRIDES)
-    environment = {**os.environ, "WINNOW_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub")}
 
     def snakemake(*targets: str) -> Path:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *targets),
-                *("--profile", str(root / "profiles/local"), "--cores", "2", "--rerun-incomplete"),
-                *("--configfile", str(root / "config/sst2.yaml"), str(folder / "here.yaml")),
-            ],
-            cwd=folder, env=environment, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0
-        return folder / "results"
+        return run_study(root, folder, "sst2", targets, ("here.yaml",))
 
     return snakemake
-
-
-def cells(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_probes_reach_a_verdict(run) -> None:

@@ -5,19 +5,16 @@ offline. The words and features of their prompts, which these stories lack, are 
 `config/tinystories.yaml` stands in OVERRIDES; the whole of it is planned, too.
 """
 
-import csv
 import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_cache import lay_out_benchmark, lay_out_data, read_rows
+from hub_cache import cells, lay_out_benchmark, lay_out_data, read_rows, run_study
 
 pytestmark = [pytest.mark.real, pytest.mark.study]
 
@@ -123,26 +120,11 @@ def run(root: Path, real_data: Path, stories: pa.Table, tmp_path_factory: pytest
         tables = {name: pa.Table.from_pylist(rows[:PAIRS]) for name, rows in paradigms.items()}
         lay_out_benchmark(folder / "hub", "blimp", tables)
     (folder / "here.yaml").write_text(OVERRIDES)
-    environment = {**os.environ, "WINNOW_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub")}
 
     def snakemake(*targets: str, configs: tuple[str, ...] = ("here.yaml",)) -> Path:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *targets),
-                *("--profile", str(root / "profiles/local"), "--cores", "2", "--rerun-incomplete"),
-                *("--configfile", str(root / "config/tinystories.yaml"), *map(str, configs)),
-            ],
-            cwd=folder, env=environment, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0
-        return folder / "results"
+        return run_study(root, folder, "tinystories", targets, configs)
 
     return snakemake
-
-
-def cells(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def drawn(results: Path, sampler: str, family: str, measure: str) -> set[str]:
