@@ -122,6 +122,25 @@ def test_a_sampler_waits_for_the_measure_it_goes_by_and_for_no_other(
             assert len(re.findall(measured, given)) == (2 if other == option else 0), (name, other)
 
 
+def test_an_nli_model_reads_a_label_set_in_place_of_the_encoder(snakemake: Snakemake, tmp_path: Path) -> None:
+    (tmp_path / "nli").mkdir()
+    (tmp_path / "nli/model.safetensors").write_bytes(b"weights")
+    source = f"{{folder: {tmp_path}/nli, sha256: {'a' * 64}}}"
+    more = "profile: {families: [lengths, emotions]}\n" + (
+        f"label_sets: {{emotions: {{nli: {{source: {source}}}}}}}"
+    )
+    done = snakemake("profile", "-n", "-p", *line(tmp_path, more))
+    assert done.jobs()["entail_documents"] == 2
+    assert not {"embed_documents", "embed_labels", "measure_creativity"} & done.jobs().keys()
+    (command,) = [
+        part.split("&>")[0]
+        for part in done.text.split("python -m winnow.profile.measure")[1:]
+        if "/emotions/0001" in part
+    ]
+    assert re.search(r"--entailment \S+/profile/entailment/emotions/0001.npz", command)
+    assert '"temperature":1.0' in command
+
+
 @pytest.mark.slow
 def test_a_profile_and_subsets_by_its_measures_are_made(snakemake: Snakemake, tmp_path: Path) -> None:
     more = "profile: {corpora: [tinystories-mini, plain], families: [lengths, scripts, reading, emotions]}"

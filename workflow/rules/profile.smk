@@ -36,12 +36,47 @@ rule embed_labels:
         """
 
 
+rule entail_documents:
+    """What an NLI model makes of the texts of a label set for each document of a shard."""
+    input:
+        documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
+        model=nli_weights,
+    output:
+        ENTAILMENT,
+    log:
+        f"{R}/logs/entail_documents/{{corpus}}/{{label_set}}/{{shard}}.log",
+    benchmark:
+        f"{R}/timings/entail_documents/{{corpus}}/{{label_set}}/{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=growing(8000),
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=gpus_of("entail_documents"),
+    params:
+        spec=entailment_spec,
+        files=lambda wildcards: weights_state(**nli_settings(wildcards)["source"]),
+        version=version("profile.entail", "batching", "tokenizer"),
+    shell:
+        """
+        python -m winnow.profile.entail \
+            --documents {input.documents:q} \
+            --spec {params.spec:q} \
+            --name {wildcards.corpus:q}/{wildcards.label_set:q}/{wildcards.shard:q} \
+            --threads {threads} \
+            --out {output:q} \
+            &>{log:q}
+        """
+
+
 rule measure_documents:
     """The measures of one family for each document of a shard."""
     input:
         documents=f"{R}/{{corpus}}/documents/{{shard}}.parquet",
         embeddings=family_vectors,
         labels=family_labels,
+        entailment=family_entailment,
     output:
         f"{PROFILE}/measures/{{family}}/{{shard}}.parquet",
     log:
@@ -65,6 +100,7 @@ rule measure_documents:
             --documents {input.documents:q} \
             --embeddings {input.embeddings:q} \
             --labels {input.labels:q} \
+            --entailment {input.entailment:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.family:q}/{wildcards.shard:q} \
             --out {output:q} \

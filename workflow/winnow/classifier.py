@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from winnow.batching import batches, distinct, padded
 from winnow.device import pick_device
 from winnow.light_imports import skip_unused
-from winnow.stage import Progress
+from winnow.stage import InputError, Progress
 from winnow.tokenizer import classifier_tokenizer
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}
@@ -19,7 +20,8 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}
 class Classifier:
     """It reads as much of a text as it was trained on."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, max_tokens: int = 0):
+        """`max_tokens`: of a text, or of a pair, of which the first is cut; 0: as many as it was trained on."""
         skip_unused()
         from transformers import AutoModelForSequenceClassification
         from transformers.utils import logging
@@ -31,17 +33,40 @@ class Classifier:
         )
         self.model = model.eval().to(self.device)
         self.tokenizer = classifier_tokenizer(folder)
+        limit = self.tokenizer.truncation["max_length"]
+        if max_tokens > limit:
+            raise InputError(f"{folder}: reads {limit} tokens; max_tokens is {max_tokens}")
+        self.max_tokens = max_tokens or limit
 
     def log_probabilities(self, texts: list[str], progress: Progress | None = None) -> np.ndarray:
         """Logarithms of the probabilities of classes, float64 [n, classes]; texts of equal tokens have equal ones."""
         import torch
 
-        ids, place = distinct([e.ids for e in self.tokenizer.encode_batch_fast(texts)])
+        logits = self._logits(self.tokenizer.encode_batch_fast(texts), progress)
+        return np.asarray(torch.log_softmax(torch.from_numpy(logits), dim=1).numpy())
+
+    def pair_logits(self, texts: list[str], second: str) -> np.ndarray:
+        """Logits of each text followed by a second one, float64 [n, classes]; of a pair that is too long the text is cut."""
+        self.tokenizer.enable_truncation(self.max_tokens, strategy="only_first")
+        return self._logits(self.tokenizer.encode_batch_fast([(text, second) for text in texts]))
+
+    def _logits(self, encoded: list[Any], progress: Progress | None = None) -> np.ndarray:
+        import torch
+
+        ids, place = distinct([e.ids for e in encoded])
+        _, first = np.unique(place, return_index=True)
+        types = [encoded[i].type_ids for i in first.tolist()]
+        typed = getattr(self.model.config, "type_vocab_size", 0) > 1 and any(map(any, types))
         lengths = np.array([len(row) for row in ids])
         out = np.zeros((len(ids), self.model.config.num_labels))
         with torch.inference_mode():
-            for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(texts)):
+            for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(encoded)):
                 tokens, mask = (x.to(self.device) for x in padded([ids[row] for row in rows]))
-                logits = self.model(input_ids=tokens, attention_mask=mask).logits
-                out[rows] = torch.log_softmax(logits.double(), dim=1).cpu().numpy()
+                more = (
+                    {"token_type_ids": padded([types[row] for row in rows])[0].to(self.device)}
+                    if typed
+                    else {}
+                )
+                logits = self.model(input_ids=tokens, attention_mask=mask, **more).logits
+                out[rows] = logits.double().cpu().numpy()
         return out[place]

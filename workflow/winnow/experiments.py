@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from winnow.profile import kinds as families
 from winnow.sample.sampler import needs as sample_needs
 from winnow.schedule import has_rounds, last_budget, round_budget, sampler_of_arm
 from winnow.score.kinds import kind_of
@@ -446,6 +447,16 @@ def _model(config: Config, name: str, out: Needs) -> None:
         out.weights["models", name, "start"] = model["start"]
 
 
+def _measure(config: Config, measure: str, out: Needs) -> None:
+    family = families.family_of(measure, config["profile"]["families"])
+    if family is None:
+        return
+    if nli := families.nli_model(config, family):
+        out.weights["label_sets", families.facts(family).labels, "nli", "source"] = nli["source"]
+    elif families.reads_vectors(config, family):
+        _encoder(config, config["profile"]["encoder"], out)
+
+
 def _suites(config: Config, suites: Iterable[str], out: Needs) -> None:
     out.benchmarks.update(dict.fromkeys(b for suite in suites for b in config["suites"][suite]))
 
@@ -461,6 +472,9 @@ def _sampler(config: Config, name: str, corpus: str, out: Needs, seen: set[tuple
         _suites(config, [suite], out)
     for earlier in sampler["filters"].get("used", []):
         _sampler(config, earlier["sampler"], corpus, out, seen)
+    read = sample_needs(sampler)
+    for measure in filter(None, (read.filter_measure, read.rank_measure)):
+        _measure(config, measure, out)
     for scorer_name in scorers_of(sampler):
         scorer = config["scorers"][scorer_name]
         if target := scorer.get("target", {}).get("corpus"):

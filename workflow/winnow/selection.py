@@ -138,7 +138,7 @@ def gpus(config: Config, rule: str, ids: Config) -> int:
     """GPUs (0 or 1) that a job asks for, by the name of its rule and its wildcards: resource of the rule, and what the
     costs of an arm count as GPU hours."""
     match rule:
-        case "embed_documents" | "find_near_duplicates":
+        case "embed_documents" | "entail_documents" | "find_near_duplicates":
             return int(is_large_corpus(config, ids["corpus"]))
         case "score_documents" | "score_probe":
             return int(runs_model(config, rule, ids) and is_large_corpus(config, ids["corpus"]))
@@ -298,10 +298,14 @@ def _measure_jobs(config: Config, corpus: str, measure: str, shards: list[str]) 
     jobs: list[Job] = [
         ("measure_documents", dict(corpus=corpus, family=family, shard=shard)) for shard in shards
     ]
+    labels = families.facts(family).labels
+    if families.nli_model(config, family):
+        jobs += [("entail_documents", dict(corpus=corpus, label_set=labels, shard=shard)) for shard in shards]
+        return jobs
     if families.facts(family).vectors:
         encoder = config["profile"]["encoder"]
         jobs += [("embed_documents", dict(corpus=corpus, encoder=encoder, shard=shard)) for shard in shards]
-    if labels := families.facts(family).labels:
+    if labels:
         jobs += [("embed_labels", dict(encoder=config["profile"]["encoder"], label_set=labels))]
     return jobs
 

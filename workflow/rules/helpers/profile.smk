@@ -7,6 +7,7 @@ from winnow.selection import measure_family
 
 PROFILE = f"{R}/{{corpus}}/profile"
 SHIFT = f"{PROFILE}/shift/{{experiment}}"
+ENTAILMENT = f"{PROFILE}/entailment/{{label_set}}/{{shard}}.npz"
 LABELS = f"{R}/labels/{{encoder}}/{{label_set}}.npz"
 
 
@@ -17,7 +18,7 @@ def family_version(*stages):
 
 def family_vectors(wildcards):
     """Vectors of a shard, for a family that reads them."""
-    if not families.facts(wildcards.family).vectors:
+    if not families.reads_vectors(CONFIG, wildcards.family):
         return []
     return [f"{R}/{wildcards.corpus}/embeddings/{CONFIG['profile']['encoder']}/{wildcards.shard}.npy"]
 
@@ -25,12 +26,40 @@ def family_vectors(wildcards):
 def family_labels(wildcards):
     """Vectors of a label set, for a family that reads them."""
     labels = families.facts(wildcards.family).labels
-    return [LABELS.format(encoder=CONFIG["profile"]["encoder"], label_set=labels)] if labels else []
+    if not labels or families.nli_model(CONFIG, wildcards.family):
+        return []
+    return [LABELS.format(encoder=CONFIG["profile"]["encoder"], label_set=labels)]
+
+
+def family_entailment(wildcards):
+    """What an NLI model makes of a label set for the documents of a shard, for a family whose label set has one."""
+    if not families.nli_model(CONFIG, wildcards.family):
+        return []
+    return [ENTAILMENT.format(**wildcards, label_set=families.facts(wildcards.family).labels)]
+
+
+def nli_settings(wildcards):
+    return CONFIG["label_sets"][wildcards.label_set]["nli"]
+
+
+def nli_weights(wildcards):
+    return model_downloads(nli_settings(wildcards)["source"])
+
+
+def entailment_spec(wildcards):
+    nli = nli_settings(wildcards)
+    return spec(
+        labels=CONFIG["label_sets"][wildcards.label_set]["labels"],
+        source=nli["source"],
+        max_tokens=nli["max_tokens"],
+    )
 
 
 def family_spec(wildcards):
     labels = families.facts(wildcards.family).labels
-    if labels:
+    if nli := families.nli_model(CONFIG, wildcards.family):
+        settings = {"temperature": nli["temperature"]}
+    elif labels:
         settings = {"temperature": CONFIG["label_sets"][labels]["temperature"]}
     else:
         settings = CONFIG["profile"].get(wildcards.family, {})
@@ -70,7 +99,7 @@ def profile_embeddings(wildcards):
 
 def profile_creativity(wildcards):
     """creativity.json and its plots, for the page; none where no family reads vectors, so that none are made."""
-    if not any(families.facts(family).vectors for family in CONFIG["profile"]["families"]):
+    if not any(families.reads_vectors(CONFIG, family) for family in CONFIG["profile"]["families"]):
         return []
     folder = PROFILE.format(**wildcards)
     return [f"{folder}/creativity.json", *expand(f"{folder}/creativity-{{plot}}.svg", plot=CREATIVITY_PLOTS)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from winnow.config.names import known_definition
 from winnow.experiments import profiled_corpora
-from winnow.profile.kinds import facts, is_text, measures, names
+from winnow.profile.kinds import facts, is_text, measures, names, reads_vectors
 from winnow.schema import ConfigError
 
 
@@ -15,8 +15,6 @@ def check_profile(config: dict[str, Any]) -> None:
     profile = config["profile"]
     for index, name in enumerate(profile["corpora"] or []):
         known_definition(config, "corpora", name, ("profile", "corpora", index))
-    if any(facts(family).vectors for family in profile["families"]):
-        known_definition(config, "encoders", profile["encoder"], ("profile", "encoder"))
     creativity = profile["creativity"]
     if creativity["clustering"] is not None:
         known_definition(
@@ -30,6 +28,8 @@ def check_profile(config: dict[str, Any]) -> None:
     for family in profile["families"]:
         if labels := facts(family).labels:
             known_definition(config, "label_sets", labels, ("profile", "families"))
+    if any(reads_vectors(config, family) for family in profile["families"]):
+        known_definition(config, "encoders", profile["encoder"], ("profile", "encoder"))
     known = measures(names())
     for name, objective in profile["objectives"].items():
         path = ("profile", "objectives", name)

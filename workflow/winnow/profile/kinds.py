@@ -14,10 +14,11 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from winnow.stage import InputError
 
@@ -31,8 +32,9 @@ class Family:
     `columns`: name of each measure (unique among all families) and what it is, with its unit: the label of its axis.
     `levels`: of each measure that is text, its values in order; none if they depend on the texts or the settings.
     `vectors`: whether it reads the vectors of the profile's encoder. `stages`: versioned modules beside its own that its
-    measures depend on. `labels`: the label set whose vectors it reads (winnow.profile.labels), as `label_vectors` of its
-    settings; none if it is empty. `free`: measures among `levels` that are free text, of which no shares are counted.
+    measures depend on. `labels`: the label set that it goes by, none if it is empty: its settings have `labels` and
+    `label_vectors` (winnow.profile.labels) or, of a label set with an NLI model, `logits` (winnow.profile.entail) in place of
+    all vectors. `free`: measures among `levels` that are free text, of which no shares are counted.
     """
 
     columns: dict[str, str]
@@ -69,6 +71,23 @@ def load(name: str) -> ModuleType:
     """The module of a family."""
     facts(name)
     return importlib.import_module(f"winnow.profile.families.{name}")
+
+
+def nli_model(config: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """The NLI model that the label set of a family is read by; None where an encoder reads it, or it has no label set."""
+    labels = facts(name).labels
+    return config["label_sets"][labels].get("nli") if labels else None
+
+
+def reads_vectors(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a family reads the vectors of the profile's encoder in a configuration."""
+    return facts(name).vectors and nli_model(config, name) is None
+
+
+def label_texts(labels: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """The label of each text of a label set and the texts, in alphabetical order of both."""
+    pairs = sorted((label, text) for label, texts in labels.items() for text in texts)
+    return [label for label, _ in pairs], [text for _, text in pairs]
 
 
 def stages_of(name: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from winnow.profile.kinds import label_texts
 from winnow.schema import read_spec
 from winnow.stage import atomic_path, run, say
 
@@ -32,11 +33,11 @@ def main(*, spec: str, out: Path, name: str = "", threads: int = 0) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-    pairs = sorted((label, text) for label, texts in settings["labels"].items() for text in texts)
-    vectors = Encoder(settings["encoder"]).encode([text for _, text in pairs])
+    labels, texts = label_texts(settings["labels"])
+    vectors = Encoder(settings["encoder"]).encode(texts)
     with atomic_path(out) as partial, open(partial, "wb") as file:
-        np.savez(file, labels=np.array([label for label, _ in pairs]), vectors=vectors)
-    say(f"[labels {name}] {len(settings['labels'])} labels, {len(pairs)} texts")
+        np.savez(file, labels=np.array(labels), vectors=vectors)
+    say(f"[labels {name}] {len(settings['labels'])} labels, {len(texts)} texts")
 
 
 if __name__ == "__main__":

@@ -48,14 +48,16 @@ def stored(family: str, known: Family, columns: dict[str, np.ndarray], rows: int
     return out
 
 
-def read_labels(path: Path) -> tuple[list[str], np.ndarray]:
-    """Labels and vectors of the texts of a label set. Raises InputError for another file."""
+def read_labels(path: Path, of_documents: bool = False) -> tuple[list[str], np.ndarray]:
+    """Labels of the texts of a label set and their vectors, or `of_documents`: what an NLI model makes of them for each document.
+    Raises InputError for another file."""
+    key, what, module = ("logits", "logits", "entail") if of_documents else ("vectors", "vectors", "labels")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return [str(label) for label in file["labels"]], file["vectors"]
+            return [str(label) for label in file["labels"]], file[key]
     except (OSError, ValueError, KeyError, AttributeError):
         raise InputError(
-            f"{path}: no vectors of labels; write them by python -m winnow.profile.labels"
+            f"{path}: no {what} of labels; write them by python -m winnow.profile.{module}"
         ) from None
 
 
@@ -64,6 +66,7 @@ def main(
     documents: Path,
     embeddings: list[Path] = [],
     labels: list[Path] = [],
+    entailment: list[Path] = [],
     spec: str,
     out: Path,
     name: str = "",
@@ -74,6 +77,7 @@ def main(
         documents: shard of documents (parquet: doc, text).
         embeddings: its vectors (.npy; one), for a family that reads them.
         labels: vectors of its label set (winnow.profile.labels; one), for a family that reads them.
+        entailment: instead of both: what an NLI model makes of the label set for the shard (winnow.profile.entail; one).
         spec: JSON: family (its name), settings (`profile.NAME` of the configuration; empty if there are none).
         out: parquet to write: doc, and the columns of the family.
         name: name of the shard in progress lines.
@@ -82,20 +86,31 @@ def main(
     family, settings = given["family"], given["settings"]
     known, module = facts(family), load(family)
     doc = doc_column(documents)
-    if known.vectors and not embeddings:
-        raise InputError(f"--embeddings: missing; the family {family} reads vectors")
-    if known.labels and not labels:
-        raise InputError(f"--labels: missing; the family {family} reads the vectors of labels")
-    if known.labels:
-        names, label_vectors = read_labels(labels[0])
-        settings = {**settings, "labels": names, "label_vectors": label_vectors}
-    vectors = open_vectors(embeddings[0], len(doc), documents) if known.vectors else None
+    logits: np.ndarray | None = None
+    vectors: np.ndarray | None = None
+    if known.labels and entailment:
+        names, logits = read_labels(entailment[0], of_documents=True)
+        if logits.shape != (len(doc), len(names)):
+            raise InputError(f"{entailment[0]}: logits of the shape {logits.shape}; expected: {(len(doc), len(names))}, as "
+                             f"many rows as {documents}")  # fmt: skip
+        settings = {**settings, "labels": names}
+    else:
+        if known.vectors and not embeddings:
+            raise InputError(f"--embeddings: missing; the family {family} reads vectors")
+        if known.labels and not labels:
+            raise InputError(f"--labels: missing; the family {family} reads the vectors of labels")
+        if known.labels:
+            names, label_vectors = read_labels(labels[0])
+            settings = {**settings, "labels": names, "label_vectors": label_vectors}
+        vectors = open_vectors(embeddings[0], len(doc), documents) if known.vectors else None
     progress = Progress(f"profile {name}", total=len(doc), unit="documents")
     parts: list[dict[str, pa.Array]] = []
     slices = blocks(doc)
     with open_parquet(documents, ["text"]) as file:
         for part, texts in zip(slices, block_texts(file, slices), strict=True):
             of_block = None if vectors is None else vectors[part]
+            if logits is not None:
+                settings["logits"] = logits[part]
             parts.append(stored(family, known, module.measure(texts, of_block, settings), len(texts)))
             progress.add(len(texts))
     progress.line()
