@@ -9,6 +9,7 @@ import numpy as np
 
 from winnow.batching import batches, distinct, padded
 from winnow.device import pick_device
+from winnow.in_flight import Meter
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 from winnow.tokenizer import classifier_tokenizer
@@ -27,7 +28,7 @@ class Classifier:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.device = pick_device()
+        self.device, self.meter = pick_device(), Meter()
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype="float32", use_safetensors=True
         )
@@ -36,7 +37,7 @@ class Classifier:
         limit = self.tokenizer.truncation["max_length"]
         if max_tokens > limit:
             raise InputError(f"{folder}: reads {limit} tokens; max_tokens is {max_tokens}")
-        self.max_tokens = max_tokens or limit
+        self.tokenizer.enable_truncation(max_tokens or limit, strategy="only_first")
 
     def log_probabilities(self, texts: list[str], progress: Progress | None = None) -> np.ndarray:
         """Logarithms of the probabilities of classes, float64 [n, classes]; texts of equal tokens have equal ones."""
@@ -47,7 +48,6 @@ class Classifier:
 
     def pair_logits(self, texts: list[str], second: str) -> np.ndarray:
         """Logits of each text followed by a second one, float64 [n, classes]; of a pair that is too long the text is cut."""
-        self.tokenizer.enable_truncation(self.max_tokens, strategy="only_first")
         return self._logits(self.tokenizer.encode_batch_fast([(text, second) for text in texts]))
 
     def _logits(self, encoded: list[Any], progress: Progress | None = None) -> np.ndarray:
@@ -61,12 +61,11 @@ class Classifier:
         out = np.zeros((len(ids), self.model.config.num_labels))
         with torch.inference_mode():
             for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(encoded)):
-                tokens, mask = (x.to(self.device) for x in padded([ids[row] for row in rows]))
-                more = (
-                    {"token_type_ids": padded([types[row] for row in rows])[0].to(self.device)}
-                    if typed
-                    else {}
-                )
-                logits = self.model(input_ids=tokens, attention_mask=mask, **more).logits
-                out[rows] = logits.double().cpu().numpy()
+                tokens, mask = padded([ids[row] for row in rows])
+                given = {"input_ids": tokens, "attention_mask": mask}
+                if typed:
+                    given["token_type_ids"] = padded([types[row] for row in rows])[0]
+                with self.meter:
+                    logits = self.model(**{name: part.to(self.device) for name, part in given.items()}).logits
+                    out[rows] = logits.double().cpu().numpy()
         return out[place]

@@ -14,6 +14,7 @@ import numpy as np
 
 from winnow.batching import block_texts, blocks
 from winnow.embed.encoder import Encoder
+from winnow.in_flight import in_flight
 from winnow.parquet import doc_column, open_parquet
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
@@ -37,8 +38,10 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: st
     ):
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(doc), encoder.spec["dimension"])}
         np.lib.format.write_array_header_1_0(file, header)
-        for rows, texts in zip(slices, block_texts(shard, slices), strict=True):
-            vectors = encoder.encode(texts, progress)
+        blocks_of_vectors = in_flight(
+            lambda texts: encoder.encode(texts, progress), block_texts(shard, slices), encoder.device
+        )
+        for rows, vectors in zip(slices, blocks_of_vectors, strict=True):
             if not np.isfinite(vectors).all():
                 bad = int(doc[rows][~np.isfinite(vectors).all(1)][0])
                 raise InputError(
@@ -46,7 +49,7 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: st
                     "try precision: float32"
                 )
             file.write(vectors.tobytes())
-    progress.line(encoder.precision)
+    progress.line(f"{encoder.precision}, {encoder.meter.note()}")
 
 
 def main(

@@ -8,6 +8,7 @@ import numpy as np
 
 from winnow.batching import batches, distinct, padded
 from winnow.device import native_bfloat16, pick_device
+from winnow.in_flight import Meter
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 
@@ -35,7 +36,7 @@ class Encoder:
 
         logging.disable_progress_bar()
         folder = weights_folder(spec["source"])
-        self.spec = spec
+        self.spec, self.meter = spec, Meter()
         self.device = device or pick_device()
         name = spec["precision"]
         if name == "auto":
@@ -75,12 +76,14 @@ class Encoder:
         out = np.empty((len(ids), self.spec["dimension"]), dtype=np.float16)
         with torch.inference_mode():
             for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(texts)):
-                vectors = self._forward(*padded([ids[row] for row in rows]))
+                batch = padded([ids[row] for row in rows])
+                with self.meter:
+                    vectors = self._forward(*batch).to(torch.float16).cpu().numpy()
                 if vectors.shape[1] != self.spec["dimension"]:
                     raise InputError(
                         f"encoder: dimension is {self.spec['dimension']}, but the model's vectors have {vectors.shape[1]}"
                     )
-                out[rows] = vectors.to(torch.float16).cpu().numpy()
+                out[rows] = vectors
         return out[row_of_text]
 
     def _forward(self, tokens: Any, mask: Any) -> Any:

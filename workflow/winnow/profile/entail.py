@@ -16,6 +16,7 @@ import numpy as np
 
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
+from winnow.in_flight import in_flight
 from winnow.parquet import doc_column, open_parquet
 from winnow.profile.kinds import label_texts
 from winnow.schema import read_spec
@@ -59,13 +60,18 @@ def main(*, documents: Path, spec: str, out: Path, name: str = "", threads: int 
     doc = doc_column(documents)
     progress = Progress(f"entail {name}", total=len(doc), unit="documents")
     slices = blocks(doc)
-    logits = np.empty((len(doc), len(hypotheses)), dtype=np.float32)
+
+    def of_block(texts: list[str]) -> np.ndarray:
+        columns = []
+        for hypothesis in hypotheses:
+            columns.append(model.pair_logits(texts, hypothesis)[:, wanted])
+            progress.add(len(texts) / len(hypotheses))
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    none = np.zeros((0, len(hypotheses)), dtype=np.float32)
     with open_parquet(documents, ["text"]) as file:
-        for rows, texts in zip(slices, block_texts(file, slices), strict=True):
-            for column, hypothesis in enumerate(hypotheses):
-                logits[rows, column] = model.pair_logits(texts, hypothesis)[:, wanted]
-                progress.add(len(texts) / len(hypotheses))
-    progress.line()
+        logits = np.concatenate([none, *in_flight(of_block, block_texts(file, slices), model.device)])
+    progress.line(model.meter.note())
     if not np.isfinite(logits).all():
         bad = int(doc[~np.isfinite(logits).all(1)][0])
         raise InputError(f"{documents}: document {bad} has no finite logit; take another model than {folder}")

@@ -6,6 +6,7 @@ Documents are read in blocks of 4,096 rows of the source, so the number of shard
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
+from winnow.in_flight import in_flight
 from winnow.parquet import listed_docs
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.schema import read_spec
@@ -53,19 +55,25 @@ def main(
     doc = file.read(columns=["doc"])["doc"].to_numpy()
     wanted = np.isin(doc, looked_at, assume_unique=True)
     progress = Progress(f"predict {name}", total=int(wanted.sum()), unit="documents")
-    parts = [np.zeros((0, classifier.model.config.num_labels))]
-    for rows, texts in zip(blocks(doc), block_texts(file, blocks(doc)), strict=True):
-        few = [text for text, keep in zip(texts, wanted[rows], strict=True) if keep]
-        if few:
-            parts.append(np.exp(classifier.log_probabilities(few, progress)))
-    p = np.concatenate(parts)
+
+    def wanted_texts() -> Iterator[list[str]]:
+        for rows, texts in zip(blocks(doc), block_texts(file, blocks(doc)), strict=True):
+            few = [text for text, keep in zip(texts, wanted[rows], strict=True) if keep]
+            if few:
+                yield few
+
+    def predict(few: list[str]) -> np.ndarray:
+        return np.exp(classifier.log_probabilities(few, progress))
+
+    none = np.zeros((0, classifier.model.config.num_labels))
+    p = np.concatenate([none, *in_flight(predict, wanted_texts(), classifier.device)])
     columns = {
         "doc": doc[wanted], "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(p.ravel()), p.shape[1]),
         "entropy": entropy(p), "margin": margin(p), "confidence": confidence(p),
     }  # fmt: skip
     with atomic_path(out) as partial:
         pq.write_table(pa.table(columns), partial, compression="zstd")
-    progress.line()
+    progress.line(classifier.meter.note())
 
 
 if __name__ == "__main__":

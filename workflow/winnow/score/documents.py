@@ -25,6 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
+from winnow.device import pick_device
+from winnow.in_flight import in_flight
 from winnow.parquet import doc_column, is_listed, listed_docs, open_parquet, vectors_of
 from winnow.schema import read_spec
 from winnow.score.kinds import kind_of, load
@@ -117,10 +119,13 @@ def texts(
     say(f"[score {name}] {int(chosen.sum()):,} documents, {scorer['kind']}")
     score = load(scorer).open_scorer(scorer, proxy_folders(scorer, models), ratios[0] if ratios else None)
     progress = Progress(f"score {name}", total=int(chosen.sum()), unit="documents")
-    parts: list[dict[str, np.ndarray]] = []
-    for block, whole in chosen_blocks(documents, chosen):
-        cut = [text[: scorer.get("characters")] for text in whole]
-        parts.append({"doc": block, **score(cut, progress)})
+
+    def of_block(block: tuple[np.ndarray, list[str]]) -> dict[str, np.ndarray]:
+        cut = [text[: scorer.get("characters")] for text in block[1]]
+        return {"doc": block[0], **score(cut, progress)}
+
+    device = pick_device() if kind.gpu else "cpu"
+    parts = list(in_flight(of_block, chosen_blocks(documents, chosen), device))
     progress.line()
     empty = {"doc": np.zeros(0, dtype=np.int64), "score": np.zeros(0)}
     write_scores({n: np.concatenate([p[n] for p in parts]) for n in parts[0]} if parts else empty, out)
