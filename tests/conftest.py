@@ -19,6 +19,16 @@ settings.register_profile(
 settings.load_profile("winnow")
 
 
+@pytest.fixture(autouse=True)
+def environment():
+    """Restores the environment: stages that a test calls in its own process set variables of theirs."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

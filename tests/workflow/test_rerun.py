@@ -530,6 +530,7 @@ STAGES: dict[str, Counter[str]] = {
     "profile.page": NOTHING,
     "profile.plots": NOTHING,
     "profile.labels": NOTHING,
+    "profile.entail": NOTHING,
     "profile.zero_shot": NOTHING,
     "profile.creativity": NOTHING,
     "profile.shift": NOTHING,
@@ -907,6 +908,12 @@ def test_a_profile_is_made_anew_with_what_decides_it_and_no_more(toy: Toy) -> No
     config["label_sets"] = {"emotions": {"labels": {"joy": ["A happy text."]}}}
     with toy.changed("config/config.yaml", json.dumps(config)):
         assert toy.jobs(PROFILE) == tables + Counter(embed_labels=1, measure_documents=2)
+    config["label_sets"]["emotions"]["nli"] = {
+        "source": {"hub": "owner/nli", "revision": "0123456789abcdef0123456789abcdef01234567"}
+    }
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        judged = Counter(download_model=1, entail_documents=2, measure_documents=2)
+        assert toy.jobs(PROFILE) == tables + judged
     config = copy.deepcopy(TOY)
     config["corpora"]["notes"]["licence"] = "CC0"
     with toy.changed("config/config.yaml", json.dumps(config)):
