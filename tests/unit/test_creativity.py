@@ -257,7 +257,7 @@ def test_a_corpus_without_prompts_is_grouped_by_openings_that_the_text_measures_
     assert [(row["group"], row["documents"]) for row in rows] == [("once upon a time there was a", "10")]
     assert float(rows[0]["same_opening"]) == 0
     assert summary["documents_without_words"] == 2
-    assert any("names no prompts" in note for note in summary["notes"])
+    assert any("too few groups of the same prompt, words or features" in note for note in summary["notes"])
 
 
 @pytest.mark.parametrize(

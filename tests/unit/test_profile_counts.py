@@ -73,6 +73,39 @@ def test_strings_that_repeat_are_parsed_once_to_the_same_entries() -> None:
         assert np.all(np.diff(found.row) >= 0)
 
 
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("None", []),
+        ("nan", []),
+        (" null ", []),
+        ("<NA>", []),
+        ("[null]", []),
+        ("[None, nan]", []),
+        ('[null, "Twist"]', ["twist"]),
+        ('["Twist", null]', ["twist"]),
+        ('["a", null, null, "b, c"]', ["a", "b, c"]),
+        ("[None, None, 'a']", ["a"]),
+        ("[a, None, b]", ["a", "b"]),
+        ("['None', 'nan']", ["none", "nan"]),  # a word in quotes is a word
+        ("none, nan", ["none", "nan"]),
+        ('"a", "b"', ["a", "b"]),
+        ("'a'; b", ["a", "b"]),
+        ("don't, 'tis", ["don't", "'tis"]),
+    ],
+)
+def test_missing_values_in_writing_are_no_entries_and_quotes_are_no_part_of_one(
+    cell: str, expected: list[str]
+) -> None:
+    for column in (
+        pa.array([cell, "x"]),
+        pa.array([cell] * 9).slice(0, 1),
+        pa.array([cell]).dictionary_encode(),
+    ):
+        found = counts.entries(column)
+        assert [found.names[p] for row, p in zip(found.row, found.place, strict=True) if row == 0] == expected
+
+
 def test_a_column_of_missing_values_and_of_numbers_is_counted_too() -> None:
     assert counts.entries(pa.nulls(3)).counts() == Counter()
     assert counts.entries(pa.array([1, 1, None])).counts() == Counter({"1": 2})

@@ -37,7 +37,7 @@ from winnow.profile.tables import ASSOCIATIONS
 from winnow.schema import read_spec
 from winnow.stage import Progress, run
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 LEVELS = ("reading_level", "level_zero_shot")
 EMOTION = "emotion"
 FLAGGED = 50
@@ -115,10 +115,10 @@ def level_masks(path: Path, measure: str) -> Masks:
 
 
 def flag_masks(path: Path) -> Masks:
-    """Which documents are flagged."""
+    """Which documents are flagged; those without flags (of another language) are not valid."""
     table = pq.read_table(path, columns=list(SORT_BY))
     out = {name.removeprefix("flag_"): table[name].to_numpy() == 1 for name in SORT_BY}
-    return Masks(out, np.ones(len(table), dtype=bool))
+    return Masks(out, table[next(iter(SORT_BY))].is_valid().to_numpy())
 
 
 class Together:
@@ -193,7 +193,7 @@ def prevalence(files: Files) -> list[dict[str, Any]]:
         having = whole = 0
         for _, values in shards_of(files[measure], measure):
             having += int((values > 0).sum())
-            whole += len(values)
+            whole += int(np.isfinite(values).sum())
         value, low, high = share(having, whole)
         row: dict[str, Any] = dict(measure=measure, documents=having, share=value, ci_low=low, ci_high=high)
         row |= dict(of=whole, rate=None, rate_low=None, rate_high=None)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from winnow.pages import number
-from winnow.profile.sections import HEALTH_NOTES, LITERACY_NOTES, Tables, named, percent
+from winnow.profile.sections import Tables, health_notes, literacy_notes, named, percent
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 LENGTHS = ("characters", "words", "sentences", "vocabulary", "words_per_sentence")
 PRONOUNS = ("he", "she", "they")
 NAMES = 20
@@ -63,8 +63,8 @@ def write_card(
             "The script of most letters, and common English words among all words; no recogniser of languages.",
             [*shares("script"), "", *figures(["english"])] if shares("script") else figures(["english"]),
         ),
-        ("Reading level", " ".join(LITERACY_NOTES), shares("reading_level", "reading_status", "level_zero_shot")),
-        ("Emotions and flags", " ".join(HEALTH_NOTES), [*shares("emotion"), *([""] if shares("emotion") else []), *flagged]),
+        ("Reading level", " ".join(literacy_notes(tables)), shares("reading_level", "reading_status", "level_zero_shot")),
+        ("Emotions and flags", " ".join(health_notes(tables)), [*shares("emotion"), *([""] if shares("emotion") else []), *flagged]),
         (
             "Bias",
             "Whom the texts are about, not what they say of them: English pronouns (he, she, they) in each text, and words with "

@@ -31,7 +31,7 @@ from winnow.profile.words import names, words
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, read_json, run
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 PROMPTS = ("words", "features")
 KINDS = (*PROMPTS, "vocabulary", "ngrams", "names", "documents")
 """`documents` counts documents: `all`, `vocabulary` and `ngrams` (those whose text was counted), `words` and `features` (those
@@ -40,6 +40,12 @@ ROWS = 1 << 17  # of a batch of a column of prompts
 BRACKETS = r"""(?s)^(?:\[(.*)\]|\((\s*|\s*['"].*)\))$"""
 QUOTED = r"""^['"]"""
 BETWEEN_QUOTES = r"""['"][\s,;]+['"]"""
+MISSING = ["None", "nan", "NaN", "null", "<NA>"]
+"""Missing values as Python, pandas and JSON write them: no entries, alone or unquoted in a list."""
+FIRST_MISSING = rf"^(?:{'|'.join(MISSING)})\s*(?:,\s*|$)"
+OTHER_MISSING = rf",\s*(?:{'|'.join(MISSING)})\s*(,|$)"
+AROUND = r"""^\s*(?:"([^"]*)"|'([^']*)')\s*$"""
+"""An entry in quotes that stands between others without."""
 
 
 # ---------------------------------------------------------------- columns of prompts
@@ -156,11 +162,13 @@ def _written_once(column: pa.DictionaryArray) -> tuple[np.ndarray, pa.Array]:
 def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Entries of strings that write lists."""
     cells = pc.utf8_trim_whitespace(pc.fill_null(column, ""))
+    cells = pc.if_else(pc.is_in(cells, pa.array(MISSING)), "", cells)
     parts = []
     plain = np.ones(len(cells), dtype=bool)
     bare = cells
     if pc.any(pc.or_(pc.starts_with(cells, "["), pc.starts_with(cells, "("))).as_py():
         inner = pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, BRACKETS, r"\1\2"))
+        inner = pc.if_else(pc.equal(inner, cells), cells, _without_missing(inner))
         quoted = pc.and_(pc.match_substring_regex(inner, QUOTED), pc.not_equal(cells, inner))
         plain = ~quoted.to_numpy(zero_copy_only=False)
         bare = inner.filter(pc.invert(quoted))
@@ -170,6 +178,10 @@ def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     if plain.any():
         others = any(pc.any(pc.match_substring(bare, other)).as_py() for other in ";|\n")
         split = pc.split_pattern_regex(bare, r"[,;|\n]") if others else pc.split_pattern(bare, ",")
+        if pc.any(pc.match_substring_regex(bare, r"""['"]""")).as_py():
+            split = type(split).from_arrays(
+                split.offsets, pc.replace_substring_regex(split.flatten(), AROUND, r"\1\2")
+            )
         parts.append((np.flatnonzero(plain), split))
     if not parts:
         return np.zeros(0, dtype=np.int64), pa.array([], pa.string())
@@ -179,6 +191,17 @@ def _written(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
         order = np.argsort(row, kind="stable")
         row, flat = row[order], flat.take(pa.array(order))
     return row, flat
+
+
+def _without_missing(cells: pa.Array) -> pa.Array:
+    """Lists as they are written inside their brackets, without missing values that have no quotes."""
+    if not any(pc.any(pc.match_substring(cells, value)).as_py() for value in MISSING):
+        return cells
+    while pc.any(pc.match_substring_regex(cells, FIRST_MISSING)).as_py():
+        cells = pc.replace_substring_regex(cells, FIRST_MISSING, "")
+    while pc.any(pc.match_substring_regex(cells, OTHER_MISSING)).as_py():
+        cells = pc.replace_substring_regex(cells, OTHER_MISSING, r"\1")
+    return pc.utf8_trim_whitespace(cells)
 
 
 def column_batches(path: Path, column: str) -> Iterator[pa.Array]:

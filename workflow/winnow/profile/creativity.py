@@ -28,7 +28,7 @@ from winnow.schema import read_spec, schema
 from winnow.scripts import WORD
 from winnow.stage import InputError, Progress, run, say, write_json, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 ENOUGH = 20
 """Groups of a kind that are enough: of the kinds with so many, the one whose documents are most alike is measured."""
 SHOWN = 10
@@ -226,8 +226,9 @@ def notes_of(found: Found, settings: dict[str, Any], tests: Any) -> list[str]:
     )
     if found.kind == "opening":
         notes.append(
-            f"The corpus names no prompts: groups are documents with the same first {settings['opening_words']} words, which "
-            "the measures of texts leave out; the embeddings include them."
+            f"Groups are documents with the same first {settings['opening_words']} words"
+            f"{'' if settings['by'] else ': there are too few groups of the same prompt, words or features'}. These words "
+            "are left out of the measures of texts; the embeddings include them."
         )
     if found.share < 1:
         notes.append(f"Groups are a sample of {found.share:.3g} of all, by their keys.")

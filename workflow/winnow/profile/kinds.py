@@ -3,7 +3,7 @@
 A family is a module of `winnow.profile.families`, named as the family, with its facts in `FAMILY = Family(...)`, written in
 literals, and one function, `measure(texts, vectors, settings)`: n texts, their vectors float16 [n, d] (None if the family
 reads none) and the settings of the family (`profile.NAME` of the configuration; empty if there are none) -> the columns of
-FAMILY as arrays of n: float32 (NaN: not valid for this text), int32, or str objects (None: not valid). It is called
+FAMILY as arrays of n: float32 (NaN: not valid for this text), int32 (masked: not valid), or str objects (None: not valid). It is called
 with the texts of a block of source rows, so that the number of shards changes no result.
 
 The facts are read from the source without importing the module: parsing the workflow loads no library.

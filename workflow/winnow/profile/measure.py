@@ -41,10 +41,11 @@ def stored(family: str, known: Family, columns: dict[str, np.ndarray], rows: int
                          f"{', '.join(sorted(known.columns))}")  # fmt: skip
     out = {}
     for name in known.columns:
-        values = np.asarray(columns[name])
+        values = np.ma.asarray(columns[name])
         if values.shape != (rows,):
             raise InputError(f"family {family}: {name} has the shape {values.shape} for {rows} documents")
-        out[name] = pa.array(values, column_type(values), from_pandas=True)
+        mask = np.ma.getmaskarray(values) if np.ma.is_masked(values) else None
+        out[name] = pa.array(values.data, column_type(values), mask=mask, from_pandas=True)
     return out
 
 

@@ -36,7 +36,7 @@ from winnow.profile.tables import ASSOCIATIONS, CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.schema import read_spec
 from winnow.stage import read_json, run, write_text
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 LEVELS = 20  # of a measure, in a plot
 KEYWORDS = 30  # in a plot
 NOTHING = (
@@ -204,7 +204,7 @@ def make_page(
         parts.append(sections.suitability_section(tables["suitability"]))
         last = tables["suitability"][-1]
         if last["share"] is not None and not last["measure"]:
-            answer = [f"{percent(last)} of the documents meet all objectives ({last['passing']:,} of {last['documents']:,})."]  # fmt: skip
+            answer = [sections.suitability_answer(last)]
     parts.append(sections.describe_section(tables["describe"], labels, given))
     if tables["cooccurrence"]:
         parts.append(cooccurrence_section(tables["cooccurrence"], shown(cooccurrence="Shares by feature")))
@@ -220,7 +220,7 @@ def make_page(
     return Page(
         title=f"{name}: what is in this corpus",
         answer=answer,
-        warnings=[*left_out(settings, known, creativity), *why_not],
+        warnings=[*sections.language_warning(tables), *left_out(settings, known, creativity), *why_not],
         legend=[
             "All documents of the corpus are described, held-out ones and duplicates too. A measure without a value is not "
             "valid for a text (it is too short, say); such documents are counted apart, and shares are of the others.",

@@ -14,7 +14,7 @@ import numpy as np
 
 from winnow import figures
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 BLUE, ORANGE = "#0072b2", "#d55e00"
 COLUMNS = 3  # panels in a row
 
@@ -51,6 +51,13 @@ def _bare(axis: Any) -> None:
 def cut(text: str, most: int = 28) -> str:
     """A label cut to `most` characters. A dollar sign would begin a formula."""
     return (text if len(text) <= most else text[: most - 1] + "…").replace("$", r"\$")
+
+
+def of_documents(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the shares of rows are of, with its number: documents that have the measure, which may be few of all."""
+    counts = (round(row["documents"] / row["share"]) for row in rows if row["share"])
+    count = next(counts, 0)
+    return f"the {count:,} documents with a value" if count > 1 else "documents with a value"
 
 
 def bars(counts: Sequence[tuple[str, int]], what: str) -> str:
@@ -115,7 +122,7 @@ def shares(of_measure: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mappin
             axis.set_yticks(places, [cut(row["level"].replace("_", " ")) for row in levels])
             axis.set_ylim(len(levels) - 0.4, -0.6)
             axis.set_xlim(0, min(112, 120 * max(values.max(), 0.01)))
-            axis.set_xlabel(f"{cut(labels[measure], 40)}: % of documents")
+            axis.set_xlabel(f"{cut(labels[measure], 40)}: % of {of_documents(levels)}")
             axis.set_title(measure, fontsize=8)
             _bare(axis)
 
@@ -154,7 +161,7 @@ def _heat_map(axis: Any, rows: Sequence[Mapping[str, Any]], measure: str) -> Non
                   color="white" if dark else "black")  # fmt: skip
     axis.set_title(measure, fontsize=8)
     axis.set_ylabel("feature of the prompt")
-    axis.figure.colorbar(image, ax=axis, label="% of documents")
+    axis.figure.colorbar(image, ax=axis, label="% of documents with a value")
     axis.tick_params(labelsize=7)
 
 

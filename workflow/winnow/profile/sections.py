@@ -8,7 +8,7 @@ from typing import Any
 from winnow.pages import NOTES, Section, Table, number, probability
 from winnow.profile.kinds import facts
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 SHOWN = 20
 """Names in a table or a plot."""
 MOST_FLAGGED = 10
@@ -17,6 +17,7 @@ STATISTICS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
 WHOLE = ("count", "documents", "of", "passing", "missing", "without", "words", "doc")
 LITERACY = ("reading", "levels")
 """Families of the section on literacy."""
+FEW = ("reading_status", "few English words")
 LABELS = ("emotions", "topics", "genres", "themes")
 LITERACY_NOTES = (
     "The reading level is the median of five readability formulas whose result is a school grade, in the categories of libraries "
@@ -38,7 +39,8 @@ HEALTH_NOTES = (
 )
 ASSOCIATION_NOTES = (
     "Lift: how often a pair occurs, over how often it would if the two were independent. The log odds ratio is 0 if they are; "
-    "its interval is Woolf's, 95 %. p is adjusted by Holm's method over all pairs of a table. An association is no cause.",
+    "its interval is Woolf's, 95 %, with half a document added to each of the four counts, so that of rare pairs it may differ "
+    "in sign from what the lift says. p is adjusted by Holm's method over all pairs of a table. An association is no cause.",
 )
 WITH = {"feature": "features of the prompts", "emotion": "emotions", "flag": "flags"}
 
@@ -136,6 +138,27 @@ def suitability_section(rows: Rows) -> Section:
     return Section("Suitability", (head, body), False, notes)
 
 
+def suitability_answer(row: Mapping[str, Any]) -> str:
+    """How many documents meet all objectives, in a sentence: of those that have all measures, and how many do not."""
+    which = "of the documents" if not row["without"] else "of the documents that have all their measures"
+    lack = f"; {row['without']:,} more lack a measure" if row["without"] else ""
+    return f"{percent(row)} {which} meet all objectives ({row['passing']:,} of {row['documents']:,}{lack})."
+
+
+def language_warning(tables: Tables) -> list[str]:
+    """A sentence on the documents that are not English, if there are such, by the families that find them."""
+    by_level = [row["documents"] for row in tables["levels"] if (row["measure"], row["level"]) == FEW]
+    by_flag = [row["missing"] for row in tables["describe"] if row["of"] == "flag_violence"]
+    few = max([*by_level, *by_flag], default=0)
+    if not few:
+        return []
+    return [
+        f"{few:,} documents have few English words (other languages, code, lists of numbers). Reading levels, words of the lexicon "
+        "and flags are for English: these documents have none, and shares are of the others. Pronouns are English words, and "
+        "zero-shot labels may be wrong for them unless the encoder reads their language."
+    ]
+
+
 # ---------------------------------------------------------------- literacy
 
 
@@ -151,13 +174,27 @@ def agreement_sentence(row: Mapping[str, Any]) -> str:
     )
 
 
+def literacy_notes(tables: Tables) -> list[str]:
+    """What a reader must know of the levels that are measured."""
+    measured = {row["measure"] for row in tables["levels"]}
+    levels = ("reading_level", "level_zero_shot")
+    return [note for level, note in zip(levels, LITERACY_NOTES, strict=True) if level in measured]
+
+
+def health_notes(tables: Tables) -> list[str]:
+    """What a reader must know of labels, words and flags, as far as they are measured."""
+    labels = {name for family in LABELS for name in facts(family).levels}
+    has = (True, any(row["measure"] in labels for row in tables["levels"]), bool(tables["prevalence"]))
+    return [note for shown, note in zip(has, HEALTH_NOTES, strict=True) if shown]
+
+
 def literacy_sections(tables: Tables, plots: Drawn) -> list[Section]:
     """Levels by formulas and by zero-shot labels, and their agreement; none if neither is measured."""
     measures = [name for family in LITERACY for name in facts(family).levels]
     rows = [row for row in tables["levels"] if row["measure"] in measures]
     if not rows:
         return []
-    notes = [*LITERACY_NOTES, *map(agreement_sentence, tables["agreement"])]
+    notes = [*literacy_notes(tables), *map(agreement_sentence, tables["agreement"])]
     out = [
         Section("Literacy", None, False, notes, plots),
         Section("Reading levels", shares_table(rows), level=3),
@@ -264,7 +301,7 @@ def health_sections(tables: Tables, plots: Drawn) -> list[Section]:
         title = f"Flagged: {named(flag)}, the {len(rows)} strongest"
         out.append(Section(title, (head, body), True, [note]))
     if out:
-        out.insert(0, Section("Mental health", None, False, HEALTH_NOTES, plots))
+        out.insert(0, Section("Mental health", None, False, health_notes(tables), plots))
     return out
 
 

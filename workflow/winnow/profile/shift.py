@@ -40,7 +40,7 @@ from winnow.profile.shift_tests import adjust, arm_labels, arm_measures
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, run, say, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 LABELS = 50
 """Categories or labels of a column that are told apart."""
 MOST = 100_000

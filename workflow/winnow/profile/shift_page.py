@@ -38,6 +38,8 @@ def _share(value: float | None) -> str:
 
 
 def _verdict(row: Row) -> str:
+    if row["p"] is None:
+        return "no test"
     if not differs(row):
         return "as random"
     if row["measure"] == "total variation":

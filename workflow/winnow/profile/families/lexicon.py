@@ -1,6 +1,7 @@
 """Family lexicon: words of emotions and of violence, the valence of a text and of its ending, and flags that follow from them.
 
-The lexicons are Empath's and VADER's (winnow.profile.lexicon), for English; the flags are those of winnow.profile.flags.
+The lexicons are Empath's and VADER's (winnow.profile.lexicon), for English: a text of too few English words has no value of
+any measure (German `die` and `war` are no words of death, and a text without known words is not free of violence). The flags are those of winnow.profile.flags.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from winnow.profile.english import is_english
 from winnow.profile.flags import evidence, flags
 from winnow.profile.kinds import Family
 from winnow.profile.lexicon import GROUPS, hits, sentences, valences
+from winnow.profile.words import words as words_of
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 ENDING = 3
 """Sentences of a beginning and of an ending."""
 FAMILY = Family(
@@ -48,7 +51,7 @@ FAMILY = Family(
 
 def measure(texts: list[str], vectors: np.ndarray | None, settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """See winnow.profile.kinds; settings: winnow.profile.flags.DEFAULTS. Rates are NaN of a text without words, valences of
-    one without sentences."""
+    one without sentences. No measure is valid for a text of too few English words: NaN, None or masked."""
     found = [hits(text) for text in texts]
     of_sentences = [valences(sentences(text)) for text in texts]
     words = np.array([count for count, _ in found], dtype=np.float64)
@@ -69,7 +72,18 @@ def measure(texts: list[str], vectors: np.ndarray | None, settings: dict[str, An
         )
         for row, (_, of_text) in enumerate(found)
     ]
-    return {**columns, **flagged, "flag_evidence": np.array(why, dtype=object)}
+    foreign = np.array([not is_english(words_of(text)) for text in texts], dtype=bool)
+    out = {**columns, **flagged, "flag_evidence": np.array(why, dtype=object)}
+    return {name: _without(values, foreign) for name, values in out.items()}
+
+
+def _without(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Values [n] that are not valid in `rows`, bool [n]: numbers NaN, text None, whole numbers masked."""
+    if values.dtype.kind == "i":
+        return np.ma.masked_array(values, rows)
+    out = values.copy()
+    out[rows] = None if values.dtype.kind == "O" else np.nan
+    return out
 
 
 def _means(lists: list[list[float]]) -> np.ndarray:

