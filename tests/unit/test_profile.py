@@ -81,7 +81,8 @@ def profile(
                    spec=json.dumps({"families": FAMILIES, "prompts": prompts}))  # fmt: skip
     origin = {"source": {"files": ["a.txt"]}, "licence": None}
     page.main(tables=out, heldout=folder / "heldout.parquet", published=published, out_dir=out,
-              spec=json.dumps({"name": "toy", "origin": origin, "families": FAMILIES, "prompts": prompts}))  # fmt: skip
+              spec=json.dumps({"name": "toy", "origin": origin, "families": FAMILIES, "prompts": prompts,
+                               "judges": {"emotions": "the encoder e", "levels": "the NLI model n"}}))  # fmt: skip
     return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file()}
 
 
@@ -131,6 +132,7 @@ def test_the_tables_of_a_profile_say_what_is_in_the_documents(tmp_path: Path) ->
     known = json.loads((out / "facts.json").read_text())
     assert (known["documents"], known["duplicates"], known["alike"]) == (9, 1, 2)
     assert (known["with_words"], known["with_features"], known["not_measured"]) == (6, 5, ["elsewhere"])
+    assert "The labels of emotions are read by the encoder e." in (out / "profile.md").read_text()
     card = (out / "card.md").read_text()
     assert "rows without a text: 2" in card
     assert "held out: 1" in card

@@ -167,6 +167,7 @@ def profile_page_spec(wildcards):
         origin={"source": corpus["source"], "licence": corpus["licence"]},
         families=CONFIG["profile"]["families"],
         prompts=prompt_columns(CONFIG, wildcards.corpus),
+        judges=families.judges(CONFIG, CONFIG["profile"]["families"]),
     )
 
 

@@ -84,6 +84,17 @@ def reads_vectors(config: Mapping[str, Any], name: str) -> bool:
     return facts(name).vectors and nli_model(config, name) is None
 
 
+def judges(config: Mapping[str, Any], families: Iterable[str]) -> dict[str, str]:
+    """Of each family with a label set: what reads its texts, in words."""
+    out = {}
+    for family in filter(lambda name: facts(name).labels, families):
+        nli = nli_model(config, family)
+        source = nli["source"] if nli else {}
+        at = source.get("hub") or source.get("package") or source.get("folder")
+        out[family] = f"the NLI model {at}" if nli else f"the encoder {config['profile']['encoder']}"
+    return out
+
+
 def label_texts(labels: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
     """The label of each text of a label set and the texts, in alphabetical order of both."""
     pairs = sorted((label, text) for label, texts in labels.items() for text in texts)

@@ -230,11 +230,20 @@ def make_page(
             f"Words of the text, names and near-duplicates are of {known['counted']:,} documents, sequences of words of "
             f"{known['ngram_documents']:,}; if that is not all, they are drawn by a key of the document's number. Names are "
             "words with a capital inside a sentence: of English text mostly names of persons, places and days.",
+            *(f"The labels of {', '.join(named)} are read by {judge}." for judge, named in by_judge(settings["judges"])),
             "Each measure is a column profile.NAME for samplers: filters: {where: {column: profile.words, min: 50}}.",
             "Everything here describes texts. It says nothing of the people who wrote or read them.",
         ],
         sections=parts,
     )  # fmt: skip
+
+
+def by_judge(judges: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """What reads label sets, and the families whose label sets it reads."""
+    return [
+        (judge, [family for family in judges if judges[family] == judge])
+        for judge in dict.fromkeys(judges.values())
+    ]
 
 
 def draw_plots(tables: Tables, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -312,10 +321,11 @@ def main(
         heldout: documents outside the pool (parquet: doc, role).
         published: published figures of the corpus (CSV: of, name, value, source; one), if there are some.
         creativity: creativity.json of the corpus and its plots (CREATIVITY_PLOTS), if it was measured.
-        spec: JSON: name (of the corpus), origin (its source and licence), families, prompts (columns, or null).
+        spec: JSON: name (of the corpus), origin (its source and licence), families, prompts (columns, or null),
+            judges (of each family of labels: what reads its texts).
         out_dir: folder of profile.html, profile.md, card.md and the plots (PLOTS, an SVG each).
     """
-    settings = read_spec(spec, "name", "origin", "families", "prompts")
+    settings = read_spec(spec, "name", "origin", "families", "prompts", "judges")
     rows = {name: read_table(tables, name) for name in (*TABLES, *ASSOCIATIONS)}
     known = read_json(tables / "facts.json")
     out_of_pool = {

@@ -23,13 +23,13 @@ LITERACY_NOTES = (
     "The reading level is the median of five readability formulas whose result is a school grade, in the categories of libraries "
     "and publishers. Formulas count letters, syllables, words and sentences; they do not know what a text is about. Texts "
     "that are too short for them (key profile.reading) have no level and are counted apart.",
-    "The zero-shot level is that of the label whose texts are nearest to the document by the encoder. It has not been checked "
+    "The zero-shot level is that of the label whose texts are nearest to the document. It has not been checked "
     "against levels that people assigned.",
 )
 HEALTH_NOTES = (
     "This section describes texts. It diagnoses nobody: neither those who wrote them nor those who read them. A flag is a "
     "reason to read a text, not a judgement of it.",
-    "Emotions, topics, genres and themes are those of the label whose texts are nearest to the document by the encoder "
+    "Emotions, topics, genres and themes are those of the label whose texts are nearest to the document "
     "(zero-shot), one for each document. Emotions with minilm: macro-F1 .93 on 72 sentences that were written to express one "
     "emotion each, which is optimistic: whole stories have not been checked. Genres are weak: right for about 55 % of 200 documents, on which the labels "
     "were tuned. Topics and themes have not been checked: read the examples before you quote a share.",
