@@ -16,29 +16,43 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVER = """
-import json, os, sys
-import jsonschema, snakemake.cli, snakemake.dag, snakemake.executors.dryrun, snakemake.executors.touch
+import json, os, re, sys
+import jsonschema, smart_open, snakemake.cli, snakemake.dag, snakemake.executors.dryrun, snakemake.executors.touch
 import snakemake.deployment.conda, snakemake.linting.snakefiles
 snakemake.cli.get_argument_parser()
+
+def call(request, patterns):
+    # In a child: Snakemake with the arguments of a request; writes the patterns that it compiled.
+    os.chdir(request["cwd"])
+    os.environ.update(request["env"])
+    out, err = (os.open(request[k], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for k in ("out", "err"))
+    os.dup2(out, 1); os.dup2(err, 2)
+    sys.argv[1:] = request["arguments"]
+    code = 70
+    try:
+        snakemake.cli.main(request["arguments"])
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1 if end.code else 0
+    finally:
+        sys.stdout.flush(); sys.stderr.flush()
+        if patterns is not None:
+            compiled = [[key[1], key[2]] for key in re._cache if key[0] is str]
+            with open(patterns, "w") as file:
+                json.dump(compiled, file)
+        os._exit(code)
+
+first = True
 for line in sys.stdin:
     request = json.loads(line)
     child = os.fork()
     if not child:
-        os.chdir(request["cwd"])
-        os.environ.update(request["env"])
-        out, err = (os.open(request[k], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for k in ("out", "err"))
-        os.dup2(out, 1); os.dup2(err, 2)
-        sys.argv[1:] = request["arguments"]
-        code = 70
-        try:
-            snakemake.cli.main(request["arguments"])
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1 if end.code else 0
-        finally:
-            sys.stdout.flush(); sys.stderr.flush()
-            os._exit(code)
+        call(request, request["out"] + ".patterns" if first else None)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    if first:  # compiled once, for all later children
+        first = False
+        for pattern, flags in json.load(open(request["out"] + ".patterns")):
+            re.compile(pattern, flags)
 """
 
 

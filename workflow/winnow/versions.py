@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import functools
+import re
 from pathlib import Path
 
 
 @functools.cache
 def stage_version(stage: str) -> int:
     """STAGE_VERSION of a module (`sample.draw`), read without importing it."""
-    tree = ast.parse((Path(__file__).parent / f"{stage.replace('.', '/')}.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "STAGE_VERSION":
-            return ast.literal_eval(node.value)
-    raise KeyError(f"winnow.{stage} has no STAGE_VERSION")
+    path = Path(__file__).parent / f"{stage.replace('.', '/')}.py"
+    line = re.search(r"^STAGE_VERSION = (\d+)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if line is None:
+        raise KeyError(f"winnow.{stage} has no STAGE_VERSION")
+    return int(line[1])
