@@ -30,7 +30,7 @@ class Encoder:
         from transformers import AutoModel
         from transformers.utils import logging
 
-        from winnow.embed.kernels import onednn_available, pack_weights, register_attention
+        from winnow.embed.kernels import pack_weights, packed_bfloat16, register_attention
         from winnow.tokenizer import open_model_tokenizer
         from winnow.weights import weights_folder
 
@@ -42,17 +42,17 @@ class Encoder:
         if name == "auto":
             name = "bfloat16" if native_bfloat16(self.device) else "float32"
         self.precision = name
-        fast = self.device == "cpu" and onednn_available(name)
+        packed = self.device == "cpu" and name == "bfloat16" and packed_bfloat16()
         self.model = AutoModel.from_pretrained(
             folder,
             dtype=getattr(torch, name),
             use_safetensors=True,
-            attn_implementation=register_attention() if fast and name == "bfloat16" else "sdpa",
+            attn_implementation=register_attention() if packed else "sdpa",
         )
         self.model = self.model.eval().to(self.device)
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
-        if fast:
+        if packed:
             pack_weights(self.model, BATCH_TOKENS["cpu"])
         limit = getattr(self.model.config, "max_position_embeddings", spec["max_tokens"])
         if spec["max_tokens"] > limit:

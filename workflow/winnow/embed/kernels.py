@@ -1,6 +1,7 @@
-"""Faster inference on processors: oneDNN's packed matrix products, and attention in pieces that fit the cache.
+"""Faster inference in bfloat16 on processors: oneDNN's packed matrix products, and attention in pieces that fit the cache.
 
-Both compute what transformers computes, to rounding.
+Both compute what transformers computes, to rounding. In float32 torch's own products are as fast or faster (on an AVX2
+EPYC 12 to 20 %: tests/benchmarks/README.md) and are used as they are.
 """
 
 from __future__ import annotations
@@ -10,17 +11,14 @@ from typing import Any
 SCORES = 1 << 20  # attention scores held at a time
 
 
-def onednn_available(precision: str) -> bool:
-    """Whether oneDNN's packed matrix products can be used on this processor at `precision`."""
+def packed_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices with oneDNN's packed products."""
     import platform
 
     import torch
 
-    if platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available():
-        return False
-    return precision == "float32" or (
-        precision == "bfloat16" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    return x86 and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def pack_weights(model: Any, rows: int) -> None:
