@@ -60,7 +60,9 @@ def test_probes_reach_a_verdict(run) -> None:
 def test_the_sweep_shows_the_published_figures_beside_its_own(run) -> None:
     results = run("sweep")
     found = (results / "sst2/clusterings/bert-umap50-k2/sweep.md").read_text()
-    assert (".3800" in found and "52,930" in found) or "52930" in found
+    (two,) = [line for line in found.splitlines() if line.startswith("| 2 |") and "notebook" in line]
+    assert "| 0.3800 |" in two
+    assert "| 52,931 |" in two  # Calinski-Harabasz 52930.6392
 
 
 def test_every_table_of_the_study_is_made(run) -> None:
