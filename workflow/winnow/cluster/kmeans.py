@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.parquet import doc_column, is_listed, listed_docs, vectors_of, vectors_of_shards
-from winnow.products import exact_product
+from winnow.products import best_columns, exact_product, product
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 ROWS = 8192  # of a block, whose vectors and products fit the cache
 START = 32  # points a centroid on which starts are tried
 GROWTH = 4
@@ -113,7 +113,7 @@ def _plus_plus(points: Any, k: int, generator: Any, progress: Progress | None = 
         mass = torch.cumsum(distance.double(), 0)
         at = torch.rand(candidates, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
         drawn = torch.searchsorted(mass, at, right=True).clamp_(max=last)
-        left = torch.minimum(distance[:, None], 1 - points @ points[drawn].T).clamp_(min=0)
+        left = torch.minimum(distance[:, None], 1 - product(points, points[drawn].T)).clamp_(min=0)
         best = int(left.sum(0, dtype=torch.float64).argmin())
         chosen[i] = drawn[best].cpu()
         distance = left[:, best].contiguous()
@@ -131,8 +131,7 @@ def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
     similarity = torch.empty(len(points), dtype=torch.float32, device=points.device)
     for start in range(0, len(points), ROWS):
         part = slice(start, start + ROWS)
-        best = (points[part] @ table).max(1)
-        nearest[part], similarity[part] = best.indices, best.values.float()
+        nearest[part], similarity[part] = best_columns(product(points[part], table))
     return nearest, similarity
 
 
@@ -166,10 +165,12 @@ def nearest_centroids(
         nearest = torch.empty(len(points), dtype=torch.long, device=device)
         rows = torch.arange(len(points), device=device)
         for (level, margin), table in zip(levels, tables, strict=True):
-            product = (points if len(rows) == len(points) else points[rows]).to(level) @ table
-            best = product.max(1)
-            nearest[rows] = best.indices
-            rows = rows[(product >= (best.values - margin)[:, None]).sum(1) > 1]
+            here = points if len(rows) == len(points) else points[rows]
+            cosine = product(here.to(level), table)
+            best, highest = best_columns(cosine)
+            nearest[rows] = best
+            cosine.scatter_(1, best[:, None], -torch.inf)
+            rows = rows[cosine.amax(1) >= highest - margin]
             if not len(rows):
                 break
         if len(rows):
@@ -177,7 +178,7 @@ def nearest_centroids(
             nearest[rows] = torch.from_numpy(close.argmax(1)).to(device)
         nearest = nearest.cpu()
         cluster[part] = nearest.numpy()
-        distance[part] = (1 - (block.float() * exact[nearest]).sum(1)).numpy()
+        distance[part] = (1 - exact.index_select(0, nearest).mul_(block).sum(1)).numpy()
         if progress:
             progress.add(len(block))
     return cluster, distance
