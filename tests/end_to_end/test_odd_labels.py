@@ -63,7 +63,7 @@ def test_three_named_classes_go_through_rounds_of_both_kinds_of_classifier(
     )  # rows without text are no documents
     for table in ("probes", "tuned"):
         page = (results / f"tables/{table}.curves.md").read_text()
-        assert "Labels after which another round was not worth it" in page
+        assert "labels at which labelling could have stopped" in page
         assert f"| {table}/margin | 20 |" in page
     probes = json.loads(
         (
