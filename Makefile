@@ -46,10 +46,12 @@ test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at
 test-studies: $(DEV_STAMP) ## run the studies at full size from a stand-in of the Hub's cache, hours (WINNOW_DATA)
 	@$(BIN)/python -m pytest -m study -s tests/end_to_end
 
-bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour (tests/benchmarks/README.md)
+bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour; figures in results/bench.jsonl (tests/benchmarks/README.md)
+	@rm -f results/bench.jsonl
 	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_profile bench_workflow calibrate; do \
-		echo "== $$script"; $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
+		echo "== $$script"; WINNOW_BENCH=results/bench.jsonl $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
 	done
+	@$(BIN)/python tests/benchmarks/common.py results/bench.jsonl
 
 lint: $(DEV_STAMP) ## check format, style, import layers, types and the workflow
 	@$(BIN)/python -m ruff check .

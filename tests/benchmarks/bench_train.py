@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import options, peer, processor
+from common import figure, options, peer, processor
 from winnow.device import flops_a_token, keep_memory, native_bfloat16, peak
 from winnow.train.checkpoint import Checkpoint
 from winnow.train.loop import train
@@ -69,7 +69,7 @@ def main() -> None:
         import accelerate  # noqa: F401 (what transformers.Trainer needs)
     limit = peak(device, low, threads)
     flops = flops_a_token(layers, width, sequence, vocabulary)
-    ratios = []
+    ratios, speeds = [], []
     for _ in range(arguments.rounds):
         found = []
         for name in SIDES:
@@ -79,11 +79,21 @@ def main() -> None:
                 sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
             found.append(float(done.stdout.split()[-1]))
         ratios.append(found[0] / found[1])
+        speeds.append(found[0])
         print(
             f"winnow {found[0]:,.0f} tokens/s ({found[0] * flops / limit['flops']:.0%} of peak), "
             f"Trainer {found[1]:,.0f} tokens/s, ratio {ratios[-1]:.2f}",
             flush=True,
         )
+    name = f"train {layers} x {width}, {arguments.precision}"
+    figure(
+        name,
+        "tokens/s",
+        float(np.median(speeds)),
+        float(np.median(speeds) / np.median(ratios)),
+        "at least 1.3",
+    )
+    figure(f"{name}: model FLOPs", "GFLOP/s", float(np.median(speeds)) * flops / 1e9, limit["flops"] / 1e9)
     print(f"median ratio {np.median(ratios):.2f}; bound: {limit['flops'] / flops:,.0f} tokens/s ({flops / 1e6:.1f} MFLOP a token at {limit['flops'] / 1e9:,.0f} GFLOP/s, {limit['source']})")  # fmt: skip
 
 

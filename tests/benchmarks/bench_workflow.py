@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import yaml
-from common import ROOT, cores, options, processor
+from common import ROOT, cores, figure, options, processor
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
@@ -68,6 +68,7 @@ def dry_runs(folder: Path, jobs: list[int]) -> None:
         count = measured([*command[:-3], "rules", *command[-2:]])
         planned = int(re.findall(r"^total +(\d+)$", count[2], re.MULTILINE)[-1])
         seconds, memory, _ = measured(command)
+        figure(f"dry run of {planned:,} jobs", "s", seconds)
         print(
             f"dry run of {planned:,} jobs: {seconds:.1f} s ({1000 * seconds / planned:.1f} ms a job), {memory:.0f} MB"
         )
@@ -89,6 +90,7 @@ def overhead(folder: Path, draws: int) -> None:
         "rule one:\n    output: '{i}.txt'\n    shell: 'true > {output}'\n"
     )
     floor, _, _ = measured([*SNAKEMAKE, "--cores", str(count), "--quiet", "all"], empty)
+    figure("a local job, beside its own work", "core-s", ours, floor * count / (2 * draws))
     print(
         f"{len(timings)} local jobs on {count} cores: {seconds:.1f} s, {inside / len(timings):.2f} s a job in the job itself, "
         f"{ours:.2f} core-s a job beside it (start of the shell, scheduling, metadata); "

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, options, processor, skipped
+from common import ROOT, figure, options, processor, skipped
 from winnow.compare.arms import read_items
 from winnow.compare.statistics import FEWEST_GROUP_ITEMS, FEWEST_ITEMS, compare_samplers, holm
 
@@ -137,6 +137,13 @@ def main() -> None:
     error = math.sqrt(LEVEL * (1 - LEVEL) / rounds)
     for key, count in tables.items():
         size = tests[key] / rounds
+        figure(
+            f"tables with any verdict among equal arms, {key[1]}, {key[0]}",
+            "share",
+            count / rounds,
+            None,
+            f"at most {LEVEL}",
+        )
         print(f"family {key[1]} ({size:.0f} tests a table), {key[0]}: any verdict in {count / rounds:.4f} of {rounds:,} tables (nominal at most {LEVEL}, Monte-Carlo error {error:.4f})")  # fmt: skip
     print(f"{time.monotonic() - started:.0f} s")
 

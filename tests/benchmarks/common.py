@@ -1,4 +1,8 @@
-"""What the benchmarks share: the real data or a stand-in that says so, what machine this is, how a skip is said."""
+"""What the benchmarks share: the real data or a stand-in that says so, what machine this is, how a skip is said, and the
+figures that `make bench` keeps. As a script: a table of those figures.
+
+    .venv/bin/python tests/benchmarks/common.py results/bench.jsonl
+"""
 
 from __future__ import annotations
 
@@ -90,6 +94,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def figure(what: str, unit: str, ours: float, peer: float | None = None, limit: str = "") -> None:
+    """Adds a figure to the JSON lines of WINNOW_BENCH, if there is one: of which benchmark, what it is in which unit, ours, the
+    peer's of the same run, the ratio of the two, what is wanted of the ratio (of ours, without a peer), processor and load."""
+    if path := os.environ.get("WINNOW_BENCH"):
+        ratio = ours / peer if peer else None
+        row = dict(benchmark=Path(sys.argv[0]).stem, what=what, unit=unit, ours=ours, peer=peer, ratio=ratio, limit=limit,
+                   processor=processor().rsplit(", load", 1)[0], load=round(os.getloadavg()[0], 1))  # fmt: skip
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def show_figures(path: Path) -> None:
+    """Prints the figures of a file of `figure` as a Markdown table."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    print(
+        "| benchmark | what | unit | winnow | peer | ratio | wanted | load |\n| --- | --- | --- | ---: | ---: | ---: | --- | ---: |"
+    )
+    for row in rows:
+        peer, ratio = ("" if row[key] is None else f"{row[key]:.3g}" for key in ("peer", "ratio"))
+        print(
+            f"| {row['benchmark']} | {row['what']} | {row['unit']} | {row['ours']:.4g} | {peer} | {ratio} | {row['limit']} | {row['load']} |"
+        )
+    print("\n".join(sorted({row["processor"] for row in rows})))
+
+
 def precisions(asked: str, device: str) -> list[str]:
     """float32 and, where `device` multiplies it natively, bfloat16 (`auto`, saying what is left out); or what is asked."""
     from winnow.device import native_bfloat16
@@ -112,3 +141,7 @@ def peer(package: str) -> Iterator[None]:
             raise
         skipped("the peer", f"no package {package!r} (requirements-dev.txt)")
         sys.exit(0)
+
+
+if __name__ == "__main__":
+    show_figures(Path(sys.argv[1]))

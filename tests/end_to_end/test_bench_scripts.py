@@ -1,5 +1,6 @@
 """Each benchmark runs from its command line, in a tiny size, without real data: it says what it makes up, and its figures."""
 
+import json
 import os
 import re
 import subprocess
@@ -32,10 +33,17 @@ def test_a_benchmark_runs_without_real_data_and_says_so(script: str, root: Path,
         "WINNOW_DATA": str(tmp_path / "none"),
         "OMP_NUM_THREADS": "1",
         "PIP_NO_INDEX": "1",
+        "WINNOW_BENCH": str(tmp_path / "bench.jsonl"),
     }
     done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert figure in done.stdout
+    kept = [json.loads(line) for line in (tmp_path / "bench.jsonl").read_text().splitlines()]
+    assert {"ours", "peer", "ratio", "limit", "processor", "load"} <= kept[0].keys()
+    assert all(row["benchmark"] == script.removesuffix(".py") for row in kept)
+    table = [sys.executable, root / "tests/benchmarks/common.py", tmp_path / "bench.jsonl"]
+    shown = subprocess.run(table, env=environment, capture_output=True, text=True, check=True).stdout
+    assert all(f"| {row['what']} |" in shown for row in kept)
     assert re.search(r" cores, \d+ GiB, load \d", done.stdout)
     assert ("WINNOW_DATA" in done.stdout) == (script in MADE_UP)
 
