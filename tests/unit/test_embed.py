@@ -190,7 +190,10 @@ def test_bfloat16_is_detected_never_assumed(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "forced",
-    [{"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, {"ATEN_CPU_CAPABILITY": "default"}],
+    [
+        {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"},
+        {"ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Nehalem"},
+    ],
 )
 def test_clusters_agree_across_instruction_sets(forced: dict, tmp_path: Path) -> None:
     from winnow.cluster.kmeans import fit
