@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.parquet import doc_column, is_listed, listed_docs, vectors_of, vectors_of_shards
-from winnow.products import best_columns, exact_product, product
+from winnow.products import best_two, exact_product, in_blocks
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
 
@@ -113,7 +113,7 @@ def _plus_plus(points: Any, k: int, generator: Any, progress: Progress | None = 
         mass = torch.cumsum(distance.double(), 0)
         at = torch.rand(candidates, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
         drawn = torch.searchsorted(mass, at, right=True).clamp_(max=last)
-        left = torch.minimum(distance[:, None], 1 - product(points, points[drawn].T)).clamp_(min=0)
+        left = torch.minimum(distance[:, None], 1 - points @ points[drawn].T).clamp_(min=0)
         best = int(left.sum(0, dtype=torch.float64).argmin())
         chosen[i] = drawn[best].cpu()
         distance = left[:, best].contiguous()
@@ -126,12 +126,26 @@ def _nearest(points: Any, centroids: Any) -> tuple[Any, Any]:
     """Nearest centroid and cosine similarity of each point, to rounding: int64 [n], float32 [n]; blocked product."""
     import torch
 
+    if points.device.type == "cpu" and points.dtype == torch.float32:
+        cluster, cosine = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
+        rows, columns = points.numpy(), np.ascontiguousarray(centroids.numpy().T)
+
+        def compare(part: slice) -> int:
+            scores = rows[part] @ columns
+            cluster[part] = best = scores.argmax(1)
+            cosine[part] = scores[np.arange(len(best)), best]
+            return len(best)
+
+        for _ in in_blocks(compare, len(rows), torch.get_num_threads()):
+            pass
+        return torch.from_numpy(cluster), torch.from_numpy(cosine)
     table = centroids.to(points.dtype).T.contiguous()
     nearest = torch.empty(len(points), dtype=torch.long, device=points.device)
     similarity = torch.empty(len(points), dtype=torch.float32, device=points.device)
     for start in range(0, len(points), ROWS):
         part = slice(start, start + ROWS)
-        nearest[part], similarity[part] = best_columns(product(points[part], table))
+        best = (points[part] @ table).max(1)
+        nearest[part], similarity[part] = best.indices, best.values.float()
     return nearest, similarity
 
 
@@ -147,10 +161,13 @@ def nearest_centroids(
 
     device = pick_device()
     kind = _working_type(device)
+    table = np.ascontiguousarray(centroids, dtype=np.float32)
+    rounding = table.shape[1] * 2.0**-22  # of two products of d terms and norms of 1, twice over
+    if device == "cpu" and kind == torch.float32:
+        return _nearest_on_cores(vectors, table, rounding, torch.get_num_threads(), progress)
     if device == "cuda":
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    exact = torch.from_numpy(np.ascontiguousarray(centroids, dtype=np.float32))
-    rounding = len(exact[0]) * 2.0**-22  # of two products of d terms and norms of 1, twice over
+    exact = torch.from_numpy(table)
     levels = [(torch.float32, rounding)]
     if kind != torch.float32:
         levels.insert(0, (kind, 2.0**-8 + rounding))  # and of storing both
@@ -164,13 +181,13 @@ def nearest_centroids(
         points = block.to(device, kind)
         nearest = torch.empty(len(points), dtype=torch.long, device=device)
         rows = torch.arange(len(points), device=device)
-        for (level, margin), table in zip(levels, tables, strict=True):
+        for (level, margin), columns in zip(levels, tables, strict=True):
             here = points if len(rows) == len(points) else points[rows]
-            cosine = product(here.to(level), table)
-            best, highest = best_columns(cosine)
-            nearest[rows] = best
-            cosine.scatter_(1, best[:, None], -torch.inf)
-            rows = rows[cosine.amax(1) >= highest - margin]
+            cosine = here.to(level) @ columns
+            best = cosine.max(1)
+            nearest[rows] = best.indices
+            cosine.scatter_(1, best.indices[:, None], -torch.inf)
+            rows = rows[cosine.amax(1) >= best.values - margin]
             if not len(rows):
                 break
         if len(rows):
@@ -181,6 +198,30 @@ def nearest_centroids(
         distance[part] = (1 - exact.index_select(0, nearest).mul_(block).sum(1)).numpy()
         if progress:
             progress.add(len(block))
+    return cluster, distance
+
+
+def _nearest_on_cores(
+    vectors: np.ndarray, table: np.ndarray, margin: float, threads: int, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest_centroids` on a processor in float32; products that are closer than `margin` are computed exactly."""
+    cluster = np.empty(len(vectors), dtype=np.int64)
+    distance = np.empty(len(vectors), dtype=np.float32)
+    columns, last = np.ascontiguousarray(table.T), table.astype(np.float64)
+
+    def compare(part: slice) -> int:
+        points = np.asarray(vectors[part], dtype=np.float32)
+        best, highest, second = best_two(points @ columns)
+        close = np.flatnonzero(second >= highest - np.float32(margin))
+        if len(close):
+            best[close] = exact_product(points[close], last).argmax(1)
+        cluster[part] = best
+        distance[part] = 1 - np.einsum("ij,ij->i", points, table[best])
+        return len(best)
+
+    for count in in_blocks(compare, len(vectors), threads):
+        if progress:
+            progress.add(count)
     return cluster, distance
 
 
