@@ -38,7 +38,7 @@ test: $(DEV_STAMP) ## run the fast tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real"
 
 test-all: $(DEV_STAMP) ## run all tests, including the slow ones
-	@$(BIN)/python -m pytest -m "not study"
+	@WINNOW_EXAMPLES=100 $(BIN)/python -m pytest -m "not study"
 
 test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at a reduced size
 	@$(BIN)/python -m pytest -m "real and not study" tests/end_to_end

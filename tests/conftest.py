@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 
-# No test depends on the machine's speed; in CI the examples are the same each time.
+# No test depends on the machine's speed; in CI the examples are the same each time. `make test-all` tries more of them.
 settings.register_profile(
     "winnow",
+    max_examples=int(os.environ.get("WINNOW_EXAMPLES", "30")),
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
     print_blob=True,

@@ -163,7 +163,9 @@ def cases(marked: tuple[str, ...]) -> list:
     return [pytest.param(name, marks=pytest.mark.slow) if name in marked else name for name in STAGES]
 
 
-@pytest.mark.parametrize("name", cases((*HEAVY, "sample.subset")))
+@pytest.mark.parametrize(
+    "name", cases((*HEAVY, "sample.subset", "documents.shards write", "train.tokens pack"))
+)
 def test_a_stage_killed_around_any_rename_leaves_whole_files_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:
@@ -188,7 +190,7 @@ def test_a_stage_killed_around_any_rename_leaves_whole_files_and_runs_again_to_t
     assert sorted(p.name for p in out.iterdir()) == sorted(expected)
 
 
-@pytest.mark.parametrize("name", cases((*HEAVY, "train.tokens pack", "sample.subset")))
+@pytest.mark.parametrize("name", cases((*HEAVY, "train.tokens pack", "sample.subset", "sample.draw")))
 def test_a_stage_killed_at_any_time_leaves_whole_files_and_runs_again_to_the_same_bytes(
     name: str, inputs: Path, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, pd
     return out, {name: pd.read_csv(out / f"{name}.csv") for name in ASSOCIATIONS}
 
 
+@pytest.mark.slow
 def test_the_tables_have_the_same_bytes_for_any_number_of_shards(tmp_path: Path) -> None:
     assert run(tmp_path / "one", 1) == run(tmp_path / "many", 7)
 

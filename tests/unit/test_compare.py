@@ -352,6 +352,7 @@ def test_figures_that_are_not_finite_are_shown_and_not_tested(tmp_path):
     plots.forest(rows, "demo")
 
 
+@pytest.mark.slow
 def test_the_command_writes_every_file_and_the_same_bytes_twice(tmp_path, better):
     outputs = []
     for name in ("one", "two"):

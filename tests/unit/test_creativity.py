@@ -204,6 +204,7 @@ def test_shuffled_documents_are_chance(planted, tmp_path: Path) -> None:
     assert summary["score"] == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_for_any_number_and_order_of_shards(planted, tmp_path: Path) -> None:
     for name, options in {"one": {}, "four": {"shards": 4}, "back": {"shards": 3, "reverse": True}}.items():
         run(tmp_path / name, planted, draws=99, **options)
@@ -283,6 +284,7 @@ def test_no_words_are_no_words(value: Any) -> None:
     assert terms(pa.array([value])) == [()]
 
 
+@pytest.mark.slow
 def test_columns_as_strings_lists_dictionaries_and_nested_lists_give_one_result(
     planted, tmp_path: Path
 ) -> None:

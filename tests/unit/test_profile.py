@@ -94,7 +94,8 @@ WITH = {"words": "words", "features": "features"}
 WITHOUT: dict[str, str | None] = {"words": None, "features": None}
 
 
-@pytest.mark.parametrize("shards", [3, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shards", [3, 9])
 def test_a_profile_has_the_same_bytes_for_any_number_of_shards(tmp_path: Path, shards: int) -> None:
     one, many = (
         profile(

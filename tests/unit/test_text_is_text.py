@@ -277,6 +277,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_a_classifier_is_evaluated_and_scored_on_what_it_was_trained_on(
     classifier: Path, tmp_path: Path
 ) -> None:

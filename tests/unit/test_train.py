@@ -134,6 +134,7 @@ def test_the_loss_falls_and_the_model_opens(undisturbed: Run) -> None:
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
     undisturbed: Run, capsys: pytest.CaptureFixture
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_terminated_run_keeps_its_state_and_says_so(
     undisturbed: Run, capsys: pytest.CaptureFixture
 ) -> None:

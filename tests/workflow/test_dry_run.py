@@ -171,9 +171,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param(
             ("--profile", "slurm", "--configfile", "config/minipile.yaml"), PAPER, marks=pytest.mark.slow
         ),
-        (
+        pytest.param(
             ("paper_tables", "--profile", "slurm", "--configfile", "config/minipile.yaml"),
             {**PAPER, "collate_claims": 1},
+            marks=pytest.mark.slow,
         ),
         (("--profile", "slurm", "--configfile", "config/sst2.yaml"), SST2),
         (("--configfile", "config/tinystories.yaml"), TINYSTORIES),

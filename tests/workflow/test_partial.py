@@ -73,6 +73,7 @@ def test_the_stand_ins_are_of_the_arms_that_the_rules_ask_for() -> None:
     assert arms_of({"notes/random": ids})["notes/random"].has({**ids, "data_seed": 0, "training_seed": 0})
 
 
+@pytest.mark.slow
 def test_what_is_there_becomes_a_table_that_names_what_is_missing(run: Path, snakemake: Snakemake) -> None:
     for seed in range(3):
         evaluate(run, "random", seed)

@@ -970,6 +970,7 @@ def test_what_samplers_favour_is_compared_anew_with_their_draws_and_the_measures
             assert toy.jobs(SHIFT) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
@@ -994,6 +995,7 @@ def test_a_new_version_of_a_stage_of_the_profile_leaves_nothing_stale(
         assert toy.jobs(PROFILE) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [

@@ -56,6 +56,7 @@ def test_rounds_are_chained_and_their_first_is_shared(plan) -> None:
     assert "run_probes" not in found
 
 
+@pytest.mark.slow
 def test_more_rounds_and_seeds_add_only_their_own_jobs(plan) -> None:
     more = json.loads(json.dumps(RUN))
     more["budgets"]["labels"]["rounds"]["count"] = 3
