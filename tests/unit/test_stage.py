@@ -197,3 +197,27 @@ def test_a_list_may_be_longer_than_a_command_line(tmp_path: Path) -> None:
 )
 def test_lists_on_a_command_line(tmp_path: Path, line: str, out: str) -> None:
     assert out in call(line, tmp_path)
+
+
+def test_tokenizers_take_no_more_threads_than_a_job_was_given(tmp_path: Path) -> None:
+    script = tmp_path / "threads.py"
+    script.write_text(
+        "from winnow.stage import run\n"
+        "def main() -> None:\n"
+        "    import threading\n"
+        "    from pathlib import Path\n"
+        "    from tokenizers import Tokenizer, models, pre_tokenizers\n"
+        "    made = Tokenizer(models.WordLevel({'a': 0, '?': 1}, unk_token='?'))\n"
+        "    made.pre_tokenizer = pre_tokenizers.Whitespace()\n"
+        "    before = len(list(Path('/proc/self/task').iterdir()))\n"
+        "    made.encode_batch(['a b a'] * 1000)\n"
+        "    print(len(list(Path('/proc/self/task').iterdir())) - before)\n"
+        "run(main)\n"
+    )
+    for threads, started in (("1", {0, 1}), ("3", {3})):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "true"}
+        environment.pop("RAYON_NUM_THREADS", None)
+        done = subprocess.run(
+            [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) in started
