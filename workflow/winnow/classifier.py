@@ -28,7 +28,8 @@ class Classifier:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.device, self.meter = pick_device(), Meter()
+        self.device = pick_device()
+        self.meter = Meter(self.device)
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype="float32", use_safetensors=True
         )

@@ -39,7 +39,8 @@ def in_flight(function: Callable[[Item], Result], items: Iterable[Item], device:
 class Meter:
     """Measures the share of time in which a device waited: `with meter:` around what it computes, in any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self.device = device
         self._lock = Lock()
         self._inside = 0
         self._busy = self._since = self._began = self._ended = 0.0
@@ -65,5 +66,5 @@ class Meter:
         return 1 - self._busy / whole if whole > 0 else 0.0
 
     def note(self) -> str:
-        """For the last progress line of a job: `device waited 3 % of the time`."""
-        return f"device waited {100 * self.waited():.0f} % of the time"
+        """For the last progress line of a job: `the GPU waited 3 % of the time`; nothing of a processor."""
+        return "" if self.device == "cpu" else f"the GPU waited {100 * self.waited():.0f} % of the time"

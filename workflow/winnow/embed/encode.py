@@ -49,7 +49,7 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: st
                     "try precision: float32"
                 )
             file.write(vectors.tobytes())
-    progress.line(f"{encoder.precision}, {encoder.meter.note()}")
+    progress.line(", ".join(filter(None, (encoder.precision, encoder.meter.note()))))
 
 
 def main(

@@ -36,8 +36,9 @@ class Encoder:
 
         logging.disable_progress_bar()
         folder = weights_folder(spec["source"])
-        self.spec, self.meter = spec, Meter()
+        self.spec = spec
         self.device = device or pick_device()
+        self.meter = Meter(self.device)
         name = spec["precision"]
         if name == "auto":
             name = "bfloat16" if native_bfloat16(self.device) else "float32"
