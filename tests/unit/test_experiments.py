@@ -150,3 +150,4 @@ def test_jobs_ask_for_a_gpu_by_the_size_of_their_work(paper: dict[str, Any]) -> 
     assert gpus(paper, "draw_sample", draw("random")) == 0
     assert runs_model(paper, "score_documents", {"corpus": "pile-mini", "scorer": "proxy-loss"})
     assert not runs_model(paper, "score_documents", {"corpus": "pile-mini", "scorer": "web-ngrams"})
+    assert runs_model(paper, "entail_documents", {"corpus": "pile-mini", "label_set": "emotions"})

@@ -48,6 +48,17 @@ def test_documents_that_nobody_has_counted_are_named(config: dict[str, Any], tmp
     )
 
 
+def test_an_nli_model_costs_a_pass_for_each_document_and_text(config: dict[str, Any], tmp_path: Path) -> None:
+    labels = {"joy": ["It is happy."], "fear": ["It is afraid."]}
+    nli = {"source": {"folder": "nli", "sha256": "0" * 64}, "max_tokens": 512}
+    jobs = [("entail_documents", {"corpus": "tinystories-mini", "label_set": "mine", "shard": "0000"})]
+    few = {**config, "label_sets": {"mine": {"labels": labels, "nli": nli}}}
+    many = {**config, "label_sets": {"mine": {"labels": {k: v * 10 for k, v in labels.items()}, "nli": nli}}}
+    one, ten = (forecast(each, str(tmp_path), jobs, 1) for each in (few, many))
+    assert "judge 1 label set by an NLI model" in one
+    assert minutes(ten) == pytest.approx(10 * minutes(one), rel=0.2)
+
+
 def test_documents_are_known_once_a_source_was_indexed(config: dict[str, Any], tmp_path: Path) -> None:
     assert documents(config, str(tmp_path), "sst2") == (None, None)
     (tmp_path / "sst2").mkdir()

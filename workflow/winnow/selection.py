@@ -155,7 +155,7 @@ def runs_model(config: Config, rule: str, ids: Config) -> bool:
     """Whether a job trains or evaluates a model, whose FLOPs no file of a selection states."""
     if rule == "score_documents":
         return kind_of(config["scorers"][ids["scorer"]]).gpu
-    return rule in ("embed_documents", "score_probe", "train_model", "predict_pool")
+    return rule in ("embed_documents", "entail_documents", "score_probe", "train_model", "predict_pool")
 
 
 # ---------------------------------------------------------------- what an arm is charged for

@@ -214,9 +214,8 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
         else:
             app.command(command)
     sys.argv[1:] = _expand_lists(sys.argv[1:])
-    if threads := os.environ.get(
-        "OMP_NUM_THREADS"
-    ):  # as Snakemake sets it for a job: tokenizers take no more
+    # As Snakemake sets it for a job: tokenizers take no more.
+    if threads := os.environ.get("OMP_NUM_THREADS"):
         os.environ.setdefault("RAYON_NUM_THREADS", threads)
     named = [c for c in commands if len(commands) == 1 or c.__name__.replace("_", "-") in sys.argv[1:2]]
     hints = {name: hint for command in named for name, hint in typing.get_type_hints(command).items()}

@@ -112,6 +112,13 @@ def forecast(config: dict[str, Any], results: str, jobs: list[tuple[str, dict[st
             seconds += (
                 START + share * read(encoder["max_tokens"]) * encoder_flops(encoder["dimension"]) / FORWARD
             )
+        elif rule == "entail_documents":  # by a model of the usual size, base
+            labels = config["label_sets"][ids["label_set"]]
+            passes = sum(map(len, labels["labels"].values()))
+            share = (count or 0) / config["corpora"][ids["corpus"]]["shards"]
+            unknown |= {ids["corpus"]} if count is None else set()
+            flops = read(labels["nli"]["max_tokens"]) * encoder_flops(768)
+            seconds += START + share * passes * flops / FORWARD
         elif rule == "reduce_vectors":
             compiling, each = REDUCE[config["reductions"][ids["reduction"]]["method"]]
             seconds += START + (compiling + (count or 0) * each) * max(
@@ -151,6 +158,8 @@ def forecast(config: dict[str, Any], results: str, jobs: list[tuple[str, dict[st
         known = f"{round(sum(embedded.values())):,} documents (about {_round(tokens)} tokens)"
         of = f"the documents of {', '.join(sorted(unknown))} (not counted yet)"
         parts.append("embed " + " and ".join(([known] if tokens else []) + ([of] if unknown else [])))
+    if judged := len({(ids["corpus"], ids["label_set"]) for rule, ids in jobs if rule == "entail_documents"}):
+        parts.append(f"judge {judged:,} label set{'s' * (judged > 1)} by an NLI model")
     if sets := rules["reduce_vectors"]:
         parts.append(f"reduce {sets:,} set{'s' * (sets > 1)} of vectors")
     if sweeps := rules["sweep_clusters"]:

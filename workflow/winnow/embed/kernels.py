@@ -1,7 +1,7 @@
 """Faster inference in bfloat16 on processors: oneDNN's packed matrix products, and attention in pieces that fit the cache.
 
-Both compute what transformers computes, to rounding. In float32 torch's own products are as fast or faster (on an AVX2
-EPYC 12 to 20 %: tests/benchmarks/README.md) and are used as they are.
+Both compute what transformers computes, to rounding. In float32 torch's own products are used, which were faster
+where both were measured (AMD EPYC, AVX2, 96 documents of the Pile on two cores: 4.10 s, packed 4.66 s).
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Zero-shot classification: how near documents are to the texts of labels -> the label of each document, its probability.
 
-How near: the cosine of the vectors of an encoder, or the logit of entailment of an NLI model (winnow.profile.entail). A label is
-a mixture of its texts: P(label) is proportional to the mean of exp(cosine / temperature) over them, so that a label may have
-texts that have little in common (an article on a town, one on a beetle). A high temperature comes close to the mean of its
-texts; with one text a label and logits at temperature 1 it is the softmax over labels of Yin, Hay & Roth (2019). Cosines are computed without rounding and sums do not depend on an order, so that a document's label depends
-neither on its place in a shard nor on the order of labels or texts; of equal probabilities the label that is first in the
-alphabet is taken. The probabilities are not calibrated.
+How near: the cosine of the vectors of an encoder, or the logit of entailment of an NLI model (winnow.profile.entail). A
+label is a mixture of its texts: P(label) is proportional to the mean of exp(cosine / temperature) over them, so that a
+label may have texts that have little in common (an article on a town, one on a beetle). A high temperature comes close to
+the mean of its texts; with one text a label and logits at temperature 1 it is the softmax over labels of Yin, Hay & Roth
+(2019). Cosines are computed without rounding and sums do not depend on an order, so that a document's label depends neither
+on its place in a shard nor on the order of labels or texts; of equal probabilities the label that is first in the alphabet
+is taken. The probabilities are not calibrated.
 """
 
 from __future__ import annotations
