@@ -14,7 +14,7 @@ from collections.abc import Sequence
 COMMON = (
     "the of and to in a is that for it as was with be by on not he i this are or his from at which but have an had they "
     "you were their one all we can her has there been if more when will would who so no out up into do any your what "
-    "than my other then its our these some could them only about time may very two she over such also "
+    "than my other then its our these some could them only about time may very two she over such also said "
 )
 ENGLISH = frozenset(COMMON.split())
 DICTIONARY = 0.5
