@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.cluster.kmeans import assign, fingerprint, fit, sample_rows, spherical_kmeans, summarise
+from winnow.products import single
 from winnow.stage import InputError, canonical
 
 SPEC = {"encoder": "minilm", "method": "kmeans", "k": 8, "seed": 3, "points_per_centroid": 40,
@@ -180,3 +181,12 @@ def test_no_cluster_is_left_empty_and_equal_documents_do_no_harm() -> None:
     centroids, cosine = spherical_kmeans(equal, 5, 0, 5)
     assert torch.isfinite(centroids).all()
     assert cosine == pytest.approx(1, abs=1e-5)
+
+
+def test_every_float16_number_is_converted_without_rounding():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    assert np.array_equal(single(finite).view(np.uint32), finite.astype(np.float32).view(np.uint32))
+    assert np.array_equal(
+        single(finite.reshape(-1, 64)[:, ::2]), finite.reshape(-1, 64)[:, ::2].astype(np.float32)
+    )

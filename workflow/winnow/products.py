@@ -21,6 +21,18 @@ def in_blocks(function: Callable[[slice], int], rows: int, threads: int) -> Iter
         yield from pool.map(function, (slice(at, at + BLOCK) for at in range(0, rows, BLOCK)))
 
 
+def single(rows: np.ndarray) -> np.ndarray:
+    """Finite numbers in float32, without rounding if they are float16; numpy's own conversion takes five times as long."""
+    if rows.dtype != np.float16:
+        return rows.astype(np.float32, copy=False)
+    bits = rows.view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= np.array(0x8FFFE000, dtype=np.uint32).view(np.int32)
+    numbers = bits.view(np.float32)
+    numbers *= np.float32(2.0**112)  # the difference of the exponents' offsets, 127 - 15
+    return numbers
+
+
 def best_two(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The first column of the greatest entry of each row of float32 [n, k], int64 [n]; that entry; and the greatest of the other
     columns (-inf for k = 1), float32 [n]. Changes `scores`."""
@@ -39,7 +51,7 @@ def exact_product(vectors: np.ndarray, table: np.ndarray) -> np.ndarray:
     2^-52 below 2, which float64 holds, so no order of addition rounds.
     """
     grid = np.rint(table.astype(np.float64) * 2.0**28) / 2.0**28
-    return vectors.astype(np.float64) @ grid.T
+    return (single(vectors) if vectors.dtype == np.float16 else vectors).astype(np.float64) @ grid.T
 
 
 def different_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ import numpy as np
 from winnow.cluster.kmeans import fingerprint, nearest_centroids, open_shard, sample_rows, write_assignments
 from winnow.device import pick_device
 from winnow.parquet import listed_docs, vectors_of_shards
-from winnow.products import different_rows, exact_product
+from winnow.products import different_rows, exact_product, single
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
 
@@ -257,7 +257,7 @@ def assign(
     progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
     for start in range(0, len(vectors), ROWS):
         part = slice(start, start + ROWS)
-        whole = vectors[part].astype(np.float32)
+        whole = single(vectors[part])
         here = project(whole, mean, axes) if axes.size else whole
         row, far = nearest(here, points)
         cluster_of_row = label[row]

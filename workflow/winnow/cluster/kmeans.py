@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.parquet import doc_column, is_listed, listed_docs, vectors_of, vectors_of_shards
-from winnow.products import best_two, exact_product, in_blocks
+from winnow.products import best_two, exact_product, in_blocks, single
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
 
-STAGE_VERSION = 5
+STAGE_VERSION = 6
 ROWS = 8192  # of a block, whose vectors and products fit the cache
 START = 32  # points a centroid on which starts are tried
 GROWTH = 4
@@ -92,9 +92,13 @@ def _sums(points: Any, nearest: Any, k: int) -> tuple[Any, Any]:
     """Sum of each cluster's points, float32 [k, d], and its size, int64 [k]; in a fixed order of addition."""
     import torch
 
-    order = torch.argsort(nearest, stable=True)
     sizes = torch.bincount(nearest, minlength=k)
     sums = torch.zeros((k, points.shape[1]), dtype=torch.float32, device=points.device)
+    if points.device.type == "cpu":
+        for start in range(0, len(points), ROWS):
+            sums.index_add_(0, nearest[start : start + ROWS], points[start : start + ROWS].float())
+        return sums, sizes
+    order = torch.argsort(nearest, stable=True)  # index_add_ has no fixed order on a GPU
     for cluster, rows in enumerate(torch.split(order, sizes.tolist())):
         sums[cluster] = points[rows].sum(0, dtype=torch.float32)
     return sums, sizes
@@ -113,10 +117,10 @@ def _plus_plus(points: Any, k: int, generator: Any, progress: Progress | None = 
         mass = torch.cumsum(distance.double(), 0)
         at = torch.rand(candidates, generator=generator, dtype=torch.float64).to(points.device) * mass[-1]
         drawn = torch.searchsorted(mass, at, right=True).clamp_(max=last)
-        left = torch.minimum(distance[:, None], 1 - points @ points[drawn].T).clamp_(min=0)
-        best = int(left.sum(0, dtype=torch.float64).argmin())
+        left = torch.minimum(distance, 1 - points[drawn] @ points.T).clamp_(min=0)
+        best = int(left.sum(1, dtype=torch.float64).argmin())
         chosen[i] = drawn[best].cpu()
-        distance = left[:, best].contiguous()
+        distance = left[best]
         if progress:
             progress.add(0, f"{i + 1:,} of {k:,} centroids of a start drawn")
     return points[chosen.to(points.device)]
@@ -210,7 +214,7 @@ def _nearest_on_cores(
     columns, last = np.ascontiguousarray(table.T), table.astype(np.float64)
 
     def compare(part: slice) -> int:
-        points = np.asarray(vectors[part], dtype=np.float32)
+        points = single(vectors[part])
         best, highest, second = best_two(points @ columns)
         close = np.flatnonzero(second >= highest - np.float32(margin))
         if len(close):

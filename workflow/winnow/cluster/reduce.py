@@ -22,6 +22,7 @@ import numpy as np
 from winnow.batching import BLOCK, blocks
 from winnow.cluster.kmeans import open_shard, sample_rows
 from winnow.parquet import listed_docs
+from winnow.products import single
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
 
@@ -99,7 +100,7 @@ def reduce_vectors(
     Raises InputError if the sample is too small for the dimensions or neighbours.
     """
     points = np.concatenate([vectors[part] for (_, vectors), part in zip(shards, rows, strict=True)])
-    points = points.astype(np.float32)
+    points = single(points)
     least = max(settings["dimensions"], settings["neighbors"] if settings["method"] == "umap" else 0)
     if len(points) <= least + 1:
         raise InputError(
@@ -121,7 +122,7 @@ def reduce_vectors(
         others = np.setdiff1d(np.arange(len(doc)), part, assume_unique=True)
         for block in blocks(doc[others]):
             wanted = others[block]
-            out[wanted] = unit_rows(transform(vectors[wanted].astype(np.float32)))
+            out[wanted] = unit_rows(transform(single(vectors[wanted])))
             if progress:
                 progress.add(len(wanted))
         yield out

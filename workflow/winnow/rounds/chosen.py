@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from winnow.csv_files import write_rows
 from winnow.pages import Page, Section, Table, html_page, number
 from winnow.parquet import Lookup, batches, doc_column, is_listed, listed_docs, open_parquet, open_vectors
+from winnow.products import single
 from winnow.rounds.vector_map import Projection, fit_projection, plot
 from winnow.sample.candidates import Rows, Smallest
 from winnow.sample.sampler import Sampler, from_config, needs
@@ -188,7 +189,7 @@ def read_vectors(documents: Sequence[Path], embeddings: Sequence[Path], doc: np.
     for path, file in zip(documents, embeddings, strict=True):
         rows = doc_column(path)
         inside = is_listed(rows, doc)
-        parts.append(open_vectors(file, len(rows), path)[inside].astype(np.float32))
+        parts.append(single(open_vectors(file, len(rows), path)[inside]))
         known.append(rows[inside])
     order = np.argsort(np.concatenate(known))
     return np.concatenate(parts)[order]

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from winnow.metrics import calibration_error, macro_f1
 from winnow.parquet import listed_docs
+from winnow.products import single
 from winnow.rounds.probe import Probe, fit_probe
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.sample.consumed import consumed, total
@@ -64,7 +65,7 @@ class Corpus:
 
     def probabilities(self, probe: Probe) -> np.ndarray:
         """What a probe predicts of all documents, float64 [n, classes]."""
-        return np.concatenate([probe.probabilities(part.astype(np.float32)) for part in self.vectors])
+        return np.concatenate([probe.probabilities(single(part)) for part in self.vectors])
 
 
 def open_corpus(documents: Sequence[Path], embeddings: Sequence[Path], classes: int) -> Corpus:
@@ -110,7 +111,7 @@ def open_benchmarks(
                 f"{', '.join(classes)}; a benchmark and a model must be of one corpus"
             )
         data = pq.read_table(folder / "data.parquet", columns=["item", "group", "label"])
-        part = np.load(file).astype(np.float32)
+        part = single(np.load(file))
         if len(part) != len(data):
             raise InputError(f"{file}: {len(part)} vectors for the {len(data)} items of {folder}")
         out.append(
