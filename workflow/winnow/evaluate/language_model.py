@@ -129,9 +129,12 @@ def load_tasks(
 
     `cache` is where `datasets` may put its files. Raises InputError if two benchmarks have a task in common.
     """
+    import datasets.builder
     import yaml
     from lm_eval.tasks import TaskManager
 
+    # Local files are not streamed; what prepares it imports scipy.io and patches pandas.
+    datasets.builder.extend_dataset_builder_for_streaming = lambda _builder: None
     stock = [(folder, m) for folder, m in benchmarks.values() if m["kind"] == "stock"]
     folders = sorted({str(tasks_folder() / m["folder"]) for _, m in stock})
     manager = TaskManager(include_defaults=False, include_path=folders)
