@@ -51,9 +51,14 @@ def training(folder: Path) -> list[str]:
     from tokenizers import ByteLevelBPETokenizer
 
     bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(["so few words"] * 9, vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False)
+    bpe.train_from_iterator(
+        ["so few words"] * 9, vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False
+    )
     bpe._tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / "tokenizer_config.json", {"eos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"})
+    write_json(
+        folder / "tokenizer_config.json",
+        {"eos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"},
+    )
     np.save(folder / "train.npy", np.random.default_rng(0).integers(0, 2048, 81_920).astype(np.uint16))
     write_json(folder / "train.json", {"vocabulary": 2048, "sha256": "made up"})
     write_json(folder / "manifest.json", {"ids": {}, "classes": None})
@@ -106,7 +111,9 @@ def main() -> None:
         took = []
         for _ in range(asked.rounds):
             began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, "-m", f"winnow.{stage}", "--help"], check=True, capture_output=True)
+            subprocess.run(
+                [sys.executable, "-m", f"winnow.{stage}", "--help"], check=True, capture_output=True
+            )
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             took.append((time.perf_counter() - began, cpu))

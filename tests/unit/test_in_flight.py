@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from winnow.in_flight import Meter, in_flight
+from winnow.in_flight import Meter, in_flight, side_by_side
 
 
 def test_the_next_block_is_prepared_while_a_slow_device_computes():
@@ -64,3 +64,24 @@ def test_a_meter_counts_the_time_in_which_no_thread_computes(monkeypatch):
     assert meter.waited() == pytest.approx(0.5)
     assert meter.note() == "the GPU waited 50 % of the time"
     assert Meter("cpu").note() == ""
+
+
+def test_the_cores_of_a_processor_compute_batches_side_by_side_and_in_order():
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    together = threading.Barrier(3, timeout=30)
+
+    def work(item: int) -> tuple[int, int]:
+        together.wait()  # passes only when three are computed at a time
+        return item, torch.get_num_threads()
+
+    try:
+        assert list(side_by_side(work, range(6), "cpu")) == [(item, 1) for item in range(6)]
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ValueError, match="no finite vector"):
+            list(side_by_side(lambda _: (_ for _ in ()).throw(ValueError("no finite vector")), "ab", "cpu"))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)

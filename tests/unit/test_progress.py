@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_cluster import Corpus
 from test_embed import SPEC, texts, write
 from test_train import Run
-from winnow.batching import BLOCK, batches
+from winnow.batching import BLOCK, of_batches
 from winnow.embed.encode import embed_shard
 from winnow.embed.encoder import Encoder
 from winnow.score.semdedup import largest_similarity
@@ -36,7 +36,7 @@ def test_all_batches_together_tell_all_documents(lengths: list[int], tokens: int
     if lengths and min(lengths) == 0:
         lengths = [n + 1 for n in lengths]
     progress = Progress("x", every=1e9)
-    list(batches(np.array(lengths, dtype=np.int64), tokens, progress, documents))
+    list(of_batches(len, np.array(lengths, dtype=np.int64), tokens, "cpu", progress, documents))
     assert progress.done == pytest.approx(documents)
 
 

@@ -17,7 +17,7 @@ from winnow.score import kinds
 
 PACKAGE = ROOT / "workflow" / "winnow"
 # They choose the device and gather rows in batches; what is computed is not theirs.
-NEUTRAL = {("batching", name) for name in ("padded", "batches", "distinct")}
+NEUTRAL = {("batching", name) for name in ("padded", "batches", "of_batches", "distinct")}
 Name = tuple[str, str]
 
 

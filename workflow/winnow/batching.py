@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.in_flight import side_by_side
 from winnow.stage import Progress
 
 STAGE_VERSION = 3
 BLOCK = 4096
+Result = TypeVar("Result")
 
 
-def batches(
-    lengths: np.ndarray, tokens: int, progress: Progress | None = None, documents: float = 0
-) -> Iterator[np.ndarray]:
+def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
     """Rows in batches of at most `tokens` padded tokens, longest first.
 
-    `lengths`: int [n], tokens per row, each at least 1. Yields int64 index arrays; every row once. After a batch,
-    `progress` advances by its share of `documents`, by tokens: rows count unequally because the long ones come first.
+    `lengths`: int [n], tokens per row, each at least 1. Yields int64 index arrays; every row once.
     """
     order = np.argsort(-lengths, kind="stable")
-    total = int(lengths.sum())
-    if progress and not total:
-        progress.add(documents)
     start = 0
     while start < len(order):
         size = max(1, tokens // int(lengths[order[start]]))
-        rows = order[start : start + size]
-        yield rows
+        yield order[start : start + size]
+        start += size
+
+
+def of_batches(
+    function: Callable[[np.ndarray], Result],
+    lengths: np.ndarray,
+    tokens: int,
+    device: str,
+    progress: Progress | None = None,
+    documents: float = 0,
+) -> Iterator[tuple[np.ndarray, Result]]:
+    """(rows, function(rows)) of the `batches` of some lengths, in their order, side by side on the cores of a processor.
+
+    With a batch, `progress` advances by its share of `documents`, by tokens: rows count unequally because the long ones come
+    first.
+    """
+    parts, total = list(batches(lengths, tokens)), int(lengths.sum())
+    if progress and not total:
+        progress.add(documents)
+    for rows, result in zip(parts, side_by_side(function, parts, device), strict=True):
+        yield rows, result
         if progress:
             progress.add(documents * int(lengths[rows].sum()) / total)
-        start += size
 
 
 def distinct(ids: list[list[int]]) -> tuple[list[list[int]], np.ndarray]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from winnow.batching import batches, distinct, padded
+from winnow.batching import distinct, of_batches, padded
 from winnow.device import pick_device
 from winnow.in_flight import Meter
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 from winnow.tokenizer import classifier_tokenizer
 
-BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}
+BATCH_TOKENS = {"cpu": 1024, "cuda": 131072}
 """Padded tokens of a batch."""
 
 
@@ -60,13 +60,17 @@ class Classifier:
         typed = getattr(self.model.config, "type_vocab_size", 0) > 1 and any(map(any, types))
         lengths = np.array([len(row) for row in ids])
         out = np.zeros((len(ids), self.model.config.num_labels))
-        with torch.inference_mode():
-            for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(encoded)):
-                tokens, mask = padded([ids[row] for row in rows])
-                given = {"input_ids": tokens, "attention_mask": mask}
-                if typed:
-                    given["token_type_ids"] = padded([types[row] for row in rows])[0]
-                with self.meter:
-                    logits = self.model(**{name: part.to(self.device) for name, part in given.items()}).logits
-                    out[rows] = logits.double().cpu().numpy()
+
+        def of_batch(rows: np.ndarray) -> np.ndarray:
+            tokens, mask = padded([ids[row] for row in rows])
+            given = {"input_ids": tokens, "attention_mask": mask}
+            if typed:
+                given["token_type_ids"] = padded([types[row] for row in rows])[0]
+            with torch.inference_mode(), self.meter:
+                logits = self.model(**{name: part.to(self.device) for name, part in given.items()}).logits
+                return np.asarray(logits.double().cpu().numpy())
+
+        tokens = BATCH_TOKENS[self.device]
+        for rows, logits in of_batches(of_batch, lengths, tokens, self.device, progress, len(encoded)):
+            out[rows] = logits
         return out[place]

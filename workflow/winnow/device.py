@@ -42,8 +42,8 @@ def encoder_flops(weights: int, layers: int, width: int, lengths: Sequence[int])
 
 
 def keep_memory() -> None:
-    """Keeps freed memory in the process (glibc; elsewhere no effect): a training step frees and allocates the same blocks,
-    and new pages cost up to a fifth of its time on a processor."""
+    """Keeps freed memory in the process (glibc; elsewhere no effect): steps of a training or batches of an encoder free and
+    allocate the same blocks, and new pages cost up to a fifth of a training's time on a processor."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         settings = {-4: 0, -1: 2**31 - 1, -2: 2**28}  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD

@@ -19,7 +19,7 @@ from winnow.parquet import doc_column, open_parquet
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 
 
 def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: str = "doc") -> None:

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from winnow.batching import batches, distinct, padded
-from winnow.device import native_bfloat16, pick_device
+from winnow.batching import distinct, of_batches, padded
+from winnow.device import keep_memory, native_bfloat16, pick_device
 from winnow.in_flight import Meter
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 
-BATCH_TOKENS = {"cpu": 2048, "cuda": 131072}  # of a batch, padding included; 2,048 fit a core's cache
+BATCH_TOKENS = {"cpu": 1024, "cuda": 131072}
+"""Of a batch, padding included: what fits a core's cache in float32."""
+PACKED_TOKENS = 2048
+"""Of a batch of oneDNN's packed products in bfloat16."""
 CHARACTERS_PER_TOKEN = 32
 
 
@@ -38,12 +41,15 @@ class Encoder:
         folder = weights_folder(spec["source"])
         self.spec = spec
         self.device = device or pick_device()
+        if self.device == "cpu":
+            keep_memory()
         self.meter = Meter(self.device)
         name = spec["precision"]
         if name == "auto":
             name = "bfloat16" if native_bfloat16(self.device) else "float32"
         self.precision = name
         packed = self.device == "cpu" and name == "bfloat16" and packed_bfloat16()
+        self.tokens = PACKED_TOKENS if packed else BATCH_TOKENS[self.device]
         self.model = AutoModel.from_pretrained(
             folder,
             dtype=getattr(torch, name),
@@ -54,7 +60,7 @@ class Encoder:
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
         if packed:
-            pack_weights(self.model, BATCH_TOKENS["cpu"])
+            pack_weights(self.model, PACKED_TOKENS)
         limit = getattr(self.model.config, "max_position_embeddings", spec["max_tokens"])
         if spec["max_tokens"] > limit:
             raise InputError(
@@ -75,16 +81,18 @@ class Encoder:
         ids, row_of_text = distinct([e.ids for e in encoded])
         lengths = np.array([len(row) for row in ids])
         out = np.empty((len(ids), self.spec["dimension"]), dtype=np.float16)
-        with torch.inference_mode():
-            for rows in batches(lengths, BATCH_TOKENS[self.device], progress, len(texts)):
-                batch = padded([ids[row] for row in rows])
-                with self.meter:
-                    vectors = self._forward(*batch).to(torch.float16).cpu().numpy()
-                if vectors.shape[1] != self.spec["dimension"]:
-                    raise InputError(
-                        f"encoder: dimension is {self.spec['dimension']}, but the model's vectors have {vectors.shape[1]}"
-                    )
-                out[rows] = vectors
+
+        def of_batch(rows: np.ndarray) -> np.ndarray:
+            batch = padded([ids[row] for row in rows])
+            with torch.inference_mode(), self.meter:
+                return np.asarray(self._forward(*batch).to(torch.float16).cpu().numpy())
+
+        for rows, vectors in of_batches(of_batch, lengths, self.tokens, self.device, progress, len(texts)):
+            if vectors.shape[1] != self.spec["dimension"]:
+                raise InputError(
+                    f"encoder: dimension is {self.spec['dimension']}, but the model's vectors have {vectors.shape[1]}"
+                )
+            out[rows] = vectors
         return out[row_of_text]
 
     def _forward(self, tokens: Any, mask: Any) -> Any:

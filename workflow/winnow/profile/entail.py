@@ -23,7 +23,7 @@ from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
 from winnow.weights import weights_folder
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def entailment_class(names: dict[int, str], folder: Path) -> int:

@@ -21,7 +21,7 @@ from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.schema import read_spec
 from winnow.stage import Progress, atomic_path, run, say
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def main(

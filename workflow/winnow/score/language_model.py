@@ -65,8 +65,9 @@ class LanguageModel:
         total, count = np.zeros(len(different)), np.zeros(len(different), dtype=np.int64)
         lengths = np.array([len(w) for w in windows], dtype=np.int64)
         np.add.at(count, row_of_window, lengths)
+        whole = int(lengths.sum())
         with torch.inference_mode():
-            for rows in batches(lengths, self.budget, progress, documents):
+            for rows in batches(lengths, self.budget):
                 longest = int(lengths[rows].max())
                 inputs = np.full((len(rows), longest), self.start, dtype=np.int64)
                 targets = np.full((len(rows), longest), -100, dtype=np.int64)
@@ -84,6 +85,10 @@ class LanguageModel:
                     ignore_index=-100,
                 ).view(len(rows), longest)
                 np.add.at(total, np.array(row_of_window)[rows], -losses.double().sum(1).cpu().numpy())
+                if progress:
+                    progress.add(documents * int(lengths[rows].sum()) / whole)
+        if progress and not whole:
+            progress.add(documents)
         return total[row_of_text], count[row_of_text]
 
 
