@@ -85,7 +85,9 @@ def coordinates(vectors: np.ndarray) -> tuple[np.ndarray, str]:
         return np.pad(vectors.astype(np.float64), ((0, 0), (0, 2)))[:, :2], "the first values of the vectors"
     fitted = fit_projection(vectors[:FITTED])
     first, second = fitted.explained
-    return fitted(vectors), f"the first two principal components ({100 * (first + second):.0f} % of the variance)"
+    return fitted(
+        vectors
+    ), f"the first two principal components ({100 * (first + second):.0f} % of the variance)"
 
 
 def grid(places: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ const get = (id) => document.getElementById(id);
 // ------------------------------------------------------------------ text
 
 const count = (n) => n.toLocaleString("en");
-const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 3 : 1)} %`;
+const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 3 : 1)}\u00a0%`;
 const places = (value) => value.toFixed(3);
 
 // Control characters as their pictures, so that they are seen and do nothing.
@@ -196,9 +196,10 @@ function passes(card, i) {
 
 function showList() {
   const value = SORTS[get("sort").selectedIndex][1];
+  const before = order;
   order = cards.map((_, i) => i).filter((i) => passes(cards[i], i));
   order.sort((a, b) => value(cards[a]) - value(cards[b]) || a - b);
-  get("list").replaceChildren(...order.map((i) => rows[i].item));
+  if (order.length !== before.length || order.some((i, n) => i !== before[n])) get("list").replaceChildren(...order.map((i) => rows[i].item));
   get("matches").textContent = `${count(order.length)} of ${count(cards.length)} clusters`;
   mark();
 }
@@ -289,8 +290,8 @@ function table(caption, head, lines) {
   return make("table", {}, make("caption", { className: "little" }, caption), make("thead", {}, cells("th", head)), make("tbody", {}, ...lines.map((line) => cells("td", line))));
 }
 
-function shareTable(caption, shares, none) {
-  return table(caption, ["", "share"], shares.map(([name, share]) => [name === null ? make("i", {}, none) : foreign(name), percent(share)]));
+function shareTable(name, shares, none) {
+  return table("Shares of the sample", [name, "share"], shares.map(([name, share]) => [name === null ? make("i", {}, none) : foreign(name), percent(share)]));
 }
 
 function criteriaTable(card) {
@@ -300,7 +301,7 @@ function criteriaTable(card) {
     const limit = one.threshold === null ? "off" : `${one.more ? ">" : "<"} ${one.threshold}`;
     return [make("span", { title: one.what }, one.name), make("span", { className: beyond ? "worse" : "" }, places(value)), places(medians[i]), limit];
   });
-  return table("Criteria, on the sample", ["", "value", "median", "proposed if"], lines);
+  return table("Measured on the sample", ["criterion", "value", "median", "proposed if"], lines);
 }
 
 function example([doc, text, shortened]) {
@@ -334,8 +335,8 @@ function showCard() {
     ["diversity", places(card.diversity)], ["near-duplicates", percent(card.measures[0])]];
   const why = proposal(card);
   const columns = [criteriaTable(card)];
-  if (data.group) columns.push(shareTable(`${visible(data.group)}, on the sample`, card.domains, "no domain"));
-  columns.push(shareTable("Scripts, on the sample", card.scripts, "no letters"));
+  if (data.group) columns.push(shareTable(visible(data.group), card.domains, "no domain"));
+  columns.push(shareTable("script", card.scripts, "no letters"));
   get("card").replaceChildren(
     make("div", { className: "card-head" },
       make("h2", { id: "card-title" }, `Cluster ${card.cluster} `, make("span", { className: `state ${state}` }, state)),
