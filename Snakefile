@@ -49,9 +49,9 @@ rule all:
 
 
 rule clusters:
-    """Pages that show the clusters of the run, proposed exclusions, and a template for a reviewed file of them."""
+    """Review pages of the clusters of the run, proposed exclusions, and a template for a reviewed file of them."""
     input:
-        inspections(),
+        review_pages(),
 
 
 rule sweep:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.decomposition import PCA
+from winnow.projection import fit_projection
 from winnow.rounds import chosen
 from winnow.rounds.chosen import CHARACTERS, chosen_of_runs, shortened, typical
-from winnow.rounds.vector_map import fit_projection
 from winnow.stage import InputError, canonical
 
 N = 60

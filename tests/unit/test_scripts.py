@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from winnow.cluster.inspection import near_duplicates
+from winnow.cluster.near_duplicates import near_duplicates
 from winnow.evaluate.contamination import WORDS, contained, index, matches
 from winnow.evaluate.forms.cloze import (
     CHOICES,

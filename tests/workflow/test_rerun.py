@@ -583,11 +583,10 @@ class Toy:
         for name in ("sweep.html", "sweep.csv", "sweep.svg", "sweep.json", "sweep.md"):
             (folder / swept).with_name(name).write_text(name)
         pages = [
-            f"results/{page}/inspection.html"
-            for page in ("notes/clusterings/toy-k3", "tales/clusterings/toy-h")
+            f"results/{page}/review.html" for page in ("notes/clusterings/toy-k3", "tales/clusterings/toy-h")
         ]
         for page in pages:
-            for name in ("inspection.html", "proposals.tsv", "criteria.csv"):
+            for name in ("review.html", "proposals.tsv", "criteria.csv"):
                 (folder / page).with_name(name).write_text(name)
         everything = ("all", *pages, swept, PROFILE, CREATIVITY, SHIFT)
         done = snakemake(*everything, "--touch", "--forceall", "--cores", "1", "--quiet", "all", cwd=folder)
@@ -846,7 +845,7 @@ def test_a_lost_output_is_made_again(toy: Toy) -> None:
 
 @pytest.mark.slow
 def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy) -> None:
-    page = "results/tales/clusterings/toy-h/inspection.html"
+    page = "results/tales/clusterings/toy-h/review.html"
     assert toy.jobs(page) == NOTHING
     path = "workflow/winnow/cluster/inspection.py"
     text = (toy.folder / path).read_text()

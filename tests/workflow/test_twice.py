@@ -89,7 +89,7 @@ def test_two_runs_without_training_write_the_same_files(tmp_path: Path) -> None:
     one, other = (
         run(tmp_path / f"{mask:o}", mask, "subsets", "clusters", "samplers") for mask in (0o027, 0o002)
     )
-    compare(one, other, {"source.json", "hdbscan.npz", "inspection.html", "compare_samplers.html", "manifest.json",
+    compare(one, other, {"source.json", "hdbscan.npz", "review.html", "compare_samplers.html", "manifest.json",
                          "t.npy"})  # fmt: skip
 
 

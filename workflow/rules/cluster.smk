@@ -225,17 +225,20 @@ rule summarise_clusters:
 
 
 rule inspect_clusters:
-    """A page that shows the clusters, and which of them criteria propose to exclude."""
+    """The review page of a clustering, and which clusters criteria propose to exclude."""
     input:
         documents=document_shards,
+        vectors=clustered_vectors,
         assignments=assignment_shards,
+        centroids=f"{CLUSTERS}/centroids.npy",
+        clusters=f"{CLUSTERS}/summary.parquet",
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         fingerprint=f"{CLUSTERS}/fingerprint.json",
         always=noise_exclusions,
     output:
         page=report(
-            f"{CLUSTERS}/inspection.html",
-            caption="../report/inspection.rst",
+            f"{CLUSTERS}/review.html",
+            caption="../report/review.rst",
             category="Clusters",
             labels={"corpus": "{corpus}", "clustering": "{clustering}"},
         ),
@@ -252,16 +255,22 @@ rule inspect_clusters:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        spec=inspection_spec,
+        spec=review_spec,
+        scores=review_scores,
+        files=review_scores_state,
         version=version("cluster.inspection", "sample.candidates", "pages"),
     shell:
         """
         python -m winnow.cluster.inspection \
             --documents @<(printf '%s\\n' {input.documents:q}) \
+            --vectors @<(printf '%s\\n' {input.vectors:q}) \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
+            --centroids {input.centroids:q} \
+            --clusters {input.clusters:q} \
             --heldout {input.heldout:q} \
             --fingerprint {input.fingerprint:q} \
             --always {input.always:q} \
+            --scores @<(printf '%s\\n' {params.scores:q}) \
             --spec {params.spec:q} \
             --out {output.page:q} \
             --proposals {output.proposals:q} \

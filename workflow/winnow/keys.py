@@ -25,6 +25,7 @@ PURPOSES = (
     "split",
     "benchmark",
     "inspect",
+    "review",
     "reduction-sample",
     "round",
     "silhouette",

@@ -1,10 +1,15 @@
 """Pages of tables for readers: Markdown, LaTeX and HTML of one `Page`, and how numbers are printed in them.
 
-What all chapters share, and nothing of what a table is about. Bytes repeat for equal pages.
+What all chapters share, and nothing of what a table is about. Bytes repeat for equal pages. HTML is written by one
+template engine (`render`) from the folder `templates/`: `base.html` and `style.css` of all pages, and a page's own template,
+style sheet and script beside them.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 import html
 import json
 import math
@@ -12,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from winnow.stage import write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
+TEMPLATES = Path(__file__).parent / "templates"
 NOTES = "notes"
 PROSE = (NOTES, "text", "Favours", "Loses")
 """Headings of columns of prose, which wrap and are aligned to the left."""
@@ -174,74 +180,81 @@ def latex(page: Page) -> str:
     return "\n".join(out) + "\n"
 
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
-th{border-bottom:2px solid #222;text-align:left;padding:.3rem .6rem;vertical-align:bottom}
-td{border-bottom:1px solid #ddd;padding:.25rem .6rem;white-space:nowrap}
-td.r,th.r{text-align:right}
-td.n{white-space:normal;min-width:14rem}
-p.answer{font-size:17px;font-weight:600;margin:.4rem 0}
-details{margin:1rem 0}
-summary{cursor:pointer;font-size:1.2em;font-weight:600}
-p.warning{border-left:4px solid #b2182b;background:#fdf0ed;padding:.5rem .8rem;font-weight:600}
-.better{color:#1b7837}.worse{color:#b2182b}.little{color:#777}
-svg{max-width:100%;height:auto}
-"""
-
-
-def html_head(title: str, style: str = "") -> str:
-    """Beginning of a self-contained HTML page, up to its first heading; `style`: CSS beside STYLE."""
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style>"
-    )
-
-
-def _figure(name: str, plot: str, level: int) -> str:
-    return f"<h{level}>{html.escape(name)}</h{level}>\n<figure>{plot[plot.index('<svg') :]}</figure>"
-
-
-def _html_table(table: Table, cell_classes: Mapping[str, str]) -> list[str]:
+def _cells(table: Table, cell_classes: Mapping[str, str]) -> tuple[list, list[list]]:
+    """Headings and rows of a table as (text, CSS classes) of each cell."""
     head, body = table
     right = to_right(head, body)
 
-    def cell(tag: str, text: str, i: int) -> str:
+    def cell(text: str, i: int, heading: bool = False) -> tuple[str, str]:
         kind = "r" if right[i] else "n" if head[i] in PROSE else ""
         colour = cell_classes.get(text) or cell_classes.get(text.rpartition(" ")[2], "")
-        names = " ".join(filter(None, (kind, colour if tag == "td" else "")))
-        attribute = f' class="{names}"' if names else ""
-        return f"<{tag}{attribute}>{html.escape(text)}</{tag}>"
+        return text, " ".join(filter(None, (kind, "" if heading else colour)))
 
-    out = ['<div class="wide"><table>\n<thead><tr>']
-    out.append("".join(cell("th", text, i) for i, text in enumerate(head)) + "</tr></thead>\n<tbody>")
-    out += ["<tr>" + "".join(cell("td", text, i) for i, text in enumerate(line)) + "</tr>" for line in body]
-    out.append("</tbody></table></div>")
-    return out
+    return [cell(text, i, True) for i, text in enumerate(head)], [
+        [cell(text, i) for i, text in enumerate(line)] for line in body
+    ]
+
+
+@functools.cache
+def _environment() -> Any:
+    """The template engine of all pages: Jinja2 over the folder `templates/`, which escapes every value.
+
+    In templates: `file(name)`, the text of a file of that folder (style sheets, scripts), as it is; `text | svg`, a plot from
+    its `<svg` on, as it is; `script | digest`, the digest by which a page allows its one script and no other.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {"file": lambda name: Markup(read_template(name)), "cells": _cells, "script": ""}
+    environment.filters |= {
+        "svg": lambda plot: Markup(plot[plot.index("<svg") :]),
+        "digest": lambda text: (
+            "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+        ),
+    }
+    return environment
+
+
+def read_template(name: str) -> str:
+    """The text of a file of the folder `templates/`."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def render(template: str, **values: Any) -> str:
+    """One self-contained HTML page of a template that extends `base.html`.
+
+    `values`: `title`, and what the template names. As they are, unescaped: `script`, the source of the page's one script,
+    which the template puts into a `<script>` without a blank around it, and `data`, JSON for it (`script_json`). No page loads
+    anything: its Content-Security-Policy forbids it.
+    """
+    from markupsafe import Markup
+
+    as_is = {name: Markup(values[name]) for name in ("script", "data") if name in values}
+    return _environment().get_template(template).render(**values | as_is)
+
+
+_UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029\x7f"}
+_UNSAFE |= {number: f"\\u{number:04x}" for number in range(0x80, 0xA0)}
+
+
+def script_json(value: Any) -> str:
+    """JSON for a `<script>` of an HTML page: no `<`, `>` or `&`, no line separator and no control character in it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(_UNSAFE)
 
 
 def html_page(page: Page) -> str:
     """One self-contained HTML page: no script, plots inline; its links are to pages beside it."""
-    title = html.escape(page.title)
-    out = [f"{html_head(page.title)}\n<h1>{title}</h1>"]
-    out += [f'<p class="answer">{html.escape(sentence)}</p>' for sentence in page.answer]
-    out += [f'<p class="warning">{html.escape(note)}</p>' for note in page.warnings]
-    for index, section in enumerate(page.sections):
-        heading, size = html.escape(section.title), f"h{section.level}"
-        out.append(f"<details><summary>{heading}</summary>" if section.folded else f"<{size}>{heading}</{size}>")  # fmt: skip
-        out += [f"<p>{html.escape(note)}</p>" for note in section.notes]
-        out += [_figure(name, plot, section.level + 1) for name, plot in section.plots]
-        if section.table:
-            out += _html_table(section.table, page.cell_classes)
-        out[-1] += "</details>" if section.folded else ""
-        out += [_figure(name, plot, 2) for name, plot in page.plots] if index == 0 else []
-    out.append("<h2>What it means</h2>")
-    out += [f"<p>{html.escape(sentence)}</p>" for sentence in page.legend]
-    for text, file in [*page.links, *([(HOW_TO_READ, page.guide)] if page.guide else [])]:
-        out.append(f'<p><a href="{html.escape(file)}">{html.escape(text)}</a></p>')
-    return "\n".join(out) + "\n</html>\n"
+    links = [*page.links, *([(HOW_TO_READ, page.guide)] if page.guide else [])]
+    return render("page.html", title=page.title, page=page, links=links)
 
 
 def write_page(out: Path, page: Page) -> None:

@@ -1,12 +1,15 @@
-"""Scripts that are written without spaces between words: Han, kana, Thai, Lao, Khmer, Burmese, Tibetan and related ones.
+"""The script of a text; and scripts that are written without spaces between words: Han, kana, Thai, Lao, Khmer, Burmese,
+Tibetan and related ones.
 
-A sentence in them is one word to code that splits at spaces. `part` puts spaces around each character of these scripts,
+A sentence in these is one word to code that splits at spaces. `part` puts spaces around each character of these scripts,
 so that a character counts as a word; text of other scripts is unchanged.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import cache
 
 CHARACTERS_A_WORD = 2
 """Characters of these scripts that hold about as much as a word of others (of Chinese, 1.5 to 2)."""
@@ -50,3 +53,23 @@ def without_blanks(text: str) -> bool:
         return False
     letters = sum(character.isalpha() for character in CHARACTER.findall(start))
     return letters > 0 and 2 * letters >= sum(map(str.isalpha, start))
+
+
+@cache
+def script_of(character: str) -> str:
+    """The script of a character by its Unicode name, in lower case (`latin`, `cyrillic`, `cjk`); empty of what is no letter."""
+    if not character.isalpha():
+        return ""
+    name = unicodedata.name(character, "").split()
+    return name[0].lower() if name else "unknown"
+
+
+def script(text: str) -> str | None:
+    """The script of most letters, of equally many the first in the alphabet; None of a text without letters."""
+    if text.isascii():
+        return "latin" if any(map(str.isalpha, text)) else None
+    counts: dict[str, int] = {}
+    for character in set(text):
+        if name := script_of(character):
+            counts[name] = counts.get(name, 0) + text.count(character)
+    return min(counts, key=lambda name: (-counts[name], name)) if counts else None

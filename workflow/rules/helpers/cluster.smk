@@ -1,6 +1,7 @@
 # Inputs and params of the rules of cluster.smk: reductions, clusterings, exclusions and sweeps. No rules here.
 from winnow.config.local_files import published_file
 from winnow.experiments import exclusions_path
+from winnow.score.kinds import kind_of
 
 
 def clustering_method(method):
@@ -41,22 +42,54 @@ def noise_exclusions(wildcards):
     return [f"{CLUSTERS}/hdbscan-exclusions.tsv".format(**wildcards)] if noise else []
 
 
-def inspection_spec(wildcards):
+def ready_scores(wildcards):
+    """Files of the scores of texts that earlier runs made, by scorer: they colour the map of the review page. They are no
+    inputs, as the page must not wait for a proxy to be trained: clusters are reviewed first. Where proposals exclude
+    clusters there are none: draws depend on the proposals, and would be made anew with each new score."""
+    found = {}
+    if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
+        return found
+    for scorer, definition in sorted(CONFIG["scorers"].items()):
+        for clustering in (wildcards.clustering, NO_CLUSTERS):
+            files = expand(
+                f"{R}/{wildcards.corpus}/scores/{clustering}/{scorer}/{{shard}}.parquet",
+                shard=shards(wildcards.corpus),
+            )
+            if (
+                kind_of(definition).reads == "texts"
+                and scorer not in found
+                and all(map(os.path.exists, files))
+            ):
+                found[scorer] = files
+    return found
+
+
+def review_spec(wildcards):
     corpus = CONFIG["corpora"][wildcards.corpus]
     return spec(
         name=f"{wildcards.corpus}/{wildcards.clustering}",
         proposals=CONFIG["proposals"],
         group=corpus["group"] or ("label" if corpus["label"] else None),
+        scorers=list(ready_scores(wildcards)),
     )
 
 
-def inspections():
+def review_scores(wildcards):
+    return [path for files in ready_scores(wildcards).values() for path in files]
+
+
+@or_stop
+def review_scores_state(wildcards):
+    return state(review_scores(wildcards))
+
+
+def review_pages():
     """Pages that show the clusters of the run, and the files in which a person excludes some."""
     pairs = {(e["corpus"], e["clustering"]) for e in CONFIG["experiments"] if e["clustering"]}
     return [
         f"{CLUSTERS}/{name}".format(corpus=corpus, clustering=clustering)
         for corpus, clustering in sorted(pairs)
-        for name in ("inspection.html", "exclusions-template.tsv")
+        for name in ("review.html", "exclusions-template.tsv")
     ]
 
 

@@ -1,39 +1,39 @@
-"""Clusters -> a page for a person to inspect them, and exclusions that criteria propose.
+"""Clusters -> a page on which a person reviews them, and exclusions that criteria propose.
 
-In: documents, assignments. Of each cluster a random sample of the pool (keys of the purpose `inspect`) is measured
-without a model; a cluster beyond a threshold is proposed for exclusion with its evidence. Out: the measures, the
-proposals in the form of the exclusions a person edits, and a page with nearest, farthest and random examples, top
-terms and the mix of domains. A proposal excludes a cluster only if the configuration applies proposals.
+In: documents, assignments, vectors, centroids. Of each cluster a random sample of the pool (keys of the purpose `inspect`)
+is measured without a model; a cluster beyond a threshold is proposed for exclusion with its evidence. Out: the measures,
+the proposals in the form of the exclusions a person edits, and the page (winnow.cluster.review) with a map of documents,
+and of each cluster nearest, farthest and random examples, top terms and the mix of domains. A proposal excludes a cluster
+only if the configuration applies proposals.
 """
 
 from __future__ import annotations
 
 import csv
-import html
 import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from winnow.pages import STYLE, group_name
+from winnow.cluster import review, review_map
+from winnow.cluster.near_duplicates import HASHES, have_near_duplicate, near_duplicates, shingles
 from winnow.parquet import batches, is_listed, listed_docs, open_parquet
 from winnow.sample.candidates import Candidates, Rows, Smallest
 from winnow.schema import read_spec
-from winnow.scripts import part
-from winnow.stage import Progress, read_json, run, say, write_text
+from winnow.scripts import script
+from winnow.stage import InputError, Progress, read_json, run, say, write_text
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 CHARACTERS = 4000  # read of each document
 EXAMPLES = 5
-HASHES = 64  # of a MinHash signature
-ALIKE = 0.7  # share of equal hashes of near-duplicates
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 COMMON = (
     "the of and to in a is that for it as was with be by on not he i this are or his from at which but "
@@ -52,30 +52,6 @@ CRITERIA = {
     "names": ("share of words with a capital that begin no sentence", True),
     "english": ("share of words that are common English function words", False),
 }
-
-
-def shingles(text: str) -> np.ndarray:
-    """MinHash signature of the 5-word shingles of a text, uint32 [HASHES] (Broder 1997); in a script without spaces
-    a character is a word."""
-    words = part(text.lower()).split()
-    grams = {zlib.crc32(" ".join(words[i : i + 5]).encode()) for i in range(max(1, len(words) - 4))}
-    x = np.fromiter(grams, dtype=np.uint64)
-    factor = (np.arange(HASHES, dtype=np.uint64) * np.uint64(2654435761) + np.uint64(0x9E3779B1)) | np.uint64(
-        1
-    )
-    mixed = (x[:, None] + np.uint64(1)) * factor
-    return ((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)).min(0)
-
-
-def near_duplicates(texts: Sequence[str]) -> float:
-    """Share of texts whose signature agrees with that of another one in at least ALIKE of its hashes."""
-    signatures = np.stack([shingles(text) for text in texts])
-    alike = np.zeros(len(texts), dtype=bool)
-    for i in range(len(texts)):
-        same = (signatures == signatures[i]).mean(1) >= ALIKE
-        same[i] = False
-        alike[i] = same.any()
-    return float(alike.mean())
 
 
 def measure(texts: Sequence[str]) -> dict[str, float]:
@@ -142,12 +118,11 @@ def choose(assignments: Sequence[Path], k: int, removed: np.ndarray, sample: int
     return [smallest.finish() for smallest in keep]
 
 
-def read_texts(
+def read_starts(
     documents: Sequence[Path], chosen: np.ndarray, group: str | None
-) -> tuple[dict[int, str], dict[int, str | None]]:
-    """Beginning of the text, and the domain (None: the document has none), of the `chosen` documents (int64, ascending)."""
-    text: dict[int, str] = {}
-    domain: dict[int, str | None] = {}
+) -> Iterator[tuple[int, str, str | None]]:
+    """Each of the `chosen` documents (int64, ascending): its number, the beginning of its text, its domain (None: it has
+    none)."""
     progress = Progress("inspect", len(documents), "shards")
     for path in documents:
         columns = ["doc", "text", *([group] if group else [])]
@@ -157,67 +132,39 @@ def read_texts(
                 part = batch.take(rows)
                 doc = part.column("doc").to_pylist()
                 start = pc.utf8_slice_codeunits(part.column("text"), 0, CHARACTERS).to_pylist()
-                text.update(zip(doc, start, strict=True))
-                if group:
-                    names = [None if n is None else str(n) for n in part.column(group).to_pylist()]
-                    domain.update(zip(doc, names, strict=True))
+                names = part.column(group).to_pylist() if group else [None] * len(doc)
+                domain = [None if name is None else str(name) for name in names]
+                yield from zip(doc, start, domain, strict=True)
         progress.add(1)
-    return text, domain
 
 
-def page(title: str, rows: Sequence[dict[str, Any]], fingerprint: str, proposals: Path, file: str) -> str:
-    """One self-contained HTML page: how to exclude clusters, a table of the measures, then a section for each cluster.
+def shares(values: Sequence[str | None], many: int = 6) -> list[tuple[str | None, float]]:
+    """The `many` most frequent values with their shares."""
+    return [(value, n / len(values)) for value, n in Counter(values).most_common(many)]
 
-    `proposals`: the file of the proposals; `file`: the file from which a person's exclusions are read.
-    """
-    e = html.escape
-    out = [
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{e(title)}</title>\n<style>{STYLE}'
-    ]
-    out.append(
-        "pre{white-space:pre-wrap;background:#f6f6f6;padding:.5rem;margin:.3rem 0;font-size:12px}</style>"
-    )
-    out.append(f"<h1>{e(title)}</h1>")
-    out.append(
-        f"<p>Fingerprint of the clustering: <code>{e(fingerprint)}</code>. To exclude clusters from every arm of its "
-        f"experiments:</p>\n<ol><li>Copy <code>{e(str(proposals))}</code> (what is proposed below is filled in), or "
-        f"<code>exclusions-template.tsv</code> beside it (what is excluded now), to <code>{e(file)}</code>.</li>\n"
-        "<li>Edit it: one line <code>cluster</code>, a tab, <code>reason</code> for each cluster to exclude; keep the first "
-        "line, which names the fingerprint.</li>\n<li>Run the same <code>snakemake</code> command again without the "
-        "target <code>clusters</code>; with <code>-n</code> it only shows which draws would be made anew.</li></ol>\n<ul>"
-    )
-    out += [f"<li><b>{name}</b>: {what}</li>" for name, (what, _) in CRITERIA.items()]
-    out.append('</ul>\n<div class="wide"><table><thead><tr><th>cluster</th><th>documents</th>')
-    out.append(
-        "".join(f"<th>{n}</th>" for n in CRITERIA) + "<th>proposed</th><th>terms</th></tr></thead><tbody>"
-    )
-    for row in rows:
-        cells = "".join(f'<td class="r">{row[n]:.3f}</td>' for n in CRITERIA)
-        terms, why = e(" ".join(row["terms"][:6])), e("; ".join(row["reasons"]))
-        out.append(f'<tr><td class="r"><a href="#c{row["cluster"]}">{row["cluster"]}</a></td><td class="r">'
-                   f'{row["documents"]:,}</td>{cells}<td class="n worse">{why}</td><td class="n">{terms}</td></tr>')  # fmt: skip
-    out.append("</tbody></table></div>")
-    for row in rows:
-        out.append(
-            f'<h2 id="c{row["cluster"]}">Cluster {row["cluster"]}: {row["documents"]:,} documents</h2>'
-        )
-        out.append(f"<p>{e(', '.join(row['terms']))}</p>")
-        if row["domains"]:
-            mix = (f"{'<i>no domain</i>' if name is None else e(group_name(name))} {share:.0%}" for name, share in row["domains"])  # fmt: skip
-            out.append(f"<p>{', '.join(mix)}</p>")
-        for kind, examples in row["examples"].items():
-            out.append(f"<h3>{kind}</h3>")
-            out += [f"<pre>{doc}: {e(text[:300])}</pre>" for doc, text in examples]
-    return "\n".join(out) + "\n</html>\n"
+
+def read_always(paths: Sequence[Path]) -> dict[int, str]:
+    """Reason by cluster of exclusions that a clustering brings along (TSV), such as those of noise."""
+    given: dict[int, str] = {}
+    for path in paths:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith(("#", "cluster\t")):
+                cluster, reason = line.split("\t", 1)
+                given[int(cluster)] = reason
+    return given
 
 
 def main(
     *,
     documents: list[Path],
+    vectors: list[Path],
     assignments: list[Path],
+    centroids: Path,
+    clusters: Path,
     heldout: Path,
     fingerprint: Path,
     always: list[Path] = [],
+    scores: list[Path] = [],
     spec: str,
     out: Path,
     proposals: Path,
@@ -227,57 +174,104 @@ def main(
 
     Args:
         documents: document shards (doc, text, the domain's column).
+        vectors: vectors that the clustering goes by: a file for each shard, or one of all documents.
         assignments: assignment shards (doc, cluster, distance).
+        centroids: centroids (.npy).
+        clusters: cluster summary (parquet: cluster, mean_distance, diversity).
         heldout: documents outside the pool (parquet: doc).
         fingerprint: JSON with the clustering's fingerprint and number of clusters.
         always: exclusions (TSV) that the proposals include, such as those of noise.
-        spec: JSON: name, proposals (documents per cluster, thresholds), group (column of the domain, or null).
+        scores: score shards (doc, score) of each of the spec's scorers in turn, as many as shards of documents.
+        spec: JSON: name, proposals (documents per cluster, thresholds), group (column of the domain, or null), scorers
+            (names of those whose scores colour the map).
         out: HTML page to write.
         proposals: TSV to write, in the form of a person's exclusions.
         criteria: CSV to write: the measures of each cluster.
     """
-    settings = read_spec(spec, "name", "proposals", "group")
-    identity = read_json(fingerprint)
-    chosen = choose(
-        assignments, identity["clusters"], listed_docs([heldout]), settings["proposals"]["documents"]
-    )
+    settings = read_spec(spec, "name", "proposals", "group", "scorers")
+    if len(scores) != len(settings["scorers"]) * len(documents):
+        raise InputError(
+            f"--scores: {len(scores)} files; {len(settings['scorers'])} scorers of {len(documents)} shards each are required"
+        )
+    identity, removed = read_json(fingerprint), listed_docs([heldout])
+    k, many = identity["clusters"], settings["proposals"]["documents"]
+    chosen = choose(assignments, k, removed, many)
+    sample = review_map.draw(assignments, removed)
     docs = np.unique(np.concatenate([c.doc for c in chosen]))
-    text, domain = read_texts(documents, docs, settings["group"])
+    place = {doc: i for i, doc in enumerate(sample.doc.tolist())}
+    text: dict[int, str] = {}
+    domain: dict[int, str | None] = {}
+    starts = [""] * len(place)
+    signatures = np.zeros((len(place), HASHES), dtype=np.uint32)
+    inspected = set(docs.tolist())
+    for doc, start, name in read_starts(documents, np.union1d(docs, sample.doc), settings["group"]):
+        domain[doc] = name
+        if doc in inspected:
+            text[doc] = start
+        if doc in place:
+            starts[place[doc]] = review.start_of(start)
+            signatures[place[doc]] = shingles(start)
     filled = np.flatnonzero(chosen[0].pool > 0).tolist()
     sampled = {c: chosen[0].doc[chosen[0].cluster == c].tolist() for c in filled}
     terms = top_terms({c: [text[d] for d in docs] for c, docs in sampled.items()})
-    given: dict[int, str] = {}
-    for path in always:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line and not line.startswith(("#", "cluster\t")):
-                cluster, reason = line.split("\t", 1)
-                given[int(cluster)] = reason
+    summary = pq.read_table(clusters, columns=["mean_distance", "diversity"]).to_pydict()
+    similar = review.similar_clusters(np.load(centroids), filled)
+    thresholds, given = settings["proposals"]["thresholds"], read_always(always)
     rows: list[dict[str, Any]] = []
-    for c in filled:
+    for c, near in zip(filled, similar, strict=True):
         measures = measure([text[d] for d in sampled[c]])
-        reasons = ([given[c]] if c in given else []) + propose(measures, settings["proposals"]["thresholds"])
         nearest, farthest = (part.doc[part.cluster == c].tolist() for part in chosen[1:])
         kinds = {"nearest": nearest, "farthest": farthest, "random": sampled[c][:EXAMPLES]}
-        mix = Counter(domain[d] for d in sampled[c]).most_common(6) if settings["group"] else []
         rows.append({
-            "cluster": c, "documents": int(chosen[0].pool[c]), **measures, "reasons": reasons, "terms": terms[c],
-            "domains": [(name, n / len(sampled[c])) for name, n in mix],
+            "cluster": c, "documents": int(chosen[0].pool[c]), "measures": [measures[name] for name in CRITERIA],
+            "preset": given.get(c), "reasons": propose(measures, thresholds), "terms": terms[c], "similar": near,
+            **{name: summary[name][c] for name in ("mean_distance", "diversity")},
+            "domains": shares([domain[d] for d in sampled[c]]) if settings["group"] else [],
+            "scripts": shares([script(text[d]) for d in sampled[c]], 3),
             "examples": {kind: [(d, text[d]) for d in docs] for kind, docs in kinds.items()},
         })  # fmt: skip
-    flagged = [row for row in rows if row["reasons"]]
+    why = {row["cluster"]: "; ".join(filter(None, (row["preset"], *row["reasons"]))) for row in rows}
+    flagged = [c for c in filled if why[c]]
     say(f"[inspect {settings['name']}] {len(flagged)} of {len(rows)} clusters are proposed for exclusion")
-    lines = [f"# clustering {identity['fingerprint']}", "cluster\treason"]
-    lines += [f"{row['cluster']}\t{'; '.join(row['reasons'])}" for row in flagged]
+    lines = [
+        f"# clustering {identity['fingerprint']}",
+        "cluster\treason",
+        *(f"{c}\t{why[c]}" for c in flagged),
+    ]
     write_text(proposals, "\n".join(lines) + "\n")
     table = io.StringIO()
-    writer = csv.DictWriter(table, ["cluster", "documents", *CRITERIA, "proposed"], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        figures = {name: row[name] for name in ("cluster", "documents", *CRITERIA)}
-        writer.writerow(figures | {"proposed": "; ".join(row["reasons"])})
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["cluster", "documents", *CRITERIA, "proposed"])
+    writer.writerows([r["cluster"], r["documents"], *r["measures"], why[r["cluster"]]] for r in rows)
     write_text(criteria, table.getvalue())
-    file = f"config/exclusions/{settings['name'].replace('/', '.')}.tsv"
-    write_text(out, page(f"{settings['name']}: its clusters", rows, identity["fingerprint"], proposals, file))
+    places, method = review_map.coordinates(review_map.read_vectors(documents, vectors, sample.doc))
+    shards = len(documents)
+    points = review.Map(
+        sample=sample,
+        places=places,
+        method=method,
+        starts=starts,
+        domains=[domain[d] for d in sample.doc.tolist()] if settings["group"] else None,
+        near_duplicate=have_near_duplicate(signatures),
+        scores={
+            name: review_map.read_scores(scores[i * shards : (i + 1) * shards], sample.doc)
+            for i, name in enumerate(settings["scorers"])
+        },
+    )
+    about = {
+        "name": settings["name"],
+        "fingerprint": identity["fingerprint"],
+        "clusters": k,
+        "documents": int(chosen[0].pool.sum()),
+        "sample": many,
+        "group": settings["group"],
+        "criteria": [
+            {"name": name, "what": what, "more": more, "threshold": thresholds.get(name)}
+            for name, (what, more) in CRITERIA.items()
+        ],
+        "file": f"config/exclusions/{settings['name'].replace('/', '.')}.tsv",
+    }
+    write_text(out, review.page(about, rows, points))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from winnow.csv_files import write_rows
 from winnow.pages import Page, Section, Table, html_page, number
 from winnow.parquet import Lookup, batches, doc_column, is_listed, listed_docs, open_parquet, open_vectors
 from winnow.products import single
-from winnow.rounds.vector_map import Projection, fit_projection, plot
+from winnow.projection import Projection, fit_projection
+from winnow.rounds.vector_map import plot
 from winnow.sample.candidates import Rows, Smallest
 from winnow.sample.sampler import Sampler, from_config, needs
 from winnow.schema import read_spec
