@@ -112,6 +112,7 @@ rule published_tables:
         f"{R}/tables/published/audit.csv",
 
 
+include: "workflow/rules/slurm.smk"
 include: "workflow/rules/start.smk"
 
 
