@@ -3,17 +3,6 @@
 include: "helpers/slurm.smk"
 
 
-localrules:
-    preflight,
-
-
-rule preflight:
-    """Before a long run: what it downloads is here, and a job of seconds starts in the partition of each kind of job."""
-    input:
-        downloads(),
-        lambda wildcards: expand(f"{R}/preflight/{{kind}}.json", kind=job_kinds()),
-
-
 rule check_partition:
     """Whether a job of this kind finds Python, the folder of results and, of kind gpu, a GPU."""
     output:
@@ -40,12 +29,3 @@ rule check_partition:
             --out {output:q} \
             &>{log:q}
         """
-
-
-for one in workflow.rules:
-    place(one)
-if workflow.is_main_process:
-    logger.addFilter(check_cluster)
-else:
-    # The signal before a job's time limit is for the stage; this process and its shell would end by it.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

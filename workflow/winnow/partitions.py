@@ -95,9 +95,10 @@ def read_partitions(sinfo: str, scontrol: str) -> dict[str, Partition]:
         if "PartitionName" not in fields:
             continue
         name = fields["PartitionName"]
-        cpus, memory = (_number(fields.get(key, "")) for key in ("MaxCPUsPerNode", "MaxMemPerNode"))
+        most_cpus = _number(fields.get("MaxCPUsPerNode", ""))
+        most_memory = _number(fields.get("MaxMemPerNode", ""))
         kinds = [
-            replace(node, cpus=int(min(node.cpus, cpus)), memory=int(min(node.memory, memory)))
+            Node(int(min(node.cpus, most_cpus)), int(min(node.memory, most_memory)), node.gpus)
             for node in nodes.get(name, [])
         ]
         up = fields.get("State", "UP") == "UP"

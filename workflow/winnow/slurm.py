@@ -5,6 +5,7 @@ In: names of runs (those of their jobs in the queue). Out: what the commands of 
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from winnow.partitions import SCONTROL, SINFO, Partition, read_partitions
+from winnow.partitions import SCONTROL, SINFO, Partition, from_plain, read_partitions, to_plain
 from winnow.stage import InputError, write_text
 
 NEVER = {
@@ -76,6 +77,16 @@ def ask_partitions() -> dict[str, Partition]:
     if not shutil.which(SINFO[0]):
         return {}
     return read_partitions(ask(*SINFO), ask(*SCONTROL))
+
+
+def share(partitions: dict[str, Partition]) -> None:
+    """Leaves partitions in the environment, for the processes of jobs."""
+    os.environ["WINNOW_PARTITIONS"] = json.dumps(to_plain(partitions))
+
+
+def shared_partitions() -> dict[str, Partition]:
+    """The partitions that the process which submitted this job has shared."""
+    return from_plain(json.loads(os.environ.get("WINNOW_PARTITIONS", "[]")))
 
 
 def check_polling(first: int) -> None:

@@ -1,4 +1,3 @@
-import json
 import signal
 import threading
 
@@ -6,7 +5,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 from winnow import slurm
 from winnow.experiments import needs as needs_of_run
-from winnow.partitions import Request, fit, from_plain, to_plain
+from winnow.partitions import Request, fit
 from winnow.stage import InputError
 
 SIGNAL_MINUTES = 5
@@ -27,13 +26,13 @@ def cluster_partitions():
     if not site("slurm_partition"):
         return {}
     if not workflow.is_main_process:
-        return from_plain(json.loads(os.environ.get("WINNOW_PARTITIONS", "[]")))
+        return slurm.shared_partitions()
     try:
         found = slurm.ask_partitions()
     except InputError as error:
         PROBLEMS["SLURM"] = str(error)
         return {}
-    os.environ["WINNOW_PARTITIONS"] = json.dumps(to_plain(found))
+    slurm.share(found)
     return found
 
 
@@ -165,10 +164,14 @@ RUN, CHECKED = [], []
 # ---------------------------------------------------------------- the target preflight
 
 
-def job_kinds():
-    """Kinds of jobs by what they ask for: with a GPU only where the profile names a partition for them."""
+def nodes_checked():
+    """The checks of a node for each kind of job; with a GPU only where the profile names a partition for them. Those of an
+    earlier time are removed where the target is asked for."""
+    if COMMAND and "preflight" in COMMAND.targets and not COMMAND.dryrun:
+        for path in (Path(R) / "preflight").glob("*.json"):
+            path.unlink()
     gpu = site("gpu_partition") or workflow.global_resources.get("gpu").value
-    return ["cpu", "gpu"] if gpu else ["cpu"]
+    return expand(f"{R}/preflight/{{kind}}.json", kind=["cpu", "gpu"] if gpu else ["cpu"])
 
 
 def downloads():
