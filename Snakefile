@@ -24,6 +24,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/rounds.smk"
+include: "workflow/rules/slurm.smk"
 
 
 localrules:
@@ -38,6 +39,7 @@ localrules:
     paper_tables,
     partial_tables,
     published_tables,
+    preflight,
 
 
 rule all:
@@ -110,6 +112,13 @@ rule published_tables:
         guide(),
         f"{R}/tables/published/paper.claims.json",
         f"{R}/tables/published/audit.csv",
+
+
+rule preflight:
+    """Before a long run: all downloads are here, and a job of seconds runs in the partition of each kind of job."""
+    input:
+        downloads(),
+        nodes_checked(),
 
 
 include: "workflow/rules/start.smk"

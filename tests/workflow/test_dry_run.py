@@ -393,13 +393,6 @@ def test_every_rule_has_a_log_a_benchmark_threads_and_resources(rule: str) -> No
     assert "runtime=" in body
 
 
-def test_every_rule_that_can_ask_for_a_gpu_has_a_gpu_partition() -> None:
-    wanting = {name for name, body in rules().items() if re.search(r"^ +gpu=(?!0,)", body, re.MULTILINE)}
-    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.v9+.yaml").read_text())
-    assert set(profile["set-resources"]) == wanting
-    assert len(wanting) > 3
-
-
 def test_an_exclusions_file_with_a_slip_in_its_name_is_pointed_out(clone: Path, snakemake: Snakemake) -> None:
     slip = clone / "config" / "exclusions" / "pile-mini.minilm-k22x.tsv"
     slip.write_text("# clustering 0\n")

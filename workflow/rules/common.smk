@@ -15,15 +15,15 @@ REDUCED = f"{R}/{{corpus}}/reduced/{{encoder}}/{{reduction}}.npy"
 SUBSET = f"{R}/{{corpus}}/subsets/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}"
 MODEL = f"{R}/{{corpus}}/models/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}"
 
-# A stage runs with the interpreter that runs Snakemake unless a deployment method brings its own;
-# descriptor 3 is the terminal, for the stages' progress lines.
+# A stage runs with the interpreter that runs Snakemake unless a deployment method brings its own; descriptor 3 is the
+# terminal, for the stages' progress lines; the shell waits for a stage that SLURM told to end, and is saving.
 PYTHON_PATH = (
     f'export PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
     if not workflow.deployment_settings.deployment_method
     else ""
 )
 shell.prefix(
-    "set -euo pipefail; exec 3>&2; "
+    "set -euo pipefail; exec 3>&2; trap : TERM; "
     + PYTHON_PATH
     + f"export PYTHONPATH={shlex.quote(os.path.join(workflow.basedir, 'workflow'))} WINNOW_TERMINAL_FD=3 "
     "HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "

@@ -1,4 +1,5 @@
-# Before the first job: the names of targets are checked, and a forecast of the run is printed. No rules here.
+# Before the first job: the names of targets are checked, jobs get their SLURM partitions, and a forecast of the run is
+# printed. No rules here.
 import difflib
 
 from snakemake.logging import logger
@@ -49,5 +50,11 @@ def show_forecast(record):
 
 FORECAST_SHOWN = []
 check_targets()
+for one in workflow.rules:
+    place(one)
 if workflow.is_main_process:
     logger.addFilter(show_forecast)
+    logger.addFilter(check_cluster)
+else:
+    # The signal before a job's time limit is for the stage; this process and its shell would end by it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -32,6 +32,7 @@ import numpy as np
 from winnow.config.checks import check_recipe
 from winnow.device import keep_memory, peak, pick_device
 from winnow.schema import check_definition, read_spec
+from winnow.slurm import requeue
 from winnow.stage import (
     InputError,
     Progress,
@@ -51,6 +52,10 @@ from winnow.train.tasks import Classifier, LanguageModel, Task
 
 STAGE_VERSION = 4
 """Of this module and of `checkpoint`, `cross_entropy`, `process_group`, `schedule` and `tasks`."""
+STOPS = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals at which a training saves and ends."""
+REQUEUE_SECONDS = 120
+"""In which SLURM ends a job that was requeued."""
 
 
 class Curves:
@@ -85,7 +90,8 @@ def train(
 ) -> tuple[list[list[float]], float]:
     """Trains `task.model` in place. Returns the history ([loss in nats per target, learning rate, gradient
     norm] of each step) and the seconds of all steps, those before a stop too. Raises InputError if the loss is not
-    finite. SIGTERM writes a checkpoint and exits 143."""
+    finite. SIGTERM writes a checkpoint and exits 143; SIGUSR1, which SLURM sends before the time limit of the job, does so
+    too and puts the job back into the queue, if it came further than the step it began with."""
     import torch
 
     model = task.model
@@ -98,7 +104,7 @@ def train(
     curves = Curves(checkpoint.folder.parent / "tensorboard", history) if group.first else None
     note = f"loss {history[-1][0]:.3f}" if history else ""
     signals: list[int] = []
-    previous = signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
+    previous = [signal.signal(n, lambda number, _frame: signals.append(number)) for n in STOPS]
     began = saved = time.monotonic()
     for step in range(start, recipe["steps"]):
         step_began = time.monotonic()
@@ -126,10 +132,16 @@ def train(
                     if step
                     else "before the end of the first step"
                 )
-                say(f"[train {name}] stopped by signal {int(signal.SIGTERM)} {done}")
+                why = "before the time limit of its job" if signal.SIGUSR1 in signals else "by signal 15"
+                say(f"[train {name}] stopped {why} {done}")
             if curves:
                 curves.close()
             group.close()
+            if group.first and signal.SIGUSR1 in signals and step > start and requeue():
+                say(
+                    f"[train {name}] SLURM job {os.environ['SLURM_JOB_ID']} is back in the queue and will go on"
+                )
+                time.sleep(REQUEUE_SECONDS)  # until SLURM ends the job: its end by itself would be a failure
             sys.exit(143)
         total = group.sum_gradients(model, float(torch.stack(losses).double().sum()))
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"]))
@@ -147,7 +159,8 @@ def train(
         if due and group.first and step + 1 < recipe["steps"]:
             checkpoint.save(step + 1, model, optimiser, history, before + time.monotonic() - began)
             saved = time.monotonic()
-    signal.signal(signal.SIGTERM, previous)
+    for number, handler in zip(STOPS, previous, strict=True):
+        signal.signal(number, handler)
     if curves:
         curves.close()
         progress.line(f"loss {history[-1][0]:.3f}")
