@@ -23,7 +23,7 @@ from winnow.config.files import definition_files, read_files
 from winnow.config.pins import lock_file
 from winnow.stage import InputError, write_json
 from winnow.work.machine import Device, Machine, device, read_machine, watts
-from winnow.work.requests import Request, Work, cpu_seconds, request, wall_seconds
+from winnow.work.requests import OVERHEAD, Request, Work, cpu_seconds, request, wall_seconds
 from winnow.work.schedule import Task, critical_path, makespan
 from winnow.work.stages import STAGES, work_of
 
@@ -93,7 +93,7 @@ def plan_jobs(
 ) -> list[Job]:
     """Each job with its work and its times, on the GPUs of the kind `gpu` (None: on processors); targets take nothing."""
     known = sizes(config, results, lock)
-    usual = gpu or device(None, machine)
+    usual = device(None, machine)  # what the rules ask for does not depend on the plan
     cache: dict[Any, tuple[Work, Request, float, float, float, float]] = {}
     planned = []
     for job in jobs:
@@ -109,7 +109,7 @@ def plan_jobs(
             wall = wall_seconds(work, machine, min(asks.threads, cores), gpu)
             cpu = cpu_seconds(work, machine, on_gpu)
             gpu_time = wall * work.gpus if on_gpu else 0.0
-            energy = watts(usual, 1, 0) * cpu + watts(usual, 0, 1) * gpu_time
+            energy = watts(gpu or usual, 1, 0) * cpu + watts(gpu or usual, 0, 1) * gpu_time
             cache[job.rule, ids] = (work, asks, cpu, gpu_time, wall, energy)
         planned.append(Job(job, *cache[job.rule, ids]))
     return planned
@@ -130,7 +130,7 @@ def summarise(
     tasks = [
         Task(
             tuple(at for need in job.job.needs if (at := of[need]) is not None),
-            job.wall,
+            job.wall + OVERHEAD,
             job.asks.threads,
             job.work.gpus if gpus else 0,
         )
@@ -207,7 +207,9 @@ def compare(jobs: Sequence[Job], accounted: Mapping[str, Used] | None) -> list[C
 
 
 def hours(value: float) -> str:
-    """Hours, or minutes or seconds of less."""
+    """Hours, or minutes or seconds of less; nothing of none."""
+    if not value:
+        return ""
     for unit, size, least in (("h", 1.0, 1.0), ("min", 1 / 60, 1 / 60)):
         if value >= least:
             return f"{value / size:,.0f} {unit}" if value / size >= 100 else f"{value / size:.1f} {unit}"
@@ -215,7 +217,15 @@ def hours(value: float) -> str:
 
 
 def _plain(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+    return (
+        ""
+        if not value
+        else f"{value:,.0f}"
+        if value >= 100
+        else f"{value:.1f}"
+        if value >= 1
+        else f"{value:.2g}"
+    )
 
 
 def show_rows(rows: Sequence[Row], what: str, gpus: int, priced: bool) -> str:
@@ -245,7 +255,7 @@ def show_rows(rows: Sequence[Row], what: str, gpus: int, priced: bool) -> str:
         ]
         cells += [_plain(row.price)] * priced
         if what == "stage":
-            asked = f"{row.asks_cores} cores, {row.asks_gb:g} GB, {hours(row.asks_minutes / 60)}"
+            asked = f"{row.asks_cores} core{'s' * (row.asks_cores > 1)}, {row.asks_gb:g} GB, {hours(row.asks_minutes / 60)}"
             cells.append(asked + f", {row.asks_gpus} GPU" * bool(row.asks_gpus))
         body.append(cells)
     align = ["left", *["right"] * (len(head) - 1)]
@@ -381,11 +391,11 @@ def notes(
                 f"Assumed: {name} has {assumption.documents:,} documents of {assumption.bytes:,.0f} bytes; nobody has counted "
                 f"them. State them: corpora.{name}.size"
             )
-    if asking := sum(bool(job.work.gpus) for job in jobs):
-        if not gpus:
-            lines.append(
-                f"{asking:,} jobs ask for a GPU and are counted on processors here; --gpus N counts them on GPUs"
-            )
+    asking = sum(bool(job.work.gpus) for job in jobs)
+    if asking and not gpus:
+        lines.append(
+            f"{asking:,} jobs ask for a GPU and are counted on processors here; --gpus N counts them on GPUs"
+        )
     lines.append(
         f"Of all jobs: {_plain(whole.disk_gb)} GB stay on disk. Jobs that several tables need are counted for each of them. "
         "kWh are of rated power. A time limit is twice (trainings, which continue) or three times what is expected, and 10 "

@@ -17,7 +17,7 @@ from winnow.sample.sampler import needs
 from winnow.work import networks
 from winnow.work.job import CHARACTERS, COMPRESSED, ENCODER, MB, PIECES, PYTHON, TABLES, TORCH, Job, host_mb
 from winnow.work.networks import Network
-from winnow.work.requests import Work
+from winnow.work.requests import COMPRESSED, Work
 from winnow.work.sizes import shard_documents, subset_documents, tokens_of
 
 # ---------------------------------------------------------------- documents
@@ -49,7 +49,7 @@ def index_source(job: Job) -> Work:
 def write_documents(job: Job) -> Work:
     pieces = min(PIECES, 8 * job.text / MB)
     return Work(
-        spread=1.2e-8 * job.text, written=job.text, disk=COMPRESSED * job.text + 20 * job.documents,
+        spread=1.6e-8 * job.text, written=job.text, disk=COMPRESSED * job.text + 20 * job.documents,
         memory_mb=TABLES + pieces, threads=2,
     )  # fmt: skip
 
@@ -337,5 +337,5 @@ def compare_samplers(job: Job) -> Work:
     drawn = min(seeds * size, job.size.documents)
     return Work(
         serial=1.5e-6 * job.size.documents + 4e-7 * seeds * size + 2e-3 * seeds,
-        memory_mb=TABLES + (drawn * 120 + seeds * size * 30 + 20 * 160 * size) / MB,
+        memory_mb=TABLES + (drawn * 80 + seeds * size * 30 + 20 * 160 * size) / MB,
     )  # fmt: skip

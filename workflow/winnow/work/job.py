@@ -11,8 +11,6 @@ from winnow.work.requests import Sizes
 from winnow.work.sizes import BLOCK, CorpusSize, Items, items_of, shard_documents, subset_documents, tokens_of
 
 MB = 1e6
-COMPRESSED = 0.45
-"""Share of a text's bytes that zstd leaves."""
 PYTHON, TABLES, TORCH, ENCODER, EVALUATION = 100, 200, 450, 600, 900
 """MB of a process that has loaded nothing, pyarrow, torch, transformers, lm-eval."""
 CUDA = 4000

@@ -25,7 +25,7 @@ class Machine:
     `light` and `heavy`: CPU-seconds in which a stage starts that reads tables, and one that loads an encoder with torch.
     Floating-point operations a second and core: `product` of a matrix product on one thread (float32), `embed` of an
     encoder, `train` of a small language model, `train_bfloat16` of the same in bfloat16. `scaling`: speed of a product
-    with all threads, over threads times that of one. `read` and `written`: bytes of text a second and core from and to
+    a CPU-second with all threads, over that with one. `read` and `written`: bytes of text a second and core from and to
     zstd parquet. Of a GPU (`gpu`: its name; "": none measured): `gpu_embed` and `gpu_train` in all.
     """
 
@@ -33,15 +33,15 @@ class Machine:
     processor: str = "AMD EPYC, AVX2"
     cores: int = 2
     memory_mb: int = 24_000
-    light: float = 0.7
-    heavy: float = 4.5
-    product: float = 90e9
+    light: float = 0.54
+    heavy: float = 3.8
+    product: float = 96e9
     scaling: float = 0.95
-    embed: float = 62e9
-    train: float = 52e9
-    train_bfloat16: float = 3.5e9
-    read: float = 500e6
-    written: float = 150e6
+    embed: float = 73e9
+    train: float = 66e9
+    train_bfloat16: float = 4.3e9
+    read: float = 815e6
+    written: float = 340e6
     gpu: str = ""
     gpu_embed: float = 0.0
     gpu_train: float = 0.0

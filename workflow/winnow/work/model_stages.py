@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from winnow.experiments import probe_seeds
 from winnow.profile import kinds as families
+from winnow.selection import is_large_model
 from winnow.work import networks
 from winnow.work.corpus_stages import draw_mb
 from winnow.work.job import ENCODER, ENCODING, EVALUATION, MB, PIECES, TABLES, Job, host_mb
@@ -40,7 +41,12 @@ def tokenize_subset(job: Job) -> Work:
     text = job.subset * job.size.bytes
     block = min(job.subset, 1024) * tokens_of(job.size.bytes) * ENCODING / MB
     return Work(
-        spread=2.5e-7 * text, read=text, disk=text / 4 * 2, threads=4, memory_mb=TABLES + 100 + 2 * block
+        "thin",
+        spread=2.5e-7 * text,
+        read=text,
+        disk=text / 4 * 2,
+        threads=4,
+        memory_mb=TABLES + 100 + 2 * block,
     )
 
 
@@ -59,10 +65,13 @@ def train_model(job: Job) -> Work:
     state = 20 * network.parameters  # weights, gradients, moments, and one copy while they are saved
     memory = ENCODER + (state + (0 if gpus else activations)) / MB
     text = 0 if language else job.subset * (job.size.bytes + 400) / MB
+    threads = (
+        8 if is_large_model(job.config, job.ids["model"]) else 1
+    )  # the same bits on one machine, whatever the corpus
     stay = 4 * network.parameters + 12 * network.parameters * (rows * tokens > 1e8)
     return Work(
         "training", {kind: 3 * rows * tokens * network.forward(tokens)}, memory_mb=host_mb(gpus, memory + text),
-        disk=stay, threads=8, gpus=gpus, resumes=True,
+        disk=stay, threads=threads, gpus=gpus, resumes=True,
     )  # fmt: skip
 
 
@@ -70,6 +79,7 @@ def _evaluate(job: Job, name: str, gpus: int) -> Work:
     network = networks.model(job.config, name)
     most = networks.max_tokens(job.config, name)
     classifier = job.config["models"][name]["kind"] == "classifier"
+    threads = 8 if gpus or job.config["models"][name]["kind"] == "pretrained" else 1
     items = job.items()
     flops = sum(
         one.requests * min(one.tokens, most) * network.forward(min(one.tokens, most)) for one in items
@@ -82,7 +92,7 @@ def _evaluate(job: Job, name: str, gpus: int) -> Work:
             {"classify": flops},
             serial=1e-4 * requests,
             memory_mb=host_mb(gpus, memory + 200),
-            threads=8,
+            threads=threads,
             gpus=gpus,
         )
     logits = 1100 if not gpus else 2000
@@ -90,7 +100,7 @@ def _evaluate(job: Job, name: str, gpus: int) -> Work:
     return Work(
         "evaluation", {"evaluate": flops}, serial=0.18 * sum(one.tasks for one in items) + 1.5e-3 * requests + 2e-5 * whole,
         memory_mb=host_mb(gpus, EVALUATION - ENCODER + memory + logits * min(1, network.weights / 1e6)), disk=120.0 * requests,
-        threads=8, gpus=gpus,
+        threads=threads, gpus=gpus,
     )  # fmt: skip
 
 
@@ -104,13 +114,13 @@ def evaluate_pretrained(job: Job) -> Work:
 
 def count_ngrams(job: Job) -> Work:
     tokens = min(job.subset * tokens_of(job.size.bytes), 1e8)
-    return Work(serial=1.5e-7 * tokens, memory_mb=TABLES + 50 + 50 * tokens / MB)
+    return Work("thin", serial=1.5e-7 * tokens, memory_mb=TABLES + 50 + 50 * tokens / MB)
 
 
 def find_benchmark_items(job: Job) -> Work:
     whole = sum(one.all for one in job.items())
     text = job.subset * job.size.bytes
-    return Work(serial=1.6e-4 * whole + 1.2e-7 * text, read=text, memory_mb=TABLES + (2000 * whole + 2 * min(job.subset, 1024) * job.size.bytes) / MB)  # fmt: skip
+    return Work("thin", serial=1.6e-4 * whole + 1.2e-7 * text, read=text, memory_mb=TABLES + (2000 * whole + 2 * min(job.subset, 1024) * job.size.bytes) / MB)  # fmt: skip
 
 
 def find_contaminated_documents(job: Job) -> Work:
@@ -272,8 +282,8 @@ def run_probes(job: Job) -> Work:
     sizes = [min(budget["train"] + i * rounds["add"], job.size.documents) for i in range(rounds["count"] + 1)]
     d = job.config["encoders"][job.config["models"][job.ids["model"]]["encoder"]]["dimension"]
     n = job.size.documents
-    each = sum(7e-7 * size * d + 1e-8 * n * d + 1e-2 for size in sizes)
+    each = sum(5.5e-7 * size * d + 1e-8 * n * d + 1e-2 for size in sizes)
     return Work(
         serial=0.6 + seeds * each,
-        memory_mb=TABLES + draw_mb(job) + (2 * n * d + max(sizes) * d * 16 + 60 * n + seeds * len(sizes) * 2000 * 100) / MB,
+        memory_mb=TABLES + 120 + draw_mb(job) + (2 * n * d + max(sizes) * d * 16 + 60 * n + seeds * len(sizes) * 2000 * 100) / MB,
     )  # fmt: skip
