@@ -318,6 +318,7 @@ def plan(
             raise InputError(f"{name}: {value} is below 0")
     if cores is not None and cores < 1:
         raise InputError(f"--cores: {cores} is below 1")
+    accounted = accounting(sacct, since)
     paths: list[str | Path] = [*definition_files(ROOT), *files]
     lock = lock_file(ROOT)
     config = resolve(read_files(paths), paths, lock=lock)
@@ -347,7 +348,7 @@ def plan(
         print(f"\n{line}")
     compared: list[Comparison] = []
     if used or sacct or since:
-        compared = compare(jobs, accounting(sacct, since))
+        compared = compare(jobs, accounted)
         if not compared:
             raise InputError(f"--used: no timings of these jobs in {results}/timings; run them first")
         print("\nPlanned and measured\n")

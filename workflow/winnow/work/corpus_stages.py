@@ -15,7 +15,7 @@ from typing import Any
 from winnow.experiments import proxies_of
 from winnow.sample.sampler import needs
 from winnow.work import networks
-from winnow.work.job import CHARACTERS, COMPRESSED, ENCODER, MB, PIECES, PYTHON, TABLES, TORCH, Job, host_mb
+from winnow.work.job import CHARACTERS, ENCODER, MB, PIECES, PYTHON, TABLES, TORCH, Job, host_mb
 from winnow.work.networks import Network
 from winnow.work.requests import COMPRESSED, Work
 from winnow.work.sizes import shard_documents, subset_documents, tokens_of

@@ -149,8 +149,9 @@ def items_of(
         return Items(items, items, tokens_of(labelled.bytes), 1, items)
     items = float(min(one["items"], config["corpora"][corpus]["heldout"]["documents"]))
     if completion := one.get("completion"):
-        written = (1 + completion["samples"]) * (completion["words"] + GENERATE * completion["tokens"])
-        return Items(items, items, written, 1, items)
+        length = completion["words"] + completion["tokens"]
+        read = completion["words"] + GENERATE * completion["tokens"]
+        return Items(items, items * (1 + completion["samples"]) * read / length, length, 1, items)
     if one["heldout"] == "cloze":
         return Items(items, CLOZE_CHOICES * items, min(length, CLOZE_TOKENS), 1, items)
     return Items(items, items, min(length, HELDOUT_BYTES / BYTES_A_TOKEN), 1, items)
