@@ -144,7 +144,7 @@ def fit_hdbscan(job: Job) -> Work:
         + min(800, points**2 * 16 / MB)
     )
     return Work(
-        "torch", {"product": 6.0 * points**2 * d}, serial=3e-9 * points**2 * math.sqrt(d) + 1e-7 * job.size.documents,
+        "torch", {"product": 6.0 * points**2 * d}, serial=3e-8 * points**2 * math.sqrt(d) + 1e-7 * job.size.documents,
         memory_mb=TORCH + memory, disk=points * 4.0 * d, threads=8,
     )  # fmt: skip
 
@@ -293,7 +293,7 @@ def draw_mb(job: Job) -> float:
     n = job.size.documents
     shard = shard_documents(n, job.shards, None)
     kept = job.subset * (ranking.get("oversample") or 1.0) * (2 if facts.draws == "buckets" else 1)
-    memory = 160.0 * min(n, max(1 << 20, 2 * kept)) + 80 * shard
+    memory = 240.0 * min(n, max(1 << 20, 2 * kept)) + 80 * shard
     if job.config["corpora"][job.ids["corpus"]]["deduplicate"]:
         memory += 24.0 * 0.3 * n
     if facts.near:

@@ -45,8 +45,9 @@ default figures: a calibration keeps the best of short repetitions. `classify`: 
 SAFETY, SAFETY_TRAINING, LEAST_MINUTES = 3.0, 2.0, 10
 """A job asks for so many times the time it is expected to take (a training, which continues where it stopped, for less) and
 these minutes."""
-MEMORY_SAFETY, LEAST_MB = 1.5, 1500
-"""And for so many times the expected memory, in steps of 500 MB; at least this much."""
+MEMORY_SAFETY, NESTED_MB, LEAST_MB = 1.5, 300, 1500
+"""And for so many times the expected memory and that of the two Snakemakes that run a job of SLURM, in steps of 500 MB; at
+least this much."""
 THREADS = ((3600.0, 8), (120.0, 4), (30.0, 2))
 """Threads that a job asks for from so many core-seconds of work on that can be divided."""
 GPU_THREADS = 8
@@ -150,5 +151,5 @@ def request(work: Work, machine: Machine, device: Device) -> Request:
     disk = (COMPRESSED * work.read + work.disk) / SHARED_DISK
     seconds = max(wall_seconds(work, machine, threads, device), disk)
     minutes = LEAST_MINUTES + (SAFETY_TRAINING if work.resumes else SAFETY) * seconds / 60
-    memory = max(LEAST_MB, 500 * math.ceil(MEMORY_SAFETY * work.memory_mb / 500))
+    memory = max(LEAST_MB, 500 * math.ceil((NESTED_MB + MEMORY_SAFETY * work.memory_mb) / 500))
     return Request(threads, memory, 5 * math.ceil(minutes / 5), work.gpus)
