@@ -196,7 +196,7 @@ GPU = device(None, MACHINE)
 
 @functools.cache
 def request_of(name, ids):
-    """What a job of the rule `name` asks for at its first attempt; `ids`: its wildcards, (key, value) each."""
+    """What a job asks for at its first attempt, by the name of its rule and its wildcards, (key, value) each."""
     return request(work_of(CONFIG, name, dict(ids), SIZES), MACHINE, GPU)
 
 

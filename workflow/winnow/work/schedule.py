@@ -38,27 +38,35 @@ def makespan(tasks: Sequence[Task], cores: int, gpus: int) -> float:
         for need in tasks[place].needs:
             after[need].append(place)
             chain[need] = max(chain[need], chain[place])
-    ready = [(-chain[place], place) for place, count in enumerate(waiting) if not count]
-    heapq.heapify(ready)
-    running: list[tuple[float, int]] = []
+    # By what they ask for, of which there are few kinds: those that wait for a GPU are not looked at one by one.
+    ready: dict[tuple[int, int], list[tuple[float, int]]] = {}
+
+    def add(place: int) -> None:
+        asked = min(tasks[place].threads, cores), min(tasks[place].gpus, gpus)
+        heapq.heappush(ready.setdefault(asked, []), (-chain[place], place))
+
+    for place, count in enumerate(waiting):
+        if not count:
+            add(place)
+    running: list[tuple[float, int, int, int]] = []
     now, free_cores, free_gpus = 0.0, cores, gpus
-    while ready or running:
-        left = []
-        while ready and free_cores:
-            _, place = entry = heapq.heappop(ready)
-            threads, devices = min(tasks[place].threads, cores), min(tasks[place].gpus, gpus)
-            if threads <= free_cores and devices <= free_gpus:
-                free_cores, free_gpus = free_cores - threads, free_gpus - devices
-                heapq.heappush(running, (now + tasks[place].seconds, place))
-            else:
-                left.append(entry)
-        for entry in left:
-            heapq.heappush(ready, entry)
-        now, place = heapq.heappop(running)
-        free_cores += min(tasks[place].threads, cores)
-        free_gpus += min(tasks[place].gpus, gpus)
+    while True:
+        fitting = [
+            (heap[0], asked)
+            for asked, heap in ready.items()
+            if heap and asked[0] <= free_cores and asked[1] <= free_gpus
+        ]
+        if fitting:
+            (_, place), asked = min(fitting)
+            heapq.heappop(ready[asked])
+            free_cores, free_gpus = free_cores - asked[0], free_gpus - asked[1]
+            heapq.heappush(running, (now + tasks[place].seconds, place, *asked))
+            continue
+        if not running:
+            return now
+        now, place, threads, devices = heapq.heappop(running)
+        free_cores, free_gpus = free_cores + threads, free_gpus + devices
         for later in after[place]:
             waiting[later] -= 1
             if not waiting[later]:
-                heapq.heappush(ready, (-chain[later], later))
-    return now
+                add(later)
