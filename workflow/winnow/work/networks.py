@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from winnow.device import NEOX_VOCABULARY
+
 Config = Mapping[str, Any]
 
 WORD_PIECES = 30_522
 """Vocabulary of the BERT family."""
-NEOX_VOCABULARY = 50_304
-"""Of the GPT-NeoX tokenizer, as Pythia pads it."""
 USUAL_PROXY = 70e6
 """Weights assumed of a Hub model whose name does not say."""
 
