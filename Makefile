@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo clusters test bench test-all test-slurm test-real test-browser test-studies lint format lock
+.PHONY: help install demo plan clusters test bench test-all test-slurm test-real test-browser test-studies lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ demo: $(STAMP) ## run the default config offline, from corpora to tables and a r
 	@$(BIN)/python -m winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
 	@echo; echo "Report: $$PWD/results/report.html"
 	@echo "Tables: $$PWD/results/tables/ (first: sst2-mini.md; learning curves: sst2-mini.curves.html)"
+
+plan: $(STAMP) ## show what a run will take: jobs, hours, memory, disk (RUN=my.yaml)
+	@$(BIN)/python -m winnow plan $(RUN)
 
 clusters: $(STAMP) ## write pages that show the clusters, and exclusion templates (RUN=my.yaml)
 	@$(SNAKEMAKE) clusters $(if $(RUN),--configfile $(RUN))

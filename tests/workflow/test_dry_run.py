@@ -393,6 +393,22 @@ def test_every_rule_has_a_log_a_benchmark_threads_and_resources(rule: str) -> No
     assert "runtime=" in body
 
 
+def test_the_jobs_of_the_demo_fit_nodes_of_four_cores_and_limits_of_an_hour(
+    snakemake: Snakemake, tmp_path: Path
+) -> None:
+    done = snakemake("--dry-run", "--cores", "8", "--nolock", "--config", f"results={tmp_path}")
+    assert done.code == 0, done.text
+    asked = {
+        key: [int(n) for n in re.findall(rf"\b{key}[=:] ?(\d+)", done.text)]
+        for key in ("threads", "mem_mb", "runtime", "gpu")
+    }
+    assert len(asked["mem_mb"]) == len(asked["runtime"]) == sum(DEFAULT.values())
+    assert 2 <= max(asked["threads"]) <= 4
+    assert 1500 <= min(asked["mem_mb"]) <= max(asked["mem_mb"]) <= 8000
+    assert max(asked["runtime"]) <= 60
+    assert max(asked["gpu"]) == 0
+
+
 def test_an_exclusions_file_with_a_slip_in_its_name_is_pointed_out(clone: Path, snakemake: Snakemake) -> None:
     slip = clone / "config" / "exclusions" / "pile-mini.minilm-k22x.tsv"
     slip.write_text("# clustering 0\n")

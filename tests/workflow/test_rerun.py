@@ -450,6 +450,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     "sweep": (put({"k": [2, 3]}, "sweep"), NOTHING),
     "profile": (put({"families": ["lengths"]}, "profile"), NOTHING),
     "licence": (put("CC0", "corpora", "notes", "licence"), NOTHING),
+    "size": (put({"documents": 10**9}, "corpora", "notes", "size"), NOTHING),
     "prompts": (put({"words": "set"}, "corpora", "notes", "prompts"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
     "a default spelt out": (put([0.9, 0.95], "recipes", "toy", "betas"), NOTHING),

@@ -16,10 +16,10 @@ rule reduce_vectors:
         f"{R}/timings/reduce_vectors/{{corpus}}/{{encoder}}/{{reduction}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: reduction_threads
+    threads: threads_of("reduce_vectors")
     resources:
-        mem_mb=lambda wildcards, attempt: (64000 if large_corpus(wildcards) else 8000) * attempt,
-        runtime=lambda wildcards, attempt: (2880 if large_corpus(wildcards) else 240) * attempt,
+        mem_mb=mem_mb_of("reduce_vectors"),
+        runtime=runtime_of("reduce_vectors"),
         gpu=0,
     params:
         spec=lambda wildcards: spec(reduction=CONFIG["reductions"][wildcards.reduction]),
@@ -53,10 +53,10 @@ rule fit_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
+    threads: threads_of("fit_clusters")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("fit_clusters"),
+        runtime=runtime_of("fit_clusters"),
         gpu=0,
     params:
         spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
@@ -91,10 +91,10 @@ rule assign_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
+    threads: threads_of("assign_clusters")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("assign_clusters"),
+        runtime=runtime_of("assign_clusters"),
         gpu=0,
     params:
         version=version("cluster.kmeans"),
@@ -130,10 +130,10 @@ rule fit_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
+    threads: threads_of("fit_hdbscan")
     resources:
-        mem_mb=growing(16000),
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=mem_mb_of("fit_hdbscan"),
+        runtime=runtime_of("fit_hdbscan"),
         gpu=0,
     params:
         spec=lambda wildcards: spec(clustering=CONFIG["clusterings"][wildcards.clustering]),
@@ -171,10 +171,10 @@ rule assign_hdbscan:
         clustering=clustering_method("hdbscan"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
+    threads: threads_of("assign_hdbscan")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("assign_hdbscan"),
+        runtime=runtime_of("assign_hdbscan"),
         gpu=0,
     params:
         version=version("cluster.hdbscan", "cluster.kmeans"),
@@ -206,10 +206,10 @@ rule summarise_clusters:
         f"{R}/timings/summarise_clusters/{{corpus}}/{{clustering}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("summarise_clusters")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("summarise_clusters"),
+        runtime=runtime_of("summarise_clusters"),
     params:
         version=version("cluster.kmeans"),
     shell:
@@ -250,10 +250,10 @@ rule inspect_clusters:
         f"{R}/timings/inspect_clusters/{{corpus}}/{{clustering}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("inspect_clusters")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("inspect_clusters"),
+        runtime=runtime_of("inspect_clusters"),
     params:
         spec=review_spec,
         scores=review_scores,
@@ -294,10 +294,10 @@ rule exclude_clusters:
         f"{R}/timings/exclude_clusters/{{corpus}}/{{clustering}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("exclude_clusters")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("exclude_clusters"),
+        runtime=runtime_of("exclude_clusters"),
     params:
         files=exclusions_state,
         version=version("cluster.exclude"),
@@ -340,10 +340,10 @@ rule sweep_clusters:
         clustering=clustering_method("kmeans"),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if large_corpus(wildcards) else 2
+    threads: threads_of("sweep_clusters")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(480),
+        mem_mb=mem_mb_of("sweep_clusters"),
+        runtime=runtime_of("sweep_clusters"),
         gpu=0,
     params:
         spec=sweep_spec,

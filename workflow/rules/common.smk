@@ -2,12 +2,16 @@
 import functools
 import shlex
 
+from winnow.commands.corpus_sizes import sizes
 from winnow.config.local_files import expand_files
 from winnow.experiments import NO_CLUSTERS
 from winnow.paths import folder_state, state
-from winnow.selection import gpus, is_large_corpus, is_large_model
+from winnow.selection import gpus
 from winnow.stage import canonical
 from winnow.versions import stage_version
+from winnow.work.machine import device, read_machine
+from winnow.work.requests import request
+from winnow.work.stages import work_of
 
 R = CONFIG["results"]
 CLUSTERS = f"{R}/{{corpus}}/clusterings/{{clustering}}"
@@ -185,12 +189,56 @@ def growing(amount):
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
-def large_corpus(wildcards):
-    return is_large_corpus(CONFIG, wildcards.corpus)
+SIZES = sizes(CONFIG, R, LOCK, look=workflow.is_main_process)
+MACHINE = or_stop(read_machine)(R)
+GPU = device(None, MACHINE)
 
 
-def large_model(wildcards):
-    return is_large_model(CONFIG, wildcards.model)
+@functools.cache
+def request_of(name, ids):
+    """What a job asks for at its first attempt, by the name of its rule and its wildcards, (key, value) each."""
+    return request(work_of(CONFIG, name, dict(ids), SIZES), MACHINE, GPU)
+
+
+def requested(name, wildcards):
+    """The same by Snakemake's wildcards; seeds decide nothing of it."""
+    ids = tuple((key, wildcards[key]) for key in wildcards.keys() if not key.endswith("_seed"))
+    return request_of(name, ids)
+
+
+def within_limits(kind, amount, gpus):
+    """The `amount` of a kind of resource (threads, mem_mb, runtime) that a job asks for, of a job with so many GPUs."""
+    return amount
+
+
+def threads_of(name):
+    """Threads that the jobs of a rule ask for, by their work."""
+
+    def threads(wildcards):
+        asked = requested(name, wildcards)
+        return within_limits("threads", asked.threads, asked.gpus)
+
+    return threads
+
+
+def mem_mb_of(name):
+    """Memory that they ask for, growing with each attempt."""
+
+    def mem_mb(wildcards, attempt):
+        asked = requested(name, wildcards)
+        return within_limits("mem_mb", growing(asked.mem_mb)(wildcards, attempt), asked.gpus)
+
+    return mem_mb
+
+
+def runtime_of(name):
+    """Minutes that they ask for, growing with each attempt."""
+
+    def runtime(wildcards, attempt):
+        asked = requested(name, wildcards)
+        return within_limits("runtime", growing(asked.runtime)(wildcards, attempt), asked.gpus)
+
+    return runtime
 
 
 def gpus_of(rule):

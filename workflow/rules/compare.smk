@@ -42,10 +42,10 @@ rule compare_arms:
         f"{R}/timings/compare_arms/{{table}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("compare_arms")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("compare_arms"),
+        runtime=runtime_of("compare_arms"),
     params:
         spec=lambda wildcards: table_spec(
             wildcards.table, table_members(CONFIG, wildcards.table), missing=None
@@ -129,10 +129,10 @@ rule copy_guide:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("copy_guide")
     resources:
-        mem_mb=growing(100),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("copy_guide"),
+        runtime=runtime_of("copy_guide"),
     params:
         version=version("compare.render"),
     shell:
@@ -166,10 +166,10 @@ rule chart_costs:
         f"{R}/timings/chart_costs/{{table}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("chart_costs")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("chart_costs"),
+        runtime=runtime_of("chart_costs"),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.table,

@@ -14,10 +14,10 @@ rule generate_corpus:
         corpus=source_kind("generator"),
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("generate_corpus")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=mem_mb_of("generate_corpus"),
+        runtime=runtime_of("generate_corpus"),
     params:
         spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
         version=version("documents.generate"),
@@ -44,10 +44,10 @@ rule download_corpus:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("download_corpus")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(1440),
+        mem_mb=mem_mb_of("download_corpus"),
+        runtime=runtime_of("download_corpus"),
         lock=LOCK,  # it changes no result, and is no param therefore
     params:
         spec=lambda wildcards: spec(source=CONFIG["corpora"][wildcards.corpus]["source"]),
@@ -76,10 +76,10 @@ rule index_source:
         f"{R}/timings/index_source/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
+    threads: threads_of("index_source")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("index_source"),
+        runtime=runtime_of("index_source"),
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
         files=source_state,
@@ -109,10 +109,10 @@ rule write_documents:
         f"{R}/timings/write_documents/{{corpus}}/{{shard}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
+    threads: threads_of("write_documents")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("write_documents"),
+        runtime=runtime_of("write_documents"),
     params:
         spec=lambda wildcards: spec(corpus=reading(wildcards.corpus)),
         files=source_state,
@@ -143,10 +143,10 @@ rule hold_out:
         f"{R}/timings/hold_out/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("hold_out")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("hold_out"),
+        runtime=runtime_of("hold_out"),
     params:
         spec=lambda wildcards: spec(
             heldout=CONFIG["corpora"][wildcards.corpus]["heldout"],

@@ -15,10 +15,10 @@ rule download_model:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("download_model")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("download_model"),
+        runtime=runtime_of("download_model"),
         lock=LOCK,  # it changes no result, and is no param therefore
     params:
         spec=lambda wildcards: spec(source={"hub": wildcards.repository, "revision": wildcards.revision}),
@@ -47,10 +47,10 @@ rule embed_documents:
         f"{R}/timings/embed_documents/{{corpus}}/{{encoder}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: threads_of("embed_documents")
     resources:
-        mem_mb=growing(8000),
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=mem_mb_of("embed_documents"),
+        runtime=runtime_of("embed_documents"),
         gpu=gpus_of("embed_documents"),
     params:
         spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),

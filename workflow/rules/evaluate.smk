@@ -19,10 +19,10 @@ rule build_heldout_benchmark:
         benchmark=benchmark_kind("heldout"),
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("build_heldout_benchmark")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("build_heldout_benchmark"),
+        runtime=runtime_of("build_heldout_benchmark"),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
@@ -59,10 +59,10 @@ rule build_labelled_benchmark:
         benchmark=benchmark_kind("labelled"),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("build_labelled_benchmark")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("build_labelled_benchmark"),
+        runtime=runtime_of("build_labelled_benchmark"),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
@@ -96,10 +96,10 @@ rule build_grammar_benchmark:
         benchmark=benchmark_kind("grammar"),
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("build_grammar_benchmark")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("build_grammar_benchmark"),
+        runtime=runtime_of("build_grammar_benchmark"),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark, benchmark=CONFIG["benchmarks"][wildcards.benchmark]
@@ -128,10 +128,10 @@ rule download_benchmark:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("download_benchmark")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("download_benchmark"),
+        runtime=runtime_of("download_benchmark"),
         lock=LOCK,  # it changes no result, and is no param therefore
     params:
         spec=lambda wildcards: spec(source=benchmark_source(wildcards.benchmark)),
@@ -161,10 +161,10 @@ rule mirror_benchmark:
         benchmark=benchmark_kind("task"),
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("mirror_benchmark")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("mirror_benchmark"),
+        runtime=runtime_of("mirror_benchmark"),
     params:
         spec=lambda wildcards: spec(
             name=wildcards.benchmark,
@@ -200,10 +200,10 @@ rule evaluate_model:
         f"{R}/timings/evaluate_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}/{{suite}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if large_model(wildcards) else 1
+    threads: threads_of("evaluate_model")
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (480 if large_model(wildcards) else 60) * attempt,
+        mem_mb=mem_mb_of("evaluate_model"),
+        runtime=runtime_of("evaluate_model"),
         gpu=gpus_of("evaluate_model"),
     params:
         spec=lambda wildcards: spec(
@@ -245,10 +245,10 @@ rule evaluate_pretrained:
         f"{R}/timings/evaluate_pretrained/{{corpus}}/{{pretrained}}/{{suite}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: threads_of("evaluate_pretrained")
     resources:
-        mem_mb=growing(32000),
-        runtime=growing(480),
+        mem_mb=mem_mb_of("evaluate_pretrained"),
+        runtime=runtime_of("evaluate_pretrained"),
         gpu=gpus_of("evaluate_pretrained"),
     params:
         spec=lambda wildcards: spec(
@@ -289,10 +289,10 @@ rule count_ngrams:
         benchmark=benchmark_kind("heldout"),
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("count_ngrams")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("count_ngrams"),
+        runtime=runtime_of("count_ngrams"),
     params:
         spec=lambda wildcards: spec(names={"tokenizer": wildcards.tokenizer}),
         folder=lambda wildcards: benchmark_folder(wildcards.corpus, wildcards.benchmark),
@@ -326,10 +326,10 @@ rule find_benchmark_items:
         f"{R}/timings/find_benchmark_items/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{suite}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("find_benchmark_items")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("find_benchmark_items"),
+        runtime=runtime_of("find_benchmark_items"),
     params:
         benchmarks=suite_folders,
         version=version("evaluate.contamination"),
@@ -358,10 +358,10 @@ rule find_contaminated_documents:
         f"{R}/timings/find_contaminated_documents/{{corpus}}/{{suite}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("find_contaminated_documents")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("find_contaminated_documents"),
+        runtime=runtime_of("find_contaminated_documents"),
     params:
         benchmarks=suite_folders,
         version=version("evaluate.contamination"),

@@ -14,10 +14,10 @@ rule embed_labels:
         f"{R}/timings/embed_labels/{{encoder}}/{{label_set}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: threads_of("embed_labels")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
+        mem_mb=mem_mb_of("embed_labels"),
+        runtime=runtime_of("embed_labels"),
     params:
         spec=lambda wildcards: spec(
             encoder=CONFIG["encoders"][wildcards.encoder],
@@ -49,10 +49,10 @@ rule entail_documents:
         f"{R}/timings/entail_documents/{{corpus}}/{{label_set}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: threads_of("entail_documents")
     resources:
-        mem_mb=growing(8000),
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=mem_mb_of("entail_documents"),
+        runtime=runtime_of("entail_documents"),
         gpu=gpus_of("entail_documents"),
     params:
         spec=entailment_spec,
@@ -87,10 +87,10 @@ rule measure_documents:
         family="|".join(families.names()),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("measure_documents")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("measure_documents"),
+        runtime=runtime_of("measure_documents"),
     params:
         spec=family_spec,
         version=family_version("profile.measure", "batching"),
@@ -122,10 +122,10 @@ rule count_documents:
         f"{R}/timings/count_documents/{{corpus}}/{{shard}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("count_documents")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("count_documents"),
+        runtime=runtime_of("count_documents"),
     params:
         spec=lambda wildcards: spec(
             prompts=prompt_columns(CONFIG, wildcards.corpus), counts=CONFIG["profile"]["counts"]
@@ -161,10 +161,10 @@ rule describe_corpus:
         f"{R}/timings/describe_corpus/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("describe_corpus")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("describe_corpus"),
+        runtime=runtime_of("describe_corpus"),
     params:
         spec=lambda wildcards: spec(
             families=CONFIG["profile"]["families"],
@@ -202,10 +202,10 @@ rule associate_measures:
         f"{R}/timings/associate_measures/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("associate_measures")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("associate_measures"),
+        runtime=runtime_of("associate_measures"),
     params:
         spec=lambda wildcards: spec(
             families=CONFIG["profile"]["families"], prompts=prompt_columns(CONFIG, wildcards.corpus)
@@ -241,10 +241,10 @@ rule measure_creativity:
         f"{R}/timings/measure_creativity/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("measure_creativity")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("measure_creativity"),
+        runtime=runtime_of("measure_creativity"),
     params:
         spec=creativity_spec,
         folder=lambda wildcards: PROFILE.format(**wildcards),
@@ -286,10 +286,10 @@ rule write_profile:
         f"{R}/timings/write_profile/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("write_profile")
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=mem_mb_of("write_profile"),
+        runtime=runtime_of("write_profile"),
     params:
         spec=profile_page_spec,
         files=profile_published_state,
@@ -335,10 +335,10 @@ rule compare_draws:
         experiment="|".join(re.escape(one["name"]) for one in CONFIG["experiments"]) or "$^",
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("compare_draws")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("compare_draws"),
+        runtime=runtime_of("compare_draws"),
     params:
         spec=shift_spec,
         folder=lambda wildcards: SHIFT.format(**wildcards),

@@ -20,10 +20,10 @@ rule compare_published:
         f"{R}/timings/compare_published/{{table}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("compare_published")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("compare_published"),
+        runtime=runtime_of("compare_published"),
     params:
         spec=lambda wildcards: spec(name=wildcards.table, table=CONFIG["tables"][wildcards.table]),
         files=lambda wildcards: state(PUBLISHED),
@@ -54,10 +54,10 @@ rule collate_claims:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("collate_claims")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("collate_claims"),
+        runtime=runtime_of("collate_claims"),
     params:
         prefix=lambda wildcards: f"{R}/tables/paper",
         version=version("compare.ledger"),
@@ -81,10 +81,10 @@ rule collate_published_claims:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("collate_published_claims")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("collate_published_claims"),
+        runtime=runtime_of("collate_published_claims"),
     params:
         prefix=lambda wildcards: f"{R}/tables/published/paper",
         version=version("compare.ledger"),
@@ -108,10 +108,10 @@ rule audit_published:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("audit_published")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("audit_published"),
+        runtime=runtime_of("audit_published"),
     params:
         files=lambda wildcards: state(PUBLISHED),
         version=version("compare.audit"),

@@ -21,10 +21,10 @@ rule predict_pool:
         budget=rounds_where(lambda one: one["round"] < one["count"]),
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if large_corpus(wildcards) else 1
+    threads: threads_of("predict_pool")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("predict_pool"),
+        runtime=runtime_of("predict_pool"),
         gpu=gpus_of("predict_pool"),
     params:
         spec=prediction_spec,
@@ -71,10 +71,10 @@ rule draw_round:
         budget=rounds_where(lambda one: one["round"] > 0),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("draw_round")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("draw_round"),
+        runtime=runtime_of("draw_round"),
     params:
         spec=round_spec,
         version=version("sample.draw", "sample.allocate", "sample.candidates", "score.semdedup"),
@@ -112,10 +112,10 @@ rule embed_benchmark:
         f"{R}/timings/embed_benchmark/{{corpus}}/{{benchmark}}/{{encoder}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: threads_of("embed_benchmark")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("embed_benchmark"),
+        runtime=runtime_of("embed_benchmark"),
         gpu=0,
     params:
         spec=lambda wildcards: spec(encoder=CONFIG["encoders"][wildcards.encoder]),
@@ -170,10 +170,10 @@ rule run_probes:
         model=names_of("models", lambda model: model["kind"] == "probe"),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("run_probes")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("run_probes"),
+        runtime=runtime_of("run_probes"),
     params:
         spec=probe_spec,
         benchmarks=suite_folders,
@@ -233,10 +233,10 @@ rule chart_learning_curves:
         f"{R}/timings/chart_learning_curves/{{table}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("chart_learning_curves")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("chart_learning_curves"),
+        runtime=runtime_of("chart_learning_curves"),
     params:
         spec=curve_spec,
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}.curves",
@@ -278,10 +278,10 @@ rule map_chosen_documents:
         f"{R}/timings/map_chosen_documents/{{table}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("map_chosen_documents")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("map_chosen_documents"),
+        runtime=runtime_of("map_chosen_documents"),
     params:
         spec=chosen_spec,
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}.chosen",
@@ -322,10 +322,10 @@ rule chart_labelling_costs:
     localrule: True
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("chart_labelling_costs")
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("chart_labelling_costs"),
+        runtime=runtime_of("chart_labelling_costs"),
     params:
         spec=labelling_spec,
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}.labelling",

@@ -32,10 +32,10 @@ rule draw_sample:
         sampler=names_of("samplers", lambda sampler: not needs(sampler).predictions),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("draw_sample")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("draw_sample"),
+        runtime=runtime_of("draw_sample"),
     params:
         spec=draw_spec,
         version=version("sample.draw", "sample.allocate", "sample.candidates"),
@@ -86,10 +86,10 @@ rule write_subset:
         f"{R}/timings/write_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: lambda wildcards: 2 if large_corpus(wildcards) else 1
+    threads: threads_of("write_subset")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("write_subset"),
+        runtime=runtime_of("write_subset"),
     params:
         spec=lambda wildcards: spec(
             ids=subset_ids(wildcards),
@@ -137,10 +137,10 @@ rule compare_samplers:
         f"{R}/timings/compare_samplers/{{corpus}}.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("compare_samplers")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("compare_samplers"),
+        runtime=runtime_of("compare_samplers"),
     params:
         spec=comparison_spec,
         prefix=lambda wildcards: f"{R}/{wildcards.corpus}/compare_samplers",

@@ -21,10 +21,10 @@ rule score_documents:
         scorer=scorers_where(lambda kind: kind.reads == "texts"),
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: threads_of("score_documents")
     resources:
-        mem_mb=growing(8000),
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=mem_mb_of("score_documents"),
+        runtime=runtime_of("score_documents"),
         gpu=gpus_of("score_documents"),
     params:
         spec=scorer_spec,
@@ -65,10 +65,10 @@ rule fit_ratios:
         scorer=scorers_where(lambda kind: kind.fits),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("fit_ratios")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("fit_ratios"),
+        runtime=runtime_of("fit_ratios"),
     params:
         spec=scorer_spec,
         version=version("score.dsir"),
@@ -105,10 +105,10 @@ rule score_vectors:
         scorer=scorers_where(lambda kind: kind.reads == "vectors"),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("score_vectors")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("score_vectors"),
+        runtime=runtime_of("score_vectors"),
     params:
         spec=scorer_spec,
         version=scorer_version("score.documents"),
@@ -141,10 +141,10 @@ rule find_near_duplicates:
         scorer=scorers_where(lambda kind: kind.reads == "clustering"),
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: threads_of("find_near_duplicates")
     resources:
-        mem_mb=growing(16000),
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=mem_mb_of("find_near_duplicates"),
+        runtime=runtime_of("find_near_duplicates"),
         gpu=gpus_of("find_near_duplicates"),
     params:
         spec=scorer_spec,
@@ -175,10 +175,10 @@ rule sweep_near_duplicates:
         scorer=scorers_where(lambda kind: kind.reads == "clustering"),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("sweep_near_duplicates")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("sweep_near_duplicates"),
+        runtime=runtime_of("sweep_near_duplicates"),
     params:
         version=version("score.semdedup"),
     shell:
@@ -206,10 +206,10 @@ rule choose_probe:
         scorer=scorers_where(lambda kind: "loss" in kind.uses),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("choose_probe")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=mem_mb_of("choose_probe"),
+        runtime=runtime_of("choose_probe"),
     params:
         spec=scorer_spec,
         version=version("score.probes"),
@@ -244,10 +244,10 @@ rule score_probe:
         scorer=scorers_where(lambda kind: "loss" in kind.uses),
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    threads: threads_of("score_probe")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("score_probe"),
+        runtime=runtime_of("score_probe"),
         gpu=gpus_of("score_probe"),
     params:
         spec=scorer_spec,
@@ -283,10 +283,10 @@ rule mean_losses:
         scorer=scorers_where(lambda kind: "loss" in kind.uses),
     conda:
         "../../envs/data.yaml"
-    threads: 1
+    threads: threads_of("mean_losses")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=mem_mb_of("mean_losses"),
+        runtime=runtime_of("mean_losses"),
     params:
         spec=scorer_spec,
         version=version("score.probes"),

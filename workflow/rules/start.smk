@@ -1,6 +1,7 @@
 # Before the first job: the names of targets are checked, jobs get their SLURM partitions, and a forecast of the run is
 # printed. No rules here.
 import difflib
+import json
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -38,12 +39,32 @@ def forecast_cores():
     return len(os.sched_getaffinity(0)) if unnamed else settings.cores
 
 
+def write_jobs(path):
+    """Writes the jobs of the run for `winnow plan`: rule, wildcards, benchmark file, and the places of those they wait for."""
+    jobs = list(workflow.dag.needrun_jobs())
+    place = {job: at for at, job in enumerate(jobs)}
+    rows = [
+        {
+            "rule": job.rule.name,
+            "ids": dict(job.wildcards_dict),
+            "benchmark": str(job.benchmark) if job.benchmark else None,
+            "needs": sorted(place[one] for one in workflow.dag.dependencies[job] if one in place),
+        }
+        for job in jobs
+    ]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(rows, file)
+
+
 def show_forecast(record):
     """Prints a forecast of the heavy jobs before Snakemake's first table of jobs."""
     if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SHOWN and not workflow.touch:
         FORECAST_SHOWN.append(True)
+        if path := os.environ.get("WINNOW_JOBS"):
+            write_jobs(path)
+            return True
         jobs = [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]
-        if line := forecast.forecast(CONFIG, R, jobs, forecast_cores()):
+        if line := forecast.forecast(CONFIG, R, jobs, forecast_cores(), LOCK):
             logger.info(line)
     return True
 

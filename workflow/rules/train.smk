@@ -17,10 +17,10 @@ rule train_tokenizer:
         f"{R}/timings/train_tokenizer/{{corpus}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
+    threads: threads_of("train_tokenizer")
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("train_tokenizer"),
+        runtime=runtime_of("train_tokenizer"),
     params:
         spec=lambda wildcards: spec(tokenizer=CONFIG["tokenizers"][wildcards.tokenizer]),
         version=version("train.tokens"),
@@ -50,10 +50,10 @@ rule count_tokens:
         f"{R}/timings/count_tokens/{{corpus}}/{{tokenizer}}/{{shard}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
+    threads: threads_of("count_tokens")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        mem_mb=mem_mb_of("count_tokens"),
+        runtime=runtime_of("count_tokens"),
     params:
         version=version("train.tokens", "tokenizer"),
     shell:
@@ -83,10 +83,10 @@ rule tokenize_subset:
         f"{R}/timings/tokenize_subset/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{tokenizer}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 4 if large_corpus(wildcards) else 1
+    threads: threads_of("tokenize_subset")
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        mem_mb=mem_mb_of("tokenize_subset"),
+        runtime=runtime_of("tokenize_subset"),
     params:
         version=version("train.tokens", "tokenizer"),
     shell:
@@ -118,10 +118,10 @@ rule train_model:
         f"{R}/timings/train_model/{{corpus}}/{{clustering}}/{{sampler}}/{{budget}}/seed{{data_seed}}/{{model}}/seed{{training_seed}}.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: lambda wildcards: 8 if large_model(wildcards) else 1
+    threads: threads_of("train_model")
     resources:
-        mem_mb=lambda wildcards, attempt: (32000 if large_model(wildcards) else 4000) * attempt,
-        runtime=lambda wildcards, attempt: (1440 if large_model(wildcards) else 60) * attempt,
+        mem_mb=mem_mb_of("train_model"),
+        runtime=runtime_of("train_model"),
         gpu=gpus_of("train_model"),
         nodes=1,
         checkpoint_minutes=10,

@@ -16,6 +16,8 @@ COMMANDS = {
     "allocate": ("winnow.sample.allocate:command", "compute the quota of each cluster for a sampler and a budget"),
     "audit": ("winnow.compare.audit:command", "audit printed comparisons against their inputs and the raw figures"),
     "power": ("winnow.compare.power:power", "compute the seeds and GPU-hours required to detect an effect of a given size"),
+    "plan": ("winnow.commands.plan:plan", "show what a run will take: jobs, hours, memory, disk, price; or what it took"),
+    "calibrate": ("winnow.commands.calibrate:calibrate", "measure this machine's speed for plans, forecasts and time limits"),
     "lineage": ("winnow.commands.lineage:lineage", "show what a figure was made of, or which models hold a document"),
     "timings": ("winnow.commands.timings:command", "show the seconds and memory of a run by rule"),
     "readme": ("winnow.config.reference:readme", "write the key reference in config/README.md from the schema"),

@@ -24,6 +24,8 @@ GPUS = {
     "3090": (71e12, 350.0),
 }
 """Dense bfloat16 FLOP/s with float32 sums, and board power in watts, by a part of the device's name (data sheets)."""
+NEOX_VOCABULARY = 50_304
+"""Of the GPT-NeoX tokenizer, as Pythia pads it."""
 WATTS_A_THREAD = 8.0
 """Assumed of a processor: 250 W for 32 threads."""
 

@@ -13,12 +13,6 @@ def encoder_shards(wildcards):
     return expand(f"{folder}/{{shard}}.npy", shard=shards(wildcards.corpus))
 
 
-def reduction_threads(wildcards):
-    """One for UMAP, which repeats with one only."""
-    umap = CONFIG["reductions"][wildcards.reduction]["method"] == "umap"
-    return 1 if umap or not large_corpus(wildcards) else 8
-
-
 def exclusions_file(wildcards):
     """The exclusions a person wrote for this clustering; else those of its noise, if it can have any."""
     path = exclusions_path(wildcards.corpus, wildcards.clustering)

@@ -24,8 +24,6 @@ STAGE_VERSION = 1
 GAPS = (0.005, 0.01, 0.02, 0.05, 0.1)
 MOST_SEEDS = 200
 NO_SPREAD = "no spread measured: cannot be planned"
-NEOX_VOCABULARY = 50_304
-"""Of the GPT-NeoX tokenizer, as Pythia pads it."""
 UTILISATION = 0.4
 """Model-FLOPs utilisation assumed of a model that was not trained here."""
 VARIANCES = ("var_seed", "var_item", "var_residual")
@@ -191,7 +189,7 @@ def model_hours(models: Path, name: str, gpu: str) -> float:
     """
     import yaml
 
-    from winnow.device import GPUS, flops_a_token
+    from winnow.device import GPUS, NEOX_VOCABULARY, flops_a_token
 
     if not models.is_file():
         raise InputError(f"--models: no file {models}; give --hours-a-run instead of --model")
