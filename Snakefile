@@ -24,6 +24,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/rounds.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 
 
@@ -48,6 +49,7 @@ rule all:
         tables(CONFIG["targets"]),
         learning_curves(CONFIG["targets"]),
         sampler_comparisons(experiments_of(CONFIG, CONFIG["targets"])),
+        f"{R}/report/index.html",
 
 
 rule clusters:

@@ -42,6 +42,7 @@ DEFAULT = {
     "find_benchmark_items": 8,
     "embed_benchmark": 1,
     "run_probes": 5,
+    "write_report": 1,
     "compare_arms": 3,
     "chart_learning_curves": 1,
     "map_chosen_documents": 1,
@@ -80,6 +81,7 @@ PAPER = {
     "score_probe": 512,
     "mean_losses": 2,
     "compare_samplers": 1,
+    "write_report": 1,
     "compare_arms": 15,
     "chart_costs": 15,
 }
@@ -110,6 +112,7 @@ SST2 = {
     "find_benchmark_items": 30,
     "embed_benchmark": 1,
     "run_probes": 8 + 1,
+    "write_report": 1,
     "compare_arms": 2,
     "chart_learning_curves": 2,
     "map_chosen_documents": 2,
@@ -151,6 +154,7 @@ TINYSTORIES = {
     "score_probe": 16,
     "mean_losses": 1,
     "compare_samplers": 1,
+    "write_report": 1,
     "compare_arms": 4,
     "chart_costs": 4,
 }

@@ -263,8 +263,10 @@ NOTHING: Counter[str] = Counter()
 
 
 def whole(jobs: Counter[str]) -> Counter[str]:
-    """With the costs of each table that is made anew."""
-    return jobs + Counter(chart_costs=jobs["compare_arms"])
+    """With the costs of each table that is made anew, and the report of all tables and pages."""
+    jobs = jobs + Counter(chart_costs=jobs["compare_arms"])
+    reported = any(jobs[rule] for rule in ("compare_arms", "chart_costs", "compare_samplers"))
+    return jobs + Counter(write_report=int(reported))
 
 
 def put(value: Any, *path: str | int) -> Callable[[Config], None]:
@@ -507,6 +509,7 @@ STAGES: dict[str, Counter[str]] = {
     + LABELLED,
     "evaluate.ngrams": Counter(count_ngrams=3, compare_arms=1),
     "evaluate.contamination": Counter(find_benchmark_items=11, compare_arms=3),
+    "report.site": Counter(write_report=1),
     "compare.costs": Counter(chart_costs=3),
     "compare.power": Counter(chart_costs=3),
     "compare.arms": Counter(compare_arms=3),

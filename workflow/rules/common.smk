@@ -206,39 +206,22 @@ def requested(name, wildcards):
     return request_of(name, ids)
 
 
-def within_limits(kind, amount, gpus):
-    """The `amount` of a kind of resource (threads, mem_mb, runtime) that a job asks for, of a job with so many GPUs."""
-    return amount
-
-
 def threads_of(name):
     """Threads that the jobs of a rule ask for, by their work."""
 
-    def threads(wildcards):
-        asked = requested(name, wildcards)
-        return within_limits("threads", asked.threads, asked.gpus)
-
-    return threads
+    return lambda wildcards: requested(name, wildcards).threads
 
 
 def mem_mb_of(name):
     """Memory that they ask for, growing with each attempt."""
 
-    def mem_mb(wildcards, attempt):
-        asked = requested(name, wildcards)
-        return within_limits("mem_mb", growing(asked.mem_mb)(wildcards, attempt), asked.gpus)
-
-    return mem_mb
+    return lambda wildcards, attempt: growing(requested(name, wildcards).mem_mb)(wildcards, attempt)
 
 
 def runtime_of(name):
     """Minutes that they ask for, growing with each attempt."""
 
-    def runtime(wildcards, attempt):
-        asked = requested(name, wildcards)
-        return within_limits("runtime", growing(asked.runtime)(wildcards, attempt), asked.gpus)
-
-    return runtime
+    return lambda wildcards, attempt: growing(requested(name, wildcards).runtime)(wildcards, attempt)
 
 
 def gpus_of(rule):

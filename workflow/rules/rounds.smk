@@ -218,6 +218,7 @@ rule chart_learning_curves:
         evaluation_items=curve_items,
     output:
         f"{R}/tables/{{table}}.curves.csv",
+        f"{R}/tables/{{table}}.curves.areas.csv",
         f"{R}/tables/{{table}}.curves.md",
         f"{R}/tables/{{table}}.curves.tex",
         report(

@@ -17,8 +17,8 @@ rule check_partition:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=mem_mb_of("check_partition"),
+        runtime=runtime_of("check_partition"),
         gpu=lambda wildcards: int(wildcards.kind == "gpu"),
     params:
         version=version("commands.check_node"),

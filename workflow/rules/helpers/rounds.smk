@@ -106,7 +106,7 @@ def probe_spec(wildcards):
 
 # ---------------------------------------------------------------- learning curves
 
-CURVES = ["csv", "md", "tex", "html", "svg"]
+CURVES = ["csv", "areas.csv", "md", "tex", "html", "svg"]
 CHOSEN = ["csv", "html", "svg"]
 LABELLING = ["csv", "html"]
 

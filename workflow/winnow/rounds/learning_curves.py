@@ -37,12 +37,28 @@ from winnow.rounds.curves import (
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, read_json, run, write_text
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 COLUMNS = (
     "benchmark", "arm", "labels", "seeds", "accuracy", "low", "high", "f1", "f1_positive", "calibration_error",
     "overconfidence", "effect", "effect_low", "effect_high", "p", "p_adjusted", "verdict", "gain", "gain_low", "gain_high",
     "changed", "kappa", "ceiling_agreement",
 )  # fmt: skip
+AREAS = (
+    "benchmark",
+    "arm",
+    "baseline",
+    "is_baseline",
+    "metric",
+    "group",
+    "figure",
+    "effect",
+    "ci_low",
+    "ci_high",
+    "p_adjusted",
+    "seeds",
+    "verdict",
+)
+"""Columns of the CSV of areas: names as in the CSV of a table, of which these tests are the headline."""
 FIGURES = ("f1", "f1_positive", "calibration_error", "overconfidence")
 CEILING = "ceiling"
 Key = tuple[str, int, Run]
@@ -219,6 +235,22 @@ def csv_rows(results: Sequence[Result], confidence: float) -> list[dict[str, Any
                 row |= {"gain": step.gain, "gain_low": step.low, "gain_high": step.high, "changed": step.changed,
                         "kappa": step.kappa, "ceiling_agreement": step.agreement}  # fmt: skip
             rows.append(row)
+    return rows
+
+
+def area_rows(results: Sequence[Result], baseline: str, confidence: float) -> list[dict[str, Any]]:
+    """A row for each arm and benchmark: its mean accuracy over the budgets, and the test of it against the baseline's."""
+    rows = []
+    for result in results:
+        row: dict[str, Any] = {
+            "benchmark": result.benchmark, "arm": result.arm.name, "baseline": baseline, "metric": "mean accuracy over the labels",
+            "is_baseline": str(result.arm.name == baseline).lower(), "figure": result.area_mean,
+            "seeds": max(point.seeds for point in points(result.curve, confidence)),
+        }  # fmt: skip
+        if test := result.area:
+            one = test.comparison
+            row |= {"effect": one.effect, "ci_low": one.low, "ci_high": one.high, "p_adjusted": test.p_adjusted, "verdict": test.verdict}  # fmt: skip
+        rows.append(row)
     return rows
 
 
@@ -449,10 +481,17 @@ def main(*, evaluations: list[Path], items: list[Path], spec: str, out: Path) ->
         links=[(text, file) for text, file in settings["links"]],
         cell_classes={"better": "better", "worse": "worse"},
     )  # fmt: skip
-    with atomic_path(Path(f"{out}.csv")) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(csv_rows(results, confidence))
+    for name, columns, rows in (
+        ("csv", COLUMNS, csv_rows(results, confidence)),
+        ("areas.csv", AREAS, area_rows(results, baseline, confidence)),
+    ):
+        with (
+            atomic_path(Path(f"{out}.{name}")) as partial,
+            open(partial, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
     write_text(Path(f"{out}.svg"), svg)
     write_page(out, page)
 

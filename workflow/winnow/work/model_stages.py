@@ -165,6 +165,15 @@ def compare_arms(job: Job) -> Work:
     )
 
 
+def write_report(job: Job) -> Work:
+    of_tables = [
+        _table(Job(job.config, job.rule, {"table": name}, job.sizes))[:2] for name in job.config["targets"]
+    ]
+    answers = sum(runs * items for runs, items in of_tables)
+    largest = max((runs * items for runs, items in of_tables), default=0.0)
+    return Work("light", serial=0.5 + 8e-6 * answers, memory_mb=TABLES + 100 + 400 * largest / MB)
+
+
 def chart_learning_curves(job: Job) -> Work:
     runs, items, _ = _table(job)
     return Work("plots", serial=0.5 + 2e-6 * runs * items, memory_mb=TABLES + 150 + 1600 * runs * items / MB)

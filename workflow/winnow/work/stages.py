@@ -62,6 +62,8 @@ STAGES: dict[str, Callable[[Job], Work]] = {
     "mirror_benchmark": models.mirror_benchmark,
     "compare_arms": models.compare_arms,
     "compare_partial_arms": models.compare_arms,
+    "write_report": models.write_report,
+    "check_partition": small(PYTHON, "shell"),
     "chart_costs": small(TABLES + 100, "plots"),
     "copy_guide": small(PYTHON, "shell"),
     "compare_published": small(start="plots"),

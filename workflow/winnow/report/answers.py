@@ -1,0 +1,117 @@
+"""The answer of a run in words, from the rows of its tables (TABLE.csv). Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from winnow.pages import number, probability
+
+BETTER, WORSE, SAME, LITTLE = "better", "worse", "not distinguishable", "too little data"
+EQUAL = "the same models"
+SYMBOLS = {BETTER: "▲", WORSE: "▼", SAME: "=", LITTLE: "?", EQUAL: "≡"}
+LEGEND = {
+    BETTER: "better than the baseline: adjusted p below the level of the table",
+    WORSE: "worse than the baseline: adjusted p below the level of the table",
+    SAME: "tested, and no difference found; an effect below the minimum detectable one may exist",
+    LITTLE: "too few seeds or items for a test",
+    EQUAL: "both arms have the same models: there is nothing to test",
+}
+Row = Mapping[str, Any]
+
+
+def short(arm: str) -> str:
+    """Name of an arm without its experiment."""
+    return arm.rpartition("/")[2]
+
+
+def listed(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def arms_of(rows: Sequence[Row]) -> str:
+    return listed([short(row["arm"]) for row in rows])
+
+
+def compared(rows: Sequence[Row]) -> list[Row]:
+    """The comparisons of a table: rows of arms, of all items, that have a verdict."""
+    return [row for row in rows if not row["is_baseline"] and row["group"] is None and row["verdict"]]
+
+
+def answer_of(rows: Sequence[Row]) -> list[str]:
+    """One or two sentences on a table: what is better or worse than the baseline, and what the rest could have shown."""
+    claims = compared(rows)
+    if not claims:
+        return ["Nothing is compared in this table."]
+    baseline = short(claims[0]["baseline"])
+    of = {verdict: [row for row in claims if row["verdict"] == verdict] for verdict in SYMBOLS}
+    differences = []
+    for verdict in (BETTER, WORSE):
+        if found := sorted(of[verdict], key=lambda row: row["p_adjusted"]):
+            best = found[0]
+            differences.append(
+                f"{arms_of(found)} {'is' if arms_of(found) == short(best['arm']) else 'are'} {verdict} than {baseline} "
+                f"({short(best['arm'])} on {best['benchmark']}: {number(best['effect'], True)}, adjusted p "
+                f"{probability(best['p_adjusted'])})"
+            )
+    sentences = [f"{'; '.join(differences)}."] if differences else []
+    if same := of[SAME]:
+        which = "The other tested comparison" if differences else "The one tested comparison"
+        if len(same) > 1:
+            some = "The other" if differences else "All" if len(same) > 2 else "Both"
+            count = "" if some == "Both" else f" {len(same)}"
+            which = f"{some}{count} tested comparisons"
+        sentences.append(
+            f"{which} with {baseline} show{'s' * (len(same) == 1)} no difference. {seen(same)}".strip()
+        )
+    elif of[LITTLE]:
+        seeds = min(int(row["seeds"]) for row in of[LITTLE])
+        sentences.append(
+            f"Too little data to compare {arms_of(of[LITTLE])} with {baseline}: {seeds} data seed{'s' * (seeds != 1)} an arm."
+        )
+    elif of[EQUAL] and not differences:
+        sentences.append(f"{arms_of(of[EQUAL])} has the same models as {baseline}: nothing to test.")
+    return sentences
+
+
+def seen(same: Sequence[Row]) -> str:
+    """What comparisons without a difference could have shown: "With 3 seeds an arm, a difference of 0.008 on X would have been
+    detected; the largest seen is 0.002."; empty for a table without these figures."""
+    if not any("minimum_detectable_effect_family" in row for row in same):
+        return ""
+    able = [
+        row
+        for row in same
+        if row["minimum_detectable_effect_family"] is not None and row["detectable_family"]
+    ]
+    if not able:
+        return "No difference of any size could have reached significance: more seeds are needed."
+    worst = max(able, key=lambda row: row["minimum_detectable_effect_family"])
+    of_name = [
+        row for row in able if (row["benchmark"], row["metric"]) == (worst["benchmark"], worst["metric"])
+    ]
+    largest = max(abs(row["effect"]) for row in of_name)
+    return (
+        f"With {int(worst['seeds'])} seeds an arm, a difference of {number(worst['minimum_detectable_effect_family'])} on "
+        f"{worst['benchmark']} ({worst['metric']}) would have been detected; the largest seen is {number(largest)}."
+    )
+
+
+def of_run(tables: Sequence[tuple[str, Sequence[Row]]]) -> list[str]:
+    """Two sentences on all tables, (title, rows) each."""
+    claims = [row for _, rows in tables for row in compared(rows)]
+    if not claims:
+        return ["No table of this run compares samplers."]
+    better = []
+    for title, rows in tables:
+        if found := [row for row in compared(rows) if row["verdict"] == BETTER]:
+            better.append(f"{arms_of(found)} ({title})")
+    first = (
+        f"Better than the baseline: {'; '.join(better)}."
+        if better
+        else "No sampler of this run is shown to be better than its baseline."
+    )
+    words = {BETTER: "better", WORSE: "worse", SAME: "not distinguishable", LITTLE: "with too little data", EQUAL: "of the same models"}  # fmt: skip
+    counts = [f"{n} {word}" for verdict, word in words.items() if (n := sum(row["verdict"] == verdict for row in claims))]  # fmt: skip
+    return [first, f"Of {len(claims)} comparisons in {len(tables)} table{'s' * (len(tables) != 1)}: {', '.join(counts)}."]  # fmt: skip
