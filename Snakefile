@@ -119,8 +119,8 @@ rule published_tables:
 rule preflight:
     """Before a long run: all downloads are here, and a job of seconds runs in the partition of each kind of job."""
     input:
-        downloads(),
-        nodes_checked(),
+        downloads,
+        nodes_checked,
 
 
 include: "workflow/rules/start.smk"

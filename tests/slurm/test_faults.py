@@ -268,14 +268,23 @@ def test_two_jobs_with_a_gpu_have_different_devices(ready: Site) -> None:
     ready.end(process)
 
 
+def first_of_two(site: Site, *more: str) -> subprocess.Popen:
+    """Starts a run of two jobs, and waits until the first one runs."""
+    shutil.rmtree(site.path("notes/subsets/none/random/few/seed0/tokens"))
+    process = site.start(*LINE, *more)
+    until(lambda: site.lab("squeue", "-h", "-t", "R"), "the first job runs")
+    return process
+
+
 def test_a_refused_submission_is_tried_again(ready: Site, made: tuple[Path, dict[str, str]]) -> None:
+    process = first_of_two(ready)
     ready.lab("scontrol", "update", "PartitionName=cpu", "State=DRAIN")
     try:
-        process = ready.start(*LINE)
-        until(lambda: "Execute 1 jobs" in ready.text(), "a job is submitted")
+        until(lambda: "rule train_model" in ready.text(), "the second job is due")
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
+            process.wait(12)
         assert process.poll() is None
+        assert not ready.lab("squeue", "-h")
     finally:
         ready.lab("scontrol", "update", "PartitionName=cpu", "State=UP")
     code, text = ready.end(process)
@@ -306,14 +315,12 @@ def test_a_disk_that_is_full_is_told_and_the_same_command_goes_on(
 
 def test_a_job_that_can_never_start_is_named_and_fails(ready: Site) -> None:
     """The limit of the partition is lowered after the start; what is known before it is refused at once (below)."""
-    ready.lab("scontrol", "update", "PartitionName=cpu", "State=DRAIN")
+    process = first_of_two(ready, "--retries", "0")
+    ready.lab("scontrol", "update", "PartitionName=cpu", "MaxTime=30")
     try:
-        process = ready.start(*LINE, "--retries", "0")
-        until(lambda: "Execute 1 jobs" in ready.text(), "a job is submitted")
-        ready.lab("scontrol", "update", "PartitionName=cpu", "MaxTime=30", "State=UP")
         code, text = ready.end(process)
     finally:
-        ready.lab("scontrol", "update", "PartitionName=cpu", "MaxTime=60", "State=UP")
+        ready.lab("scontrol", "update", "PartitionName=cpu", "MaxTime=60")
     assert code == 1
     assert re.search(
         r"error: SLURM job \d+ \(train_model notes_none_random_few_0_tiny_0, partition cpu\) would never start "

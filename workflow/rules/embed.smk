@@ -58,7 +58,7 @@ rule embed_documents:
         version=version("embed.encode", "batching", "tokenizer"),
     shell:
         """
-        python -m winnow.embed.encode \
+        WINNOW_GPUS={resources.gpu} python -m winnow.embed.encode \
             --documents {input.documents:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.shard:q} \

@@ -221,7 +221,7 @@ rule evaluate_model:
         version=version("evaluate.harness", "tokenizer"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.evaluate.harness \
+        OMP_NUM_THREADS={threads} WINNOW_GPUS={resources.gpu} python -m winnow.evaluate.harness \
             --model {params.model:q} \
             --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
@@ -263,7 +263,7 @@ rule evaluate_pretrained:
         version=version("evaluate.harness", "tokenizer"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.evaluate.harness \
+        OMP_NUM_THREADS={threads} WINNOW_GPUS={resources.gpu} python -m winnow.evaluate.harness \
             --benchmarks {params.benchmarks:q} \
             --spec {params.spec:q} \
             --out-dir {params.folder:q} \

@@ -60,7 +60,7 @@ rule entail_documents:
         version=version("profile.entail", "batching", "tokenizer"),
     shell:
         """
-        python -m winnow.profile.entail \
+        WINNOW_GPUS={resources.gpu} python -m winnow.profile.entail \
             --documents {input.documents:q} \
             --spec {params.spec:q} \
             --name {wildcards.corpus:q}/{wildcards.label_set:q}/{wildcards.shard:q} \

@@ -32,7 +32,7 @@ rule predict_pool:
         version=version("rounds.predict", "batching", "tokenizer"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.rounds.predict \
+        OMP_NUM_THREADS={threads} WINNOW_GPUS={resources.gpu} python -m winnow.rounds.predict \
             --documents {input.documents:q} \
             --shards @<(printf '%s\\n' {input.shards:q}) \
             --heldout {input.heldout:q} \

@@ -31,7 +31,7 @@ rule score_documents:
         version=scorer_version("score.documents", "batching"),
     shell:
         """
-        python -m winnow.score.documents texts \
+        WINNOW_GPUS={resources.gpu} python -m winnow.score.documents texts \
             --documents {input.documents:q} \
             --heldout {input.heldout:q} \
             --models {input.models:q} \
@@ -151,7 +151,7 @@ rule find_near_duplicates:
         version=version("score.semdedup"),
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m winnow.score.semdedup score \
+        OMP_NUM_THREADS={threads} WINNOW_GPUS={resources.gpu} python -m winnow.score.semdedup score \
             --assignments @<(printf '%s\\n' {input.assignments:q}) \
             --embeddings @<(printf '%s\\n' {input.embeddings:q}) \
             --heldout {input.heldout:q} \
@@ -254,7 +254,7 @@ rule score_probe:
         version=scorer_version("score.documents", "batching"),
     shell:
         """
-        python -m winnow.score.documents texts \
+        WINNOW_GPUS={resources.gpu} python -m winnow.score.documents texts \
             --documents {input.documents:q} \
             --heldout {input.heldout:q} \
             --models {input.models:q} \

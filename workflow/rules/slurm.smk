@@ -24,7 +24,7 @@ rule check_partition:
         version=version("commands.check_node"),
     shell:
         """
-        python -m winnow.commands.check_node \
+        WINNOW_GPUS={resources.gpu} python -m winnow.commands.check_node \
             --gpus {resources.gpu} \
             --out {output:q} \
             &>{log:q}

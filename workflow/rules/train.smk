@@ -131,7 +131,7 @@ rule train_model:
         version=version("train.loop", "tokenizer"),
     shell:
         """
-        python -m winnow.train.loop \
+        WINNOW_GPUS={resources.gpu} python -m winnow.train.loop \
             --subset {input.subset:q} \
             --split {input.split:q} \
             --tokens {input.tokens:q} \

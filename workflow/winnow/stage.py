@@ -214,6 +214,10 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
         else:
             app.command(command)
     sys.argv[1:] = _expand_lists(sys.argv[1:])
+    if "WINNOW_GPUS" in os.environ:
+        from winnow.gpus import claim
+
+        claim()
     # As Snakemake sets it for a job: tokenizers take no more.
     if threads := os.environ.get("OMP_NUM_THREADS"):
         os.environ.setdefault("RAYON_NUM_THREADS", threads)

@@ -116,7 +116,7 @@ def known_partitions(names, kind):
                 f"{kind}={name}: the cluster has no such partition; sinfo knows {', '.join(sorted(PARTITIONS))}"
             )
         if not PARTITIONS[name].up:
-            raise InputError(f"{kind}={name}: the partition is down; name another")
+            raise InputError(f"{kind}={name}: the partition takes no jobs now (sinfo); wait, or name another")
     return [PARTITIONS[name] for name in names]
 
 
@@ -164,17 +164,18 @@ RUN, CHECKED = [], []
 # ---------------------------------------------------------------- the target preflight
 
 
-def nodes_checked():
-    """The checks of a node for each kind of job; with a GPU only where the profile names a partition for them. Those of an
-    earlier time are removed where the target is asked for."""
-    if COMMAND and "preflight" in COMMAND.targets and not COMMAND.dryrun:
-        for path in (Path(R) / "preflight").glob("*.json"):
-            path.unlink()
+def nodes_checked(wildcards):
+    """The checks of a node for each kind of job; with a GPU only where the profile names a partition for them."""
     gpu = site("gpu_partition") or workflow.global_resources.get("gpu").value
     return expand(f"{R}/preflight/{{kind}}.json", kind=["cpu", "gpu"] if gpu else ["cpu"])
 
 
-def downloads():
+if COMMAND and "preflight" in COMMAND.targets and not COMMAND.dryrun:
+    for path in (Path(R) / "preflight").glob("*.json"):  # what was checked at another time
+        path.unlink()
+
+
+def downloads(wildcards):
     """The records of all that the run takes from the Hub."""
     found = needs_of_run(CONFIG)
     corpora = [
