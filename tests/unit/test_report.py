@@ -150,7 +150,10 @@ class Run:
         self.items, self.title = [ours, theirs], title
 
     def page(self, with_curves: bool = False, **more: Any) -> str:
-        spec = {"tables": [{"name": "t", "title": self.title, "costs": False, "curves": with_curves}], "pages": []}
+        spec = {
+            "tables": [{"name": "t", "title": self.title, "costs": False, "curves": with_curves}],
+            "pages": [],
+        }
         out = self.folder / "report/index.html"
         site.main(
             tables=self.tables,
