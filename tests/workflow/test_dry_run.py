@@ -600,7 +600,7 @@ def test_published_models_are_measured_without_training(clone: Path, snakemake: 
     done = snakemake(*asked, "--config", "targets=[theirs]", cwd=clone)
     jobs = done.jobs()
     jobs.pop("copy_guide", None)  # it may be there already
-    assert jobs == {**alone, "chart_costs": 1}  # nothing of the default's experiments
+    assert jobs == {**alone, "chart_costs": 1, "write_report": 1}  # nothing of the default's experiments
     for key, value, message in (
         ("suites", None, "key 'suites' is required where there are none"),
         ("baseline", "c", "'c' is not among the arms a, b"),

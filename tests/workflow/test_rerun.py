@@ -540,6 +540,7 @@ STAGES: dict[str, Counter[str]] = {
     "profile.shift": NOTHING,
     **{f"profile.families.{family}": NOTHING for family in families.names()},
     "documents.generate": NOTHING,
+    "commands.check_node": NOTHING,
     "download": NOTHING,
     "rounds.predict": NOTHING,
     "rounds.probes": NOTHING,
