@@ -34,7 +34,7 @@ def claim(results: Path) -> None:
     """
     path = results.absolute() / PLACE
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = {
+    mine: dict[str, Any] = {
         "id": uuid.uuid4().hex,
         "host": socket.gethostname(),
         "process": os.getpid(),
