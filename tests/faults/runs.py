@@ -80,6 +80,30 @@ def finish(folder: Path, *more: str, **env: str) -> str:
     return said(folder)
 
 
+def timed(folder: Path, *more: str) -> float:
+    """As `finish`, but the processor time that it took, in seconds."""
+    process = start(folder, *more)
+    _, status, used = os.wait4(process.pid, 0)
+    assert status == 0, said(folder)
+    return used.ru_utime + used.ru_stime
+
+
+def processor_seconds(session: int) -> float:
+    """Processor time that Snakemake and its jobs have used so far. Other work on the machine does not change it."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = entry.joinpath("stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if (
+                int(fields[3]) == session
+            ):  # its own and of the children that have ended, in user and in system mode
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def unlock(folder: Path) -> None:
     finish(folder, "--unlock")
 

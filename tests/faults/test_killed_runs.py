@@ -1,6 +1,6 @@
 """kill -9 of Snakemake and its jobs at random moments: the next run goes on, and ends with what an undisturbed run writes.
 
-`make test-faults`. Moments are uniform over the time that an undisturbed run takes. WINNOW_KILLS (default 50) and
+`make test-faults`. Moments are uniform over the processor time that an undisturbed run takes, on a machine of any speed. WINNOW_KILLS (default 50) and
 WINNOW_KILL_SEED (default 0) change their number and choice. The demo is killed with WINNOW_DEMO_KILLS=3.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import RUN, contents, finish, leftovers, prepare, said, start, unlock
+from runs import RUN, contents, finish, leftovers, prepare, processor_seconds, said, start, timed, unlock
 
 pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("WINNOW_KILLS", "50"))
@@ -25,20 +25,17 @@ CHAIN = 4
 
 
 class Whole:
-    """An undisturbed run: its contents, and how long it and the planning of its jobs took, in seconds."""
+    """An undisturbed run: its contents, and the processor time that it took and that of a run without jobs, in seconds."""
 
     def __init__(self, folder: Path, *more: str) -> None:
-        began = time.monotonic()
-        finish(folder, *more)
-        self.seconds = time.monotonic() - began
+        self.seconds = timed(folder, *more)
         self.contents = contents(folder / "results")
-        began = time.monotonic()
-        assert "Nothing to be done" in finish(folder, *more)
-        self.planning = time.monotonic() - began
+        self.planning = timed(folder, *more)
+        assert "Nothing to be done" in said(folder)
 
     def again(self) -> float:
         """Seconds of a run that goes on after a kill before it does anything new: it plans, and does the killed jobs again."""
-        return 2 * self.planning + 4
+        return self.planning + 6
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +56,10 @@ def chains() -> Iterator[tuple[int, int]]:
 
 
 def kill_after(seconds: float, folder: Path, *more: str) -> bool:
-    """Starts the run and kills its process group after some seconds. Whether it was still going on then."""
+    """Starts the run and kills its process group when it has used some seconds. Whether it was still going on then."""
     process = start(folder, *more)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
+    while process.poll() is None and processor_seconds(process.pid) < seconds:
+        time.sleep(0.05)
     if process.poll() is not None:
         assert process.returncode == 0, said(folder)
         return False
