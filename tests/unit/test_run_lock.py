@@ -114,7 +114,7 @@ def test_a_job_of_an_earlier_run_neither_writes_nor_cleans_up(tmp_path: Path) ->
     claim(tmp_path)
     with atomic_path(tmp_path / "a.txt") as partial:
         partial.write_text("of the first run")
-    with pytest.raises(InputError, match="a later run .* writes to this results folder"):  # noqa: SIM117, PT012
+    with pytest.raises(InputError, match=r"a later run .* writes to this results folder"):  # noqa: SIM117, PT012
         with atomic_path(tmp_path / "a.txt") as partial:
             partial.write_text("of the first run, later")
             later_run(tmp_path)

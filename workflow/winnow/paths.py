@@ -115,7 +115,7 @@ def _saved(path: str) -> list[str]:
         return []
     try:
         return [os.path.join(path, file["filename"]) for file in read_json(state)["_data_files"]]
-    except (KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         raise InputError(f"{state}: not as datasets.save_to_disk writes it; name the files instead") from None
 
 

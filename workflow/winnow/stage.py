@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -135,10 +136,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises InputError for a file that is absent, a folder, not UTF-8 or not JSON, and, later, for
+    a key that is looked up in its objects and is not there."""
+
+    class Object(dict):
+        def __missing__(self, key: str) -> Any:
+            raise InputError(f"{path}: no key {key!r}; keys: {', '.join(map(str, self)) or 'none'}")
+
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=Object)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error.msg}, line {error.lineno})") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise InputError(f"{path}: not JSON in UTF-8; make it again") from None
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; make it again") from None
 
 
 class Progress:
@@ -232,6 +244,19 @@ def _first_values(arguments: list[str], lists: set[str]) -> tuple[list[str], dic
     return short, values
 
 
+def _check_kinds(values: list[Any]) -> None:
+    """Raises InputError for a path that is neither a file nor a folder: reading a named pipe waits for ever."""
+    paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+    for path in paths:
+        if isinstance(path, Path) and not str(path).startswith("/dev/"):
+            try:
+                mode = os.stat(path).st_mode
+            except OSError:
+                continue  # absent, as outputs are; those who read it say so
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise InputError(f"{path}: a named pipe, socket or device; a file is required")
+
+
 def run(*commands: Callable[..., None], name: str = "") -> None:
     """Makes a command line from the signatures of `commands` and runs it; `name` is its name in the help.
 
@@ -273,6 +298,7 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
         if command in commands:
             for option, given in values.items():
                 bound.arguments[lists[option]] = list(map(hints[lists[option]].__args__[0], given))
+        _check_kinds([*bound.args, *bound.kwargs.values()])
         command(*bound.args, **bound.kwargs)
     except InputError as error:
         say(f"error: {error}")

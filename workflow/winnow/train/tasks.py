@@ -13,7 +13,7 @@ import numpy as np
 from winnow.batching import padded
 from winnow.device import encoder_flops, flops_a_token
 from winnow.light_imports import skip_unused
-from winnow.parquet import open_parquet
+from winnow.parquet import open_array, open_parquet
 from winnow.stage import InputError, read_json
 
 
@@ -56,7 +56,7 @@ class LanguageModel:
     ):
         self.sequence, self.device, self.autocast = model["sequence"], device, autocast
         self.reads = self.sequence
-        self.tokens = np.load(tokens, mmap_mode="r")
+        self.tokens = open_array(tokens, 1, mmap=True)
         self.starts = self.lengths = None
         if documents:
             ends = np.flatnonzero(np.asarray(self.tokens) == end)
