@@ -42,10 +42,12 @@ def weights_folder(source: dict[str, Any]) -> Path:
     if not is_commit(source["revision"]):
         raise InputError(f"{source['hub']} at {source['revision']}: expected: a commit of 40 hex digits")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(source["hub"], revision=source["revision"], local_files_only=True))
+    except HFValidationError:
+        raise InputError(f"{source['hub']}: no name of a Hub repository; expected: OWNER/NAME") from None
     except LocalEntryNotFoundError:
         raise InputError(
             f"{source['hub']} at {source['revision']} is not in the Hub cache; "
