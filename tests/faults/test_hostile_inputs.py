@@ -184,7 +184,7 @@ CASES: list[tuple[str, Callable[[], Any], str]] = [
     ("folder as a file", lambda: (Path("s.jsonl").mkdir(), documents()), r"s\.jsonl: a folder without txt files"),
     ("named pipe", lambda: (os.mkfifo("s.jsonl"), expand(["s.jsonl"])), r"'s\.jsonl': not a file"),
     ("broken link", lambda: (Path("s.jsonl").symlink_to("/nowhere"), expand(["s.jsonl"])), r"'s\.jsonl': a broken link"),
-    ("very long name", lambda: expand(["x" * 5000 + ".jsonl"]), r"x{50,}\.jsonl: "),
+    ("very long name", lambda: expand(["x" * 5000 + ".jsonl"]), r"x{50}\.\.\.: a part of the path has more than 255 bytes"),
     ("NUL in a name", lambda: local_path("a\0b"), r"'a\\x00b': holds a NUL character"),
     ("data set that names files outside", saved_elsewhere, r"ds/state\.json: "),
     # ---- results folders
