@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo plan clusters test bench test-all test-slurm test-real test-browser test-studies lint format lock
+.PHONY: help install demo plan clusters test bench test-all test-faults test-slurm test-real test-browser test-studies lint format lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,10 +38,10 @@ clusters: $(STAMP) ## write pages that show the clusters, and exclusion template
 	@$(SNAKEMAKE) clusters $(if $(RUN),--configfile $(RUN))
 
 test: $(DEV_STAMP) ## run the fast tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real and not browser and not slurm"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not real and not browser and not slurm and not faults"
 
 test-all: $(DEV_STAMP) ## run all tests, including the slow ones
-	@WINNOW_EXAMPLES=100 $(BIN)/python -m pytest -m "not study and not browser and not slurm"
+	@WINNOW_EXAMPLES=100 $(BIN)/python -m pytest -m "not study and not browser and not slurm and not faults"
 
 test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at a reduced size
 	@$(BIN)/python -m pytest -m "real and not study" tests/end_to_end
@@ -51,6 +51,9 @@ test-browser: $(DEV_STAMP) ## drive the review page in a headless Chromium (apt-
 
 test-slurm: $(DEV_STAMP) ## run small runs and their faults on a real SLURM, as root: installs Debian's, starts and stops it
 	@$(BIN)/python -m pytest -m slurm tests/slurm
+
+test-faults: $(DEV_STAMP) ## kill runs at random moments and feed hostile inputs, an hour (WINNOW_KILLS, WINNOW_DEMO_KILLS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -rs tests
 
 test-studies: $(DEV_STAMP) ## run the studies at full size from a stand-in of the Hub's cache, hours (WINNOW_DATA)
 	@$(BIN)/python -m pytest -m study -s tests/end_to_end

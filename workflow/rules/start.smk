@@ -1,10 +1,11 @@
-# Before the first job: the names of targets are checked, jobs get their SLURM partitions, and a forecast of the run is
-# printed. No rules here.
+# Before the first job: the names of targets are checked, jobs get their SLURM partitions, the results folder is claimed for
+# this run, and a forecast of the run is printed. No rules here.
 import difflib
 import json
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
+from winnow import run_lock
 from winnow.commands import forecast
 
 
@@ -79,3 +80,23 @@ if workflow.is_main_process:
 else:
     # The signal before a job's time limit is for the stage; this process and its shell would end by it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def with_results(action):
+    """`run_lock.claim` or `run_lock.release` of the results folder; ends the command with one line if another run writes
+    there, whatever folder it was started in."""
+    try:
+        action(Path(R))
+    except InputError as error:
+        stop(error)
+    except OSError as error:
+        stop(f"{R}: cannot be written ({error.strerror}); take another folder, or change its permissions")
+
+
+if COMMAND and COMMAND.unlock:
+    with_results(run_lock.release)
+
+
+onstart:
+    if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
+        with_results(run_lock.claim)

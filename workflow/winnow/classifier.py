@@ -13,6 +13,7 @@ from winnow.in_flight import Meter
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 from winnow.tokenizer import classifier_tokenizer
+from winnow.weights import loading
 
 BATCH_TOKENS = {"cpu": 1024, "cuda": 131072}
 """Padded tokens of a batch."""
@@ -30,9 +31,10 @@ class Classifier:
         logging.disable_progress_bar()
         self.device = pick_device()
         self.meter = Meter(self.device)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype="float32", use_safetensors=True
-        )
+        with loading(folder):
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype="float32", use_safetensors=True, trust_remote_code=False, local_files_only=True
+            )
         self.model = model.eval().to(self.device)
         self.tokenizer = classifier_tokenizer(folder)
         limit = self.tokenizer.truncation["max_length"]

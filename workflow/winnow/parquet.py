@@ -23,12 +23,54 @@ def open_parquet(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except pa.ArrowInvalid:
-        raise InputError(f"{path}: not a parquet file, or cut short; make it again") from None
+    except (pa.ArrowException, OSError):
+        what = "a folder, not a file" if Path(path).is_dir() else "not a parquet file, or cut short"
+        raise InputError(f"{path}: {what}; make it again") from None
     for name in columns:
         if name not in file.schema_arrow.names:
             raise InputError(f"{path}: no column {name!r}; columns: {', '.join(file.schema_arrow.names)}")
     return file
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The file, or `columns` of it. Raises InputError as `open_parquet` does, and for pages that are damaged."""
+    with open_parquet(path, columns or ()) as file:
+        try:
+            return file.read(columns=None if columns is None else list(columns))
+        except (pa.ArrowException, OSError):
+            raise InputError(f"{path}: damaged; make it again") from None
+
+
+def open_array(path: Path, dimensions: int = 2, mmap: bool = False) -> np.ndarray:
+    """An array of numbers of a .npy file, or one with named fields; `mmap`: memory-mapped.
+
+    Raises InputError for a file that is absent, is not one (an array of pickled objects is none), is cut short, or has
+    not so many `dimensions`.
+    """
+    try:
+        array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, SyntaxError):
+        what = "a folder, not a file" if Path(path).is_dir() else "not an .npy file of numbers, or cut short"
+        raise InputError(f"{path}: {what}; make it again") from None
+    if not isinstance(array, np.ndarray):  # an archive
+        raise InputError(f"{path}: an .npz archive, not an .npy file; make it again")
+    if array.dtype.names is None and (array.ndim != dimensions or array.dtype.kind not in "fiu"):
+        raise InputError(
+            f"{path}: holds {array.dtype} of shape {array.shape}; numbers in {dimensions} dimensions are required; "
+            "make it again"
+        )
+    return array
+
+
+def check_finite(values: np.ndarray, path: Path, doc: np.ndarray | None = None) -> None:
+    """Raises InputError for the first of `values` [n] or [n, d], of the documents `doc` [n], that is not finite."""
+    finite = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        whose = f"row {row}" if doc is None else f"document {doc[row]}"
+        raise InputError(f"{path}: the vector of {whose} is not finite; make it again")
 
 
 def batches(path: Path, columns: Sequence[str]) -> Iterator[list[np.ndarray]]:
@@ -70,7 +112,7 @@ def is_listed(values: np.ndarray, listed: np.ndarray) -> np.ndarray:
 def open_vectors(embeddings: Path, documents: int, of: Path) -> np.ndarray:
     """Vectors of a shard, float16 [documents, d], memory-mapped. Raises InputError if they are not one for each of the
     `documents` of the file `of`."""
-    vectors = np.load(embeddings, mmap_mode="r")
+    vectors = open_array(embeddings, mmap=True)
     if len(vectors) != documents:
         raise InputError(f"{embeddings}: {len(vectors)} vectors for the {documents} documents of {of}")
     return vectors
@@ -82,7 +124,7 @@ def vectors_of(embeddings: Path, doc: np.ndarray, of: Path) -> np.ndarray:
 
     Raises InputError as `open_vectors` does, and for a document that such a file lacks.
     """
-    table = np.load(embeddings, mmap_mode="r")
+    table = open_array(embeddings, mmap=True)
     if table.dtype.names is None:
         return open_vectors(embeddings, len(doc), of)
     row = np.searchsorted(table["doc"], doc)

@@ -53,7 +53,8 @@ def expand_environment(text: str) -> str:
 def local_path(text: str) -> str:
     """A path of the configuration in the form in which it is used: expanded, without `./`, `//` and a last `/`.
 
-    Raises InputError as `expand_environment`, and for an unknown user's home, no path at all, or a NUL character.
+    Raises InputError as `expand_environment`, and for an unknown user's home, no path at all, a NUL character, or a name
+    that no file system holds.
     """
     path = os.path.expanduser(expand_environment(text))
     if path.startswith("~"):
@@ -64,6 +65,8 @@ def local_path(text: str) -> str:
         raise InputError(
             f"{text!r}: {'holds a NUL character' if path else 'an empty path'}; name a file or folder"
         )
+    if any(len(os.fsencode(part)) > 255 for part in Path(path).parts):
+        raise InputError(f"{text[:50]}...: a part of the path has more than 255 bytes; take a shorter name")
     return str(Path(path))
 
 
@@ -114,7 +117,12 @@ def _saved(path: str) -> list[str]:
     if not state.is_file():
         return []
     try:
-        return [os.path.join(path, file["filename"]) for file in read_json(state)["_data_files"]]
+        names = [file["filename"] for file in read_json(state)["_data_files"]]
+        if outside := [name for name in names if os.path.basename(name) != name]:
+            raise InputError(
+                f"{state}: names {outside[0]!r}, which is not in this folder; name the files instead"
+            )
+        return [os.path.join(path, name) for name in names]
     except (KeyError, TypeError):
         raise InputError(f"{state}: not as datasets.save_to_disk writes it; name the files instead") from None
 

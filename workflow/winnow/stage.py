@@ -9,8 +9,10 @@ import json
 import math
 import os
 import shutil
+import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,12 +30,53 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+RUN_ID, RUN_FILE = "WINNOW_RUN_ID", "WINNOW_RUN_FILE"
+"""Environment of a job: the id of the run that started it, and the file that names the latest run of its results folder."""
+
+WATCH = 5.0
+"""Seconds between two looks of a job at that file."""
+
+
+def check_current() -> None:
+    """Raises InputError if a later run writes to the results folder of this job (winnow.run_lock): then it must not.
+
+    A job outlives its Snakemake if that is killed; the next run starts the same job again.
+    """
+    latest = _latest_run()
+    if latest is not None and latest["id"] != os.environ[RUN_ID]:
+        raise InputError(
+            f"{os.environ[RUN_FILE]}: a later run (process {latest['process']} on {latest['host']}) writes to this "
+            "results folder; this job of an earlier run stops and writes nothing"
+        )
+
+
+def _latest_run() -> dict[str, Any] | None:
+    if RUN_ID not in os.environ or RUN_FILE not in os.environ:
+        return None  # started by hand
+    try:
+        return json.loads(Path(os.environ[RUN_FILE]).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # removed, or not visible from here
+        return None
+
+
+def _stop_when_superseded() -> None:
+    """Ends this process, from a thread, once a later run writes to its results folder."""
+    while True:
+        time.sleep(WATCH)
+        try:
+            check_current()
+        except InputError as error:
+            say(f"error: {error}")
+            os._exit(1)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; synced and renamed to it when the block succeeds, removed otherwise.
 
-    Temporary files of the same path that a killed run left are removed first.
+    Temporary files of the same path that a killed run left are removed first. Raises InputError as `check_current` does.
     """
+    check_current()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * 8}{glob.escape(path.suffix)}"):
@@ -46,6 +89,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         follow_umask(partial)
+        check_current()
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -60,6 +104,7 @@ def follow_umask(path: Path) -> None:
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """A folder `.name-*` inside `parent`, removed when the block ends; those that a killed run left are removed first."""
+    check_current()
     parent.mkdir(parents=True, exist_ok=True)
     for stale in parent.glob(f".{name}-*"):
         shutil.rmtree(stale)
@@ -91,10 +136,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises InputError for a file that is absent, a folder, not UTF-8 or not JSON, and, later, for
+    a key that is looked up in its objects and is not there."""
+
+    class Object(dict):
+        def __missing__(self, key: str) -> Any:
+            raise InputError(f"{path}: no key {key!r}; keys: {', '.join(map(str, self)) or 'none'}")
+
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=Object)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error.msg}, line {error.lineno})") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise InputError(f"{path}: not JSON in UTF-8; make it again") from None
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; make it again") from None
 
 
 class Progress:
@@ -188,6 +244,19 @@ def _first_values(arguments: list[str], lists: set[str]) -> tuple[list[str], dic
     return short, values
 
 
+def _check_kinds(values: list[Any]) -> None:
+    """Raises InputError for a path that is neither a file nor a folder: reading a named pipe waits for ever."""
+    paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+    for path in paths:
+        if isinstance(path, Path) and not str(path).startswith("/dev/"):
+            try:
+                mode = os.stat(path).st_mode
+            except OSError:
+                continue  # absent, as outputs are; those who read it say so
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise InputError(f"{path}: a named pipe, socket or device; a file is required")
+
+
 def run(*commands: Callable[..., None], name: str = "") -> None:
     """Makes a command line from the signatures of `commands` and runs it; `name` is its name in the help.
 
@@ -221,6 +290,8 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
     # As Snakemake sets it for a job: tokenizers take no more.
     if threads := os.environ.get("OMP_NUM_THREADS"):
         os.environ.setdefault("RAYON_NUM_THREADS", threads)
+    if RUN_ID in os.environ:
+        threading.Thread(target=_stop_when_superseded, daemon=True).start()
     named = [c for c in commands if len(commands) == 1 or c.__name__.replace("_", "-") in sys.argv[1:2]]
     hints = {name: hint for command in named for name, hint in typing.get_type_hints(command).items()}
     lists = {f"--{n.replace('_', '-')}": n for n, hint in hints.items() if hint in (list[Path], list[str])}
@@ -231,6 +302,7 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
         if command in commands:
             for option, given in values.items():
                 bound.arguments[lists[option]] = list(map(hints[lists[option]].__args__[0], given))
+        _check_kinds([*bound.args, *bound.kwargs.values()])
         command(*bound.args, **bound.kwargs)
     except InputError as error:
         say(f"error: {error}")

@@ -76,7 +76,13 @@ def open_tokenizer(path: Path, configs: Sequence[Path], max_tokens: int = 0) -> 
     for file in (path, *configs):
         if not file.exists():
             raise InputError(f"{file}: no such file; a fast tokenizer is needed")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the class that the library raises
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(
+            f"{path}: no tokenizer of the library tokenizers ({reason}); make it again"
+        ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     named: list[Any] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from winnow.paths import existing_path
 from winnow.schema import is_commit
-from winnow.stage import InputError, sha256
+from winnow.stage import InputError, disk_full, sha256
 
 
 def weights_folder(source: dict[str, Any]) -> Path:
@@ -40,14 +42,36 @@ def weights_folder(source: dict[str, Any]) -> Path:
     if not is_commit(source["revision"]):
         raise InputError(f"{source['hub']} at {source['revision']}: expected: a commit of 40 hex digits")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(source["hub"], revision=source["revision"], local_files_only=True))
+    except HFValidationError:
+        raise InputError(f"{source['hub']}: no name of a Hub repository; expected: OWNER/NAME") from None
     except LocalEntryNotFoundError:
         raise InputError(
             f"{source['hub']} at {source['revision']} is not in the Hub cache; "
             "run the workflow where there is internet (rule download_model fetches it)"
+        ) from None
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Around the loading of a model or its tokenizer from a folder: what transformers and safetensors say of a file that is
+    absent, cut short, of another format, or asks to run code of its own becomes an InputError of one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
+        if disk_full(error):
+            raise
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
+            first = "its config.json asks to run code of its own (auto_map), which Winnow never does"
+        raise InputError(
+            f"{folder}: no model can be loaded ({first}); expected: a whole folder in Hugging Face layout with "
+            "model.safetensors and an architecture that transformers has"
         ) from None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.parquet import read_table
 from winnow.stage import InputError, atomic_path, read_json, run, say, write_text
 
 STAGE_VERSION = 2
@@ -65,7 +66,9 @@ def main(
         exclusions: the person's TSV (one, or none); without it nothing is excluded.
         name: CORPUS.CLUSTERING, the name under which the person's TSV is saved.
     """
-    table = pq.read_table(clusters)
+    table = read_table(clusters)
+    if missing := [name for name in ("cluster", "documents") if name not in table.column_names]:
+        raise InputError(f"{clusters}: no column {missing[0]!r}; columns: {', '.join(table.column_names)}")
     k, identity = len(table), read_json(fingerprint)["fingerprint"]
     reasons = read_exclusions(exclusions[0], identity, k) if exclusions else {}
     if len(reasons) == k:

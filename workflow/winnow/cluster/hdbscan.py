@@ -19,7 +19,7 @@ import numpy as np
 
 from winnow.cluster.kmeans import fingerprint, nearest_centroids, open_shard, sample_rows, write_assignments
 from winnow.device import pick_device
-from winnow.parquet import listed_docs, vectors_of_shards
+from winnow.parquet import listed_docs, open_array, vectors_of_shards
 from winnow.products import different_rows, exact_product, single
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json, write_text
@@ -250,7 +250,7 @@ def assign(
         points, label, limit, mean, axes = (file[n] for n in ("points", "label", "limit", "mean", "axes"))
     first = different_rows(points)[0]
     points, label = points[first], label[first]
-    exact = np.load(centroids)
+    exact = open_array(centroids)
     k = len(limit)
     cluster = np.empty(len(vectors), dtype=np.int32)
     distance = np.empty(len(vectors), dtype=np.float32)

@@ -20,7 +20,16 @@ import pyarrow.parquet as pq
 
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
-from winnow.parquet import doc_column, is_listed, listed_docs, vectors_of, vectors_of_shards
+from winnow.parquet import (
+    check_finite,
+    doc_column,
+    is_listed,
+    listed_docs,
+    open_array,
+    read_table,
+    vectors_of,
+    vectors_of_shards,
+)
 from winnow.products import best_two, exact_product, in_blocks, single
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say, write_json
@@ -336,7 +345,14 @@ def assign(
         torch.set_num_threads(threads)
     doc, vectors = open_shard(documents, embeddings)
     progress = Progress(f"assign {name}", total=len(vectors), unit="documents")
-    cluster, distance = nearest_centroids(vectors, np.load(centroids), progress)
+    table = open_array(centroids)
+    check_finite(table, centroids)
+    if table.shape[1] != vectors.shape[1]:
+        raise InputError(
+            f"{embeddings}: vectors of {vectors.shape[1]} dimensions, but {centroids} has centroids of {table.shape[1]}"
+        )
+    cluster, distance = nearest_centroids(vectors, table, progress)
+    check_finite(distance, embeddings, doc)
     progress.line()
     write_assignments(out, doc, cluster.astype(np.int32), distance)
 
@@ -359,13 +375,20 @@ def summarise(
             distance of the centroid to all other centroids).
         fingerprint_out: JSON to write: fingerprint, clusters, documents.
     """
-    table = np.load(centroids).astype(np.float64)
+    table = open_array(centroids).astype(np.float64)
+    check_finite(table, centroids)
     k = len(table)
     removed = listed_docs([heldout])
     documents = np.zeros(k, dtype=np.int64)
     total = np.zeros(k, dtype=np.float64)
     for path in assignments:
-        shard = pq.read_table(path)
+        shard = read_table(path, ["doc", "cluster", "distance"])
+        bad = (shard["cluster"].to_numpy() < 0) | (shard["cluster"].to_numpy() >= k)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(
+                f"{path}: document {shard['doc'][row]} is in cluster {shard['cluster'][row]}, which is not in 0 to {k - 1}"
+            )
         pool = ~is_listed(shard["doc"].to_numpy(), removed)
         cluster = shard["cluster"].to_numpy()[pool]
         documents += np.bincount(cluster, minlength=k)

@@ -30,6 +30,10 @@ FILES = (
 )
 
 
+LARGEST = 1_000_000
+"""Values of a config file, aliases written out: a few lines of nested aliases can stand for billions."""
+
+
 def definition_files(root: str | Path) -> list[str]:
     """The files of `config/` that every run reads, in the order in which they are merged: the working directory's own
     where it has them, else those of the workflow's folder `root`."""
@@ -42,7 +46,11 @@ def read_files(files: Iterable[str | Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for file in files:
         compose(Path(file))
-        merge(merged, yaml.load(Path(file).read_text(encoding="utf-8"), Loader=LOADER) or {})
+        try:
+            merge(merged, yaml.load(Path(file).read_text(encoding="utf-8"), Loader=LOADER) or {})
+        except yaml.MarkedYAMLError as error:  # a tag that asks for an object of Python, for one
+            line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise InputError(f"{file}{line}: not YAML: {error.problem}") from None
     return merged
 
 
@@ -80,8 +88,21 @@ def compose(file: Path, keys: str = "experiments and targets") -> yaml.Node | No
         raise InputError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if tree is not None and not isinstance(tree, yaml.MappingNode):
         raise InputError(f"{file}:1: not a mapping; expected: keys such as {keys} at the top level")
+    if tree is not None and _size(tree, {}) > LARGEST:
+        raise InputError(
+            f"{file}: aliases (*name) make more than {LARGEST:,} values of it; write out what is meant"
+        )
     _no_repeats(file, tree)
     return tree
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values of a node with its aliases written out."""
+    if id(node) not in known:
+        parts = node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else []
+        flat = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(_size(one, known) for one in flat)
+    return known[id(node)]
 
 
 def _no_repeats(file: Path, node: yaml.Node | None, path: tuple[str | int, ...] = ()) -> None:

@@ -16,6 +16,8 @@ from winnow.formats import file_format
 from winnow.stage import InputError
 
 CHUNK = 8 << 20
+LONGEST = 256 << 20
+"""Bytes of a row beyond which it is refused: a small compressed file can hold one of many GB."""
 
 Work = Callable[[], list[pa.Array]]
 """What a reader yields for consecutive rows: their columns, read by any thread."""
@@ -97,14 +99,21 @@ def chunks(path: str, compression: str | None) -> Iterator[tuple[bytes, int]]:
     """The bytes of a file in pieces of whole lines of about CHUNK bytes, each with its number of lines; none of an empty
     file."""
     rest: list[bytes] = []
+    rows = 0
     for data in blocks(path, compression):
         end = data.rfind(b"\n") + 1
         if not end:
             rest.append(data)
+            if sum(map(len, rest)) > LONGEST:
+                raise InputError(
+                    f"{path}: row {rows + 1} is longer than {LONGEST >> 20} MB; each row must end in a line feed"
+                )
             continue
         chunk = b"".join((*rest, data[:end])) if rest or end < len(data) else data
         rest = [data[end:]] if end < len(data) else []
-        yield chunk, chunk.count(b"\n")
+        lines = chunk.count(b"\n")
+        yield chunk, lines
+        rows += lines
     if rest:
         yield b"".join(rest), 1
 

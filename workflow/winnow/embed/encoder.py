@@ -35,7 +35,7 @@ class Encoder:
 
         from winnow.embed.kernels import pack_weights, packed_bfloat16, register_attention
         from winnow.tokenizer import open_model_tokenizer
-        from winnow.weights import weights_folder
+        from winnow.weights import loading, weights_folder
 
         logging.disable_progress_bar()
         folder = weights_folder(spec["source"])
@@ -50,12 +50,15 @@ class Encoder:
         self.precision = name
         packed = self.device == "cpu" and name == "bfloat16" and packed_bfloat16()
         self.tokens = PACKED_TOKENS if packed else BATCH_TOKENS[self.device]
-        self.model = AutoModel.from_pretrained(
-            folder,
-            dtype=getattr(torch, name),
-            use_safetensors=True,
-            attn_implementation=register_attention() if packed else "sdpa",
-        )
+        with loading(folder):
+            self.model = AutoModel.from_pretrained(
+                folder,
+                dtype=getattr(torch, name),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                attn_implementation=register_attention() if packed else "sdpa",
+            )
         self.model = self.model.eval().to(self.device)
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None

@@ -24,6 +24,7 @@ from winnow.evaluate.forms import form_module
 from winnow.evaluate.items import choose, read_heldout
 from winnow.evaluate.mirror import mirror_files, mirror_snapshot
 from winnow.evaluate.stock import find_folder, stock_tasks
+from winnow.parquet import read_table
 from winnow.paths import expand
 from winnow.schema import read_spec
 from winnow.stage import (
@@ -133,7 +134,7 @@ def labelled(*, source: Path, spec: str, out_dir: Path, download: list[Path] = [
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.parquet"
         write_shard(index, corpus, 0, 1, path)
-        table = pq.read_table(path, columns=["doc", "text", "label"])
+        table = read_table(path, columns=["doc", "text", "label"])
     if not len(table):
         raise InputError(f"{index['files'][0]['path']}: no row with a text; nothing can be evaluated")
     table = table.take(choose(table["doc"].to_numpy(), definition["items"], definition["seed"]))

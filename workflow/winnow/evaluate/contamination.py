@@ -183,7 +183,7 @@ def contained(items: Items, seen: np.ndarray) -> list[tuple[str, int]]:
 
 
 def _texts(path: Path, column: str) -> Iterator[tuple[int, str]]:
-    for batch in pq.ParquetFile(path).iter_batches(columns=["doc", column], batch_size=1024):
+    for batch in open_parquet(path, ["doc", column]).iter_batches(columns=["doc", column], batch_size=1024):
         yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
 
 

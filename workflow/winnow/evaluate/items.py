@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
+from winnow.parquet import read_table
 from winnow.stage import InputError
 
 
@@ -30,7 +31,7 @@ def read_heldout(documents: list[Path], heldout: Path, group: str | None) -> Hel
 
     Raises InputError if there is none, if a shard lacks the group column, or if a document is missing.
     """
-    roles = pq.read_table(heldout, columns=["doc", "role"])
+    roles = read_table(heldout, columns=["doc", "role"])
     ids = roles.filter(pc.equal(roles["role"], "heldout"))["doc"].combine_chunks()
     if len(ids) == 0:
         raise InputError(

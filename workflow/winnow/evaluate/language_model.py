@@ -18,6 +18,7 @@ from winnow.evaluate.completions import evaluate_completions
 from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
 from winnow.evaluate.stock import tasks_folder
 from winnow.stage import InputError, Progress, say
+from winnow.weights import loading
 
 COMPLETION_FORM = "completion"
 LOGITS_CPU, LOGITS_GPU = 2**26, 2**31
@@ -35,7 +36,8 @@ def text_tokenizer(model: Path) -> Any:
 
     from winnow.tokenizer import as_text
 
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
+    with loading(model):
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
     tokenizer.split_special_tokens = True
     if tokenizer.is_fast:
         as_text(tokenizer.backend_tokenizer, tokenizer.all_special_tokens, str(model))

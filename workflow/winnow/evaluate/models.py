@@ -7,6 +7,7 @@ from typing import Any
 
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, read_json
+from winnow.weights import loading
 
 TOKENS_CPU, TOKENS_GPU = 8_192, 131_072
 """Padded tokens of a batch at most, where batches are sized by their tokens."""
@@ -37,10 +38,11 @@ def load(model: Path, kind: str) -> tuple[Any, Any]:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded, info = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
-        model, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-        output_loading_info=True, ignore_mismatched_sizes=True,
-    )  # fmt: skip
+    with loading(model):
+        loaded, info = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
+            model, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+            output_loading_info=True, ignore_mismatched_sizes=True,
+        )  # fmt: skip
     wrong = [
         *info["missing_keys"],
         *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.parquet import open_parquet
+from winnow.parquet import open_array, open_parquet
 from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_json
 from winnow.tokenizer import load
@@ -75,7 +75,7 @@ def main(
     """
     names = read_spec(spec, "names")["names"]
     encoder, end = load(tokenizer, tokenizer_config)
-    stream = np.load(tokens, mmap_mode="r")[:TOKENS]
+    stream = open_array(tokens, 1, mmap=True)[:TOKENS]
     if len(stream) < 2:
         raise InputError(f"{tokens}: {len(stream)} tokens are too few to count; at least 2 are needed")
     model = Bigram(stream, encoder.get_vocab_size())

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from winnow.csv_files import write_rows
 from winnow.keys import keys
-from winnow.parquet import doc_column, is_listed, open_parquet
+from winnow.parquet import doc_column, is_listed, open_parquet, read_table
 from winnow.profile.agreement import agreement, associations, crosstab
 from winnow.profile.counts import column_entries
 from winnow.profile.describe import FEATURES, measure_files, shards_of, text_values
@@ -116,7 +115,7 @@ def level_masks(path: Path, measure: str) -> Masks:
 
 def flag_masks(path: Path) -> Masks:
     """Which documents are flagged; those without flags (of another language) are not valid."""
-    table = pq.read_table(path, columns=list(SORT_BY))
+    table = read_table(path, columns=list(SORT_BY))
     out = {name.removeprefix("flag_"): table[name].to_numpy() == 1 for name in SORT_BY}
     return Masks(out, table[next(iter(SORT_BY))].is_valid().to_numpy())
 
@@ -252,7 +251,7 @@ def flagged(files: Files) -> list[dict[str, Any]]:
     for flag, (measure, sign) in SORT_BY.items() if "flag_violence" in files else ():
         rows: list[dict[str, Any]] = []
         for path in files[flag]:
-            table = pq.read_table(path, columns=["doc", flag, measure, "flag_evidence"])
+            table = read_table(path, columns=["doc", flag, measure, "flag_evidence"])
             columns = {name: table[name].to_numpy() for name in ("doc", flag, measure)}
             chosen = strongest(columns, flag, FLAGGED)
             why = table["flag_evidence"].take(pa.array(chosen)).to_pylist()
@@ -275,7 +274,7 @@ def examples(files: Files) -> list[dict[str, Any]]:
             continue
         best: dict[str, list[tuple[int, int, float | None]]] = {}
         for path in files[measure]:
-            table = pq.read_table(path, columns=["doc", beside])
+            table = read_table(path, columns=["doc", beside])
             doc = table["doc"].to_numpy()
             numbers = table[beside].to_pylist()
             key = keys("profile", 1, doc)

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.csv_files import write_rows
-from winnow.parquet import open_parquet
+from winnow.parquet import open_parquet, read_table
 from winnow.profile.counts import KINDS, PROMPTS, column_entries
 from winnow.profile.kinds import facts, is_text
 from winnow.profile.statistics import (
@@ -103,7 +103,7 @@ def add_up(paths: Sequence[Path]) -> Counts:
 def shards_of(paths: Sequence[Path], name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Documents and values of a number measure, shard by shard (winnow.profile.statistics.Shards)."""
     for path in paths:
-        table = pq.read_table(path, columns=["doc", name])
+        table = read_table(path, columns=["doc", name])
         if len(table):
             values = table[name].combine_chunks()
             if values.null_count and pa.types.is_integer(values.type):
@@ -130,7 +130,7 @@ def measure_files(
 
 
 def text_values(path: Path, name: str) -> pa.Array:
-    column = pq.read_table(path, columns=[name])[name].combine_chunks()
+    column = read_table(path, columns=[name])[name].combine_chunks()
     return column.cast(pa.string())
 
 
@@ -260,7 +260,7 @@ def figures(of: str, one: Description) -> dict[str, Any]:
 def digests_of(paths: Iterable[Path]) -> Iterator[np.ndarray]:
     """Digests of the documents of each shard, uint64 [n]."""
     for path in paths:
-        yield pq.read_table(path, columns=["digest"])["digest"].to_numpy()
+        yield read_table(path, columns=["digest"])["digest"].to_numpy()
 
 
 def main(

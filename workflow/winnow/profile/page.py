@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from winnow.csv_files import read_rows
 from winnow.pages import NOTES, Page, Section, html_page, markdown
+from winnow.parquet import open_parquet
 from winnow.profile import plots, sections
 from winnow.profile.card import write_card
 from winnow.profile.kinds import facts, measures
@@ -330,7 +330,9 @@ def main(
     known = read_json(tables / "facts.json")
     out_of_pool = {
         item["values"]: item["counts"]
-        for item in pc.value_counts(pq.read_table(heldout, columns=["role"])["role"]).to_pylist()
+        for item in pc.value_counts(
+            open_parquet(heldout, ["role"]).read(columns=["role"])["role"]
+        ).to_pylist()
     }
     corpus_rows = facts_section(known, settings["origin"], out_of_pool)
     drawn = draw_plots(rows, settings)

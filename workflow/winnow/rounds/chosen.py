@@ -15,11 +15,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from winnow.csv_files import write_rows
 from winnow.pages import Page, Section, Table, html_page, number
-from winnow.parquet import Lookup, batches, doc_column, is_listed, listed_docs, open_parquet, open_vectors
+from winnow.parquet import (
+    Lookup,
+    batches,
+    doc_column,
+    is_listed,
+    listed_docs,
+    open_parquet,
+    open_vectors,
+    read_table,
+)
 from winnow.products import single
 from winnow.projection import Projection, fit_projection
 from winnow.rounds.vector_map import plot
@@ -53,7 +61,7 @@ class Chosen:
 
 def chosen_of_probes(path: Path) -> dict[int, Chosen]:
     """The draws of an arm of probes, by data seed. Raises InputError for a file without the columns."""
-    table = pq.read_table(path)
+    table = read_table(path)
     if missing := sorted({"data_seed", "round", "doc", *MEASURES} - set(table.column_names)):
         raise InputError(f"{path}: no column {missing[0]!r}; run the probes again")
     out = {}
@@ -73,7 +81,7 @@ def chosen_of_runs(
     for seed in sorted({seed for seed, _, _ in draws}):
         doc, of_round = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         for _, index, path in sorted(one for one in draws if one[0] == seed):
-            table = pq.read_table(path, columns=["doc", "split"])
+            table = read_table(path, columns=["doc", "split"])
             train = table.filter(pc.equal(table["split"], "train"))["doc"].to_numpy()
             new = np.setdiff1d(train, doc)
             doc, of_round = np.concatenate((doc, new)), np.concatenate((of_round, np.full(len(new), index)))
@@ -81,7 +89,7 @@ def chosen_of_runs(
         one = Chosen(doc[order], of_round[order], {name: np.full(len(doc), np.nan) for name in MEASURES})
         for index in sorted({index for s, index, _ in predictions if s == seed}):
             for path in (path for s, i, path in predictions if (s, i) == (seed, index)):
-                table = pq.read_table(path, columns=["doc", *MEASURES])
+                table = read_table(path, columns=["doc", *MEASURES])
                 known = table["doc"].to_numpy()
                 at = np.searchsorted(one.doc, known)
                 at[at == len(one.doc)] = 0
@@ -151,7 +159,7 @@ def read_corpus(
     excluded, count = np.zeros(0, dtype=np.int64), 0
     cluster_of = Lookup(assignments, "cluster") if clusters else None
     if clusters:
-        table = pq.read_table(clusters, columns=["cluster", "excluded"])
+        table = read_table(clusters, columns=["cluster", "excluded"])
         excluded = np.sort(table.filter(table["excluded"])["cluster"].to_numpy())
         count = len(table) - len(excluded)
     labels, total = np.zeros(classes, dtype=np.int64), 0

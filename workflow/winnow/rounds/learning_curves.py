@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from winnow import figures
 from winnow.compare.statistics import FEWEST_SEEDS, Run
 from winnow.metrics import CALIBRATION_BINS, calibration_error, class_f1, macro_f1, overconfidence
 from winnow.pages import Page, Section, number, probability, write_page
+from winnow.parquet import read_table
 from winnow.rounds.curves import (
     Curve,
     Step,
@@ -100,7 +100,7 @@ def add_items(
 ) -> None:
     """The items of a file, added to an arm. `labels_of`: labels used, by data seed and round; `run_`: of a file of one run,
     whose items have no seed and round. Raises InputError for a file without the columns."""
-    table = pq.read_table(path)
+    table = read_table(path)
     required = {"benchmark", "item", "metric", "value", "label", "prediction", "confidence"}
     if missing := sorted(required - set(table.column_names)):
         raise InputError(f"{path}: no column {missing[0]!r}; evaluate the arm again")

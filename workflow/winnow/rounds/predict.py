@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
 from winnow.in_flight import in_flight
-from winnow.parquet import listed_docs
+from winnow.parquet import listed_docs, open_parquet
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.schema import read_spec
 from winnow.stage import Progress, atomic_path, run, say
@@ -51,7 +51,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     classifier = Classifier(model)
-    file = pq.ParquetFile(documents)
+    file = open_parquet(documents, ["doc"])
     doc = file.read(columns=["doc"])["doc"].to_numpy()
     wanted = np.isin(doc, looked_at, assume_unique=True)
     progress = Progress(f"predict {name}", total=int(wanted.sum()), unit="documents")

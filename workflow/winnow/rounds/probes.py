@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.metrics import calibration_error, macro_f1
-from winnow.parquet import listed_docs
+from winnow.parquet import listed_docs, open_array, read_table
 from winnow.products import single
 from winnow.rounds.probe import Probe, fit_probe
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
@@ -72,8 +72,8 @@ def open_corpus(documents: Sequence[Path], embeddings: Sequence[Path], classes: 
     """The labelled documents of shards with their vectors. Raises InputError if a shard has no labels or other vectors."""
     docs, labels, vectors = [], [], []
     for path, file in zip(documents, embeddings, strict=True):
-        table = pq.read_table(path, columns=["doc", "label"])
-        part = np.load(file, mmap_mode="r")
+        table = read_table(path, columns=["doc", "label"])
+        part = open_array(file, mmap=True)
         if len(part) != len(table):
             raise InputError(f"{file}: {len(part)} vectors for the {len(table)} documents of {path}")
         docs.append(table["doc"].to_numpy())
@@ -110,8 +110,8 @@ def open_benchmarks(
                 f"{folder}: its classes are {', '.join(manifest['classes'])}, those of the corpus "
                 f"{', '.join(classes)}; a benchmark and a model must be of one corpus"
             )
-        data = pq.read_table(folder / "data.parquet", columns=["item", "group", "label"])
-        part = single(np.load(file))
+        data = read_table(folder / "data.parquet", columns=["item", "group", "label"])
+        part = single(open_array(file))
         if len(part) != len(data):
             raise InputError(f"{file}: {len(part)} vectors for the {len(data)} items of {folder}")
         out.append(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from winnow.parquet import read_table
 from winnow.sample.sampler import Filters, Sampler, needs
 from winnow.sample.weights import Allocation
 from winnow.stage import InputError
@@ -61,8 +62,8 @@ def read_clusters(path: Path, sampler: Sampler) -> ClusterTable:
 
 def read_with_losses(path: Path, losses: Path, sampler: Sampler) -> ClusterTable:
     """The kept clusters (`read_clusters`) with the column proxy_loss of a table of losses by cluster."""
-    table = pq.read_table(path)
-    loss_table = pq.read_table(losses, columns=["cluster", "proxy_loss"])
+    table = read_table(path)
+    loss_table = read_table(losses, columns=["cluster", "proxy_loss"])
     loss = dict(zip(loss_table["cluster"].to_pylist(), loss_table["proxy_loss"].to_pylist(), strict=True))
     if "proxy_loss" in table.column_names:
         table = table.drop_columns("proxy_loss")

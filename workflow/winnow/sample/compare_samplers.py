@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from winnow.pages import html_page, markdown
-from winnow.parquet import Lookup, batches, open_parquet
+from winnow.parquet import Lookup, batches, open_parquet, read_table
 from winnow.sample.candidates import Rows, Smallest
 from winnow.sample.overlap import (
     REFERENCES,
@@ -169,7 +168,7 @@ def plans(arms: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]
 
 def read_draw(path: Path, arm: Mapping[str, Any]) -> np.ndarray:
     """The documents of a draw, int64, ascending: those of a file, or, of a probe, of its data seed in the file of its arm."""
-    table = pq.read_table(path, columns=["doc", *(["data_seed"] if arm["probe"] else [])])
+    table = read_table(path, columns=["doc", *(["data_seed"] if arm["probe"] else [])])
     if arm["probe"]:
         table = table.filter(pc.equal(table["data_seed"], arm["seed"]))
         if not len(table):
@@ -307,7 +306,7 @@ def read_clusterings(
             raise InputError(f"{option}: {len(files)} files; the clusterings of --spec have {count}")
     out, start = {}, 0
     for index, (name, shards) in enumerate(names):
-        table = pq.read_table(clusters[index], columns=["cluster", "excluded"])
+        table = read_table(clusters[index], columns=["cluster", "excluded"])
         excluded = table.filter(table["excluded"])["cluster"].to_numpy().astype(np.int64)
         out[name] = Clustering(list(assignments[start : start + shards]), excluded)
         start += shards

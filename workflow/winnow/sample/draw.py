@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.parquet import listed_docs
+from winnow.parquet import listed_docs, open_array, read_table
 from winnow.sample.acquisition import badge, equal_quotas, first_of_each, quantile_buckets
 from winnow.sample.allocate import allocate, weights
 from winnow.sample.candidates import Rows, Smallest, duplicate, gather
@@ -319,10 +319,10 @@ def file_gradients(inputs: Inputs) -> Gradients:
     if not inputs.embeddings:
         raise InputError("ranking badge: requires --embeddings, the vectors of the shards")
     shards = inputs.assignments or inputs.documents
-    doc = np.concatenate([pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in shards])
-    vectors = [np.load(path, mmap_mode="r") for path in inputs.embeddings]
+    doc = np.concatenate([read_table(path, columns=["doc"])["doc"].to_numpy() for path in shards])
+    vectors = [open_array(path, mmap=True) for path in inputs.embeddings]
     predictions = pa.concat_tables(
-        [pq.read_table(path, columns=["doc", "probabilities"]) for path in inputs.scores]
+        [read_table(path, columns=["doc", "probabilities"]) for path in inputs.scores]
     )
     known = predictions["doc"].to_numpy()
     probabilities = np.stack(predictions["probabilities"].to_numpy())
@@ -425,7 +425,7 @@ def main(
     try:
         table, pool_facts = sample(
             inputs, sampler, settings["budget"], settings["data_seed"], settings["semdedup"],
-            pq.read_table(previous[0]) if previous else None,
+            read_table(previous[0]) if previous else None,
         )  # fmt: skip
     except InputError as error:
         if not previous:

@@ -27,7 +27,15 @@ import pyarrow.parquet as pq
 from winnow.batching import block_texts, blocks
 from winnow.device import pick_device
 from winnow.in_flight import in_flight
-from winnow.parquet import doc_column, is_listed, listed_docs, open_parquet, vectors_of
+from winnow.parquet import (
+    doc_column,
+    is_listed,
+    listed_docs,
+    open_array,
+    open_parquet,
+    read_table,
+    vectors_of,
+)
 from winnow.schema import read_spec
 from winnow.score.kinds import kind_of, load
 from winnow.stage import InputError, Progress, atomic_path, run, say
@@ -147,10 +155,10 @@ def vectors(
     scorer = read_spec(spec, "scorer")["scorer"]
     if (reads := kind_of(scorer).reads) != "vectors":
         raise InputError(f"--spec scorer.kind: {scorer['kind']} reads {reads}, not vectors")
-    table = pq.read_table(assignments, columns=["doc", "cluster"])
+    table = read_table(assignments, columns=["doc", "cluster"])
     doc, cluster = table["doc"].to_numpy(), table["cluster"].to_numpy()
     rows = vectors_of(embeddings, doc, assignments)
-    columns = {"doc": doc, **load(scorer).score_vectors(scorer, rows, cluster, np.load(centroids))}
+    columns = {"doc": doc, **load(scorer).score_vectors(scorer, rows, cluster, open_array(centroids))}
     pool = ~is_listed(doc, listed_docs([heldout]))
     write_scores({name: values[pool] for name, values in columns.items()}, out)
 

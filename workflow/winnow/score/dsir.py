@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.parquet import batches, doc_column, is_listed, listed_docs, matches
+from winnow.parquet import batches, doc_column, is_listed, listed_docs, matches, open_parquet, read_table
 from winnow.schema import read_spec
 from winnow.score.kinds import Kind
 from winnow.scripts import part
@@ -95,7 +94,7 @@ def _sampled_texts(
     chosen = np.sort(pool[np.argsort(keys("probe", seed, pool))[:count]])
     for path, doc in zip(documents, docs, strict=True):
         mask, start = is_listed(doc, chosen), 0
-        for batch in pq.ParquetFile(path).iter_batches(4096, columns=["text"]):
+        for batch in open_parquet(path, ["text"]).iter_batches(4096, columns=["text"]):
             rows = batch.column(0).filter(pa.array(mask[start : start + len(batch)]))
             start += len(batch)
             yield from pc.utf8_slice_codeunits(rows, 0, characters).to_pylist()
@@ -103,7 +102,7 @@ def _sampled_texts(
 
 def excluded_docs(assignments: Sequence[Path], clusters: Path) -> np.ndarray:
     """Documents of the excluded clusters, int64 [n]. `clusters`: parquet with cluster and excluded."""
-    table = pq.read_table(clusters, columns=["cluster", "excluded"])
+    table = read_table(clusters, columns=["cluster", "excluded"])
     excluded = np.sort(table["cluster"].to_numpy()[table["excluded"].to_numpy()])
     parts = [np.zeros(0, dtype=np.int64)]
     for path in assignments:

@@ -11,6 +11,7 @@ import numpy as np
 
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
+from winnow.weights import loading
 
 STAGE_VERSION = 2
 BATCH_TOKENS = {"cpu": 8192, "cuda": 131072}  # of a batch, padding included
@@ -32,7 +33,14 @@ class LanguageModel:
 
         logging.disable_progress_bar()
         self.device = pick_device()
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        with loading(folder):
+            self.model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
         self.model = self.model.eval().to(self.device)
         config = self.model.config
         self.limit = int(getattr(config, "max_position_embeddings", 1024))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.parquet import batches, is_listed, listed_docs
+from winnow.parquet import batches, is_listed, listed_docs, read_table
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, run
 
@@ -57,7 +57,7 @@ def losses(*, probe: Path, scores: list[Path], spec: str, out: Path) -> None:
             log_probability, tokens, bytes.
     """
     scorer = read_spec(spec, "scorer")["scorer"]
-    chosen = pq.read_table(probe)
+    chosen = read_table(probe)
     doc, cluster = chosen["doc"].to_numpy(), chosen["cluster"].to_numpy()
     names = ["doc", "log_probability", "tokens", "bytes"]
     tables = [t for t in map(pq.read_table, scores) if t.num_rows]

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.parquet import batches, is_listed, listed_docs, open_vectors
+from winnow.parquet import batches, is_listed, listed_docs, open_array, open_vectors
 from winnow.products import different_rows
 from winnow.schema import read_spec
 from winnow.score.kinds import Kind
@@ -127,7 +127,7 @@ def similarities(
         raise InputError(f"{len(assignments)} assignment shards, but {len(embeddings)} of embeddings")
     doc, cluster, distance, shard, row = clustered_rows(assignments, embeddings, mask)
     score = np.full(len(doc), -1, dtype=np.float32)
-    tables = [np.load(path, mmap_mode="r") for path in embeddings]
+    tables = [open_array(path, mmap=True) for path in embeddings]
     order = np.argsort(cluster, kind="stable")
     edges = np.flatnonzero(np.diff(cluster[order])) + 1
     progress = Progress("semdedup", total=len(doc), unit="documents")

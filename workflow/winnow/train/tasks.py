@@ -13,8 +13,9 @@ import numpy as np
 from winnow.batching import padded
 from winnow.device import encoder_flops, flops_a_token
 from winnow.light_imports import skip_unused
-from winnow.parquet import open_parquet
+from winnow.parquet import open_array, open_parquet
 from winnow.stage import InputError, read_json
+from winnow.weights import loading
 
 
 class Task(Protocol):
@@ -56,7 +57,7 @@ class LanguageModel:
     ):
         self.sequence, self.device, self.autocast = model["sequence"], device, autocast
         self.reads = self.sequence
-        self.tokens = np.load(tokens, mmap_mode="r")
+        self.tokens = open_array(tokens, 1, mmap=True)
         self.starts = self.lengths = None
         if documents:
             ends = np.flatnonzero(np.asarray(self.tokens) == end)
@@ -187,7 +188,8 @@ def _load_start(folder: Path, config: Any, vocabulary: int) -> Any:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    saved = GPTNeoXConfig.from_pretrained(folder)
+    with loading(folder):
+        saved = GPTNeoXConfig.from_pretrained(folder)
     for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
         if getattr(saved, key, None) != getattr(config, key):
             raise InputError(
@@ -198,9 +200,10 @@ def _load_start(folder: Path, config: Any, vocabulary: int) -> Any:
         raise InputError(
             f"{folder}: has {saved.vocab_size} tokens, the tokenizer has {vocabulary}; take the checkpoint's tokenizer"
         )
-    loaded: Any = GPTNeoXForCausalLM.from_pretrained(
-        folder, use_safetensors=True, dtype="float32", output_loading_info=True, local_files_only=True
-    )
+    with loading(folder):
+        loaded: Any = GPTNeoXForCausalLM.from_pretrained(
+            folder, use_safetensors=True, dtype="float32", output_loading_info=True, local_files_only=True
+        )
     network, info = loaded
     if info["missing_keys"]:
         raise InputError(
@@ -260,13 +263,16 @@ class Classifier:
                     f"{previous}: its classes are {', '.join(known.values())}, those of the subset {', '.join(classes)}; "
                     "a model continues on the same corpus"
                 )
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            previous or folder,
-            id2label=dict(enumerate(classes)),
-            label2id={name: i for i, name in enumerate(classes)},
-            use_safetensors=True,
-            dtype="float32",
-        ).to(device)
+        with loading(previous or folder):
+            self.model = AutoModelForSequenceClassification.from_pretrained(
+                previous or folder,
+                id2label=dict(enumerate(classes)),
+                label2id={name: i for i, name in enumerate(classes)},
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                dtype="float32",
+            ).to(device)
 
     def targets(self, rows: np.ndarray) -> int:
         return len(rows)

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
+from winnow.parquet import open_parquet, read_table
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, read_json, run, write_json, write_text
 from winnow.tokenizer import END, load
@@ -36,7 +37,7 @@ def pool_texts(documents: list[Path], removed: np.ndarray, count: int, seed: int
 
     `removed`: int64, sorted: documents outside the pool. Of each text the first 20,000 characters.
     """
-    docs = [pq.read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
+    docs = [read_table(path, columns=["doc"])["doc"].to_numpy() for path in documents]
     pool = np.setdiff1d(np.concatenate(docs), removed, assume_unique=True)
     order = keys("tokenizer", seed, pool)
     chosen = pool[np.argsort(order)[:count]]
@@ -45,7 +46,7 @@ def pool_texts(documents: list[Path], removed: np.ndarray, count: int, seed: int
         if not is_chosen.any():
             continue
         start = 0
-        for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
+        for batch in open_parquet(path, ["text"]).iter_batches(columns=["text"]):
             part = batch.filter(pa.array(is_chosen[start : start + len(batch)]))
             start += len(batch)
             yield from pc.utf8_slice_codeunits(part.column(0), 0, CHARACTERS).to_pylist()
@@ -78,7 +79,7 @@ def train(*, documents: list[Path], heldout: Path, spec: str, out: Path, name: s
         return
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-    removed = np.sort(pq.read_table(heldout, columns=["doc"])["doc"].to_numpy())
+    removed = np.sort(read_table(heldout, columns=["doc"])["doc"].to_numpy())
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -120,7 +121,7 @@ def count(*, documents: Path, tokenizer: Path, tokenizer_config: Path, out: Path
     """
     encoder, _ = load(tokenizer, tokenizer_config)
     schema = pa.schema([("doc", pa.int64()), ("tokens", pa.int32())])
-    file = pq.ParquetFile(documents)
+    file = open_parquet(documents, ["text"])
     progress = Progress(f"count tokens {name}", total=file.metadata.num_rows, unit="documents")
     with atomic_path(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for batch in file.iter_batches(batch_size=1024, columns=["doc", "text"]):
@@ -148,7 +149,7 @@ def pack(
     encoder, end = load(tokenizer, tokenizer_config)
     vocabulary = encoder.get_vocab_size()
     kind = np.uint16 if vocabulary <= 65536 else np.uint32
-    file = pq.ParquetFile(split)
+    file = open_parquet(split, ["text"])
     progress = Progress(f"tokenize {name}", total=file.metadata.num_rows, unit="documents")
     digest = hashlib.sha256()
     tokens = size = 0
