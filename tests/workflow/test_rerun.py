@@ -12,6 +12,7 @@ import copy
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -856,6 +857,34 @@ def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy)
     with toy.changed("config/config.yaml", json.dumps(config)):
         assert toy.jobs(page) == Counter(inspect_clusters=1)
         assert toy.jobs() == NOTHING
+
+
+@pytest.mark.slow
+def test_new_scores_colour_the_review_page_and_rerun_nothing_else(toy: Toy) -> None:
+    """Least of all the scores, or draws that follow from proposals."""
+    page = "results/tales/clusterings/toy-h/review.html"
+    config = copy.deepcopy(TOY)
+    shards = config["corpora"]["tales"].get("shards", 1)
+    config["corpora"]["tales"]["apply_proposals"] = True
+
+    def params(toy: Toy) -> str:
+        shown = toy.snakemake(page, "--dry-run", "-p", "--forcerun", "inspect_clusters", cwd=toy.folder)
+        assert "winnow.cluster.inspection" in shown.text, shown.text
+        return shown.text
+
+    folder = toy.folder / "results/tales/scores/toy-h/web-ngrams"
+    folder.mkdir(parents=True)
+    try:
+        for i in range(shards):
+            assert toy.jobs(page) == NOTHING  # a part of the shards is no score
+            (folder / f"{i:04d}.parquet").write_text("scores")
+        assert toy.jobs(page) == Counter(inspect_clusters=1)
+        assert "web-ngrams" in params(toy)
+        assert toy.jobs() == NOTHING
+        with toy.changed("config/config.yaml", json.dumps(config)):
+            assert "web-ngrams" not in params(toy)
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.slow
