@@ -44,7 +44,7 @@ test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at
 	@$(BIN)/python -m pytest -m "real and not study" tests/end_to_end
 
 test-browser: $(DEV_STAMP) ## drive the review page in a headless Chromium (apt-get install chromium, or WINNOW_CHROMIUM)
-	@$(BIN)/python -m pytest -m browser -s tests/workflow
+	@$(BIN)/python -m pytest -m browser -s -rs tests/workflow
 
 test-studies: $(DEV_STAMP) ## run the studies at full size from a stand-in of the Hub's cache, hours (WINNOW_DATA)
 	@$(BIN)/python -m pytest -m study -s tests/end_to_end
