@@ -12,7 +12,6 @@ import copy
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -860,31 +859,14 @@ def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy)
 
 
 @pytest.mark.slow
-def test_new_scores_colour_the_review_page_and_rerun_nothing_else(toy: Toy) -> None:
-    """Least of all the scores, or draws that follow from proposals."""
+def test_a_scorer_that_colours_the_review_page_is_computed_for_it_and_reruns_nothing_else(toy: Toy) -> None:
     page = "results/tales/clusterings/toy-h/review.html"
     config = copy.deepcopy(TOY)
-    shards = config["corpora"]["tales"].get("shards", 1)
-    config["corpora"]["tales"]["apply_proposals"] = True
-
-    def params(toy: Toy) -> str:
-        shown = toy.snakemake(page, "--dry-run", "-p", "--forcerun", "inspect_clusters", cwd=toy.folder)
-        assert "winnow.cluster.inspection" in shown.text, shown.text
-        return shown.text
-
-    folder = toy.folder / "results/tales/scores/toy-h/web-ngrams"
-    folder.mkdir(parents=True)
-    try:
-        for i in range(shards):
-            assert toy.jobs(page) == NOTHING  # a part of the shards is no score
-            (folder / f"{i:04d}.parquet").write_text("scores")
-        assert toy.jobs(page) == Counter(inspect_clusters=1)
-        assert "web-ngrams" in params(toy)
+    config["proposals"] = {"scorers": ["of-tales"]}
+    config["scorers"]["of-tales"] = {"kind": "dsir", "target": {"where": {"column": "set", "values": ["a"]}}}
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(page) == Counter(inspect_clusters=1, score_documents=1, fit_ratios=1)
         assert toy.jobs() == NOTHING
-        with toy.changed("config/config.yaml", json.dumps(config)):
-            assert "web-ngrams" not in params(toy)
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.mark.slow
