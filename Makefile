@@ -28,8 +28,9 @@ demo: $(STAMP) ## run the default config offline, from corpora to tables and a r
 	@echo; sed '/^## Tests/,$$d' results/tables/sst2-mini.md
 	@echo; echo "Seeds per arm needed to detect an effect of 0.01, at 1.5 hours per run:"
 	@$(BIN)/python -m winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
-	@echo; echo "Report: $$PWD/results/report.html"
-	@echo "Tables: $$PWD/results/tables/ (first: sst2-mini.md; learning curves: sst2-mini.curves.html)"
+	@echo; echo "Tables: $$PWD/results/tables/ (first: sst2-mini.md; learning curves: sst2-mini.curves.html)"
+	@echo "Snakemake's report: $$PWD/results/report.html"
+	@echo "Report, open this first: $$PWD/results/report/index.html"
 
 plan: $(STAMP) ## show what a run will take: jobs, hours, memory, disk (RUN=my.yaml)
 	@$(BIN)/python -m winnow plan $(RUN)
@@ -47,7 +48,7 @@ test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at
 	@$(BIN)/python -m pytest -m "real and not study" tests/end_to_end
 
 test-browser: $(DEV_STAMP) ## drive the review page in a headless Chromium (apt-get install chromium, or WINNOW_CHROMIUM)
-	@$(BIN)/python -m pytest -m browser -s tests/workflow
+	@$(BIN)/python -m pytest -m browser -s -rs tests/workflow
 
 test-slurm: $(DEV_STAMP) ## run small runs and their faults on a real SLURM, as root: installs Debian's, starts and stops it
 	@$(BIN)/python -m pytest -m slurm tests/slurm
@@ -60,7 +61,7 @@ test-studies: $(DEV_STAMP) ## run the studies at full size from a stand-in of th
 
 bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour; figures in results/bench.jsonl (tests/benchmarks/README.md)
 	@rm -f results/bench.jsonl
-	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_profile bench_workflow calibrate; do \
+	@for script in documents bench_sample bench_cluster bench_embed bench_train bench_evaluate bench_profile bench_start bench_workflow calibrate; do \
 		echo "== $$script"; WINNOW_BENCH=results/bench.jsonl $(BIN)/python tests/benchmarks/$$script.py || exit 1; \
 	done
 	@$(BIN)/python tests/benchmarks/common.py results/bench.jsonl

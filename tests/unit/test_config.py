@@ -478,3 +478,12 @@ def test_no_table_is_named_like_a_file_of_another(shipped: dict[str, Any], tmp_p
         table = f"tables: {{a.{ending}: {{title: A, experiments: [pile-mini], baseline: random}}}}"
         with pytest.raises(InputError, match="collides with files of other tables"):
             resolved(shipped, table, tmp_path)
+
+
+def test_scorers_of_the_review_page_must_read_texts(shipped: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"proposals\.scorers\[0\]: 'lsh' is of kind lsh; expected: a kind that reads texts"
+    ):
+        resolved(shipped, "proposals: {scorers: [lsh]}", tmp_path)
+    with pytest.raises(InputError, match=r"proposals\.scorers\[0\]"):
+        resolved(shipped, "proposals: {scorers: [nothing]}", tmp_path)

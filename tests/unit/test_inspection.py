@@ -96,9 +96,8 @@ def inspected(tmp_path_factory):
         documents, assignments, scores = ([folder / f"{kind}{i}.parquet" for i in pieces] for kind in "das")
         spec = {
             "name": "c/k",
-            "proposals": {"documents": 30, "thresholds": THRESHOLDS},
+            "proposals": {"documents": 30, "thresholds": THRESHOLDS, "scorers": ["<b>"]},
             "group": "domain",
-            "scorers": ["<b>"],
         }
         main(documents=documents, assignments=assignments, scores=scores, vectors=[folder / f"v{i}.npy" for i in pieces],
              centroids=folder / "centroids.npy", clusters=folder / "summary.parquet",

@@ -27,6 +27,8 @@ PAGES = (
     "config/SAMPLERS.md",
     "results/README.md",
     "profiles/README.md",
+    "docs/reviewing-clusters.md",
+    "config/exclusions/README.md",
 )
 
 

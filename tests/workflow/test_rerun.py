@@ -864,6 +864,17 @@ def test_pages_of_clusters_are_made_anew_with_their_stage_and_criteria(toy: Toy)
 
 
 @pytest.mark.slow
+def test_a_scorer_that_colours_the_review_page_is_computed_for_it_and_reruns_nothing_else(toy: Toy) -> None:
+    page = "results/tales/clusterings/toy-h/review.html"
+    config = copy.deepcopy(TOY)
+    config["proposals"] = {"scorers": ["of-tales"]}
+    config["scorers"]["of-tales"] = {"kind": "dsir", "target": {"where": {"column": "set", "values": ["a"]}}}
+    with toy.changed("config/config.yaml", json.dumps(config)):
+        assert toy.jobs(page) == Counter(inspect_clusters=1, score_documents=1, fit_ratios=1)
+        assert toy.jobs() == NOTHING
+
+
+@pytest.mark.slow
 def test_a_sweep_is_made_anew_with_its_stage_settings_figures_and_vectors(toy: Toy) -> None:
     page = "results/notes/clusterings/toy-k3/sweep.html"
     sweep = Counter(sweep_clusters=1)

@@ -235,6 +235,7 @@ rule inspect_clusters:
         heldout=f"{R}/{{corpus}}/heldout.parquet",
         fingerprint=f"{CLUSTERS}/fingerprint.json",
         always=noise_exclusions,
+        scores=review_scores,
     output:
         page=report(
             f"{CLUSTERS}/review.html",
@@ -256,8 +257,6 @@ rule inspect_clusters:
         runtime=runtime_of("inspect_clusters"),
     params:
         spec=review_spec,
-        scores=review_scores,
-        files=review_scores_state,
         version=version("cluster.inspection", "sample.candidates", "pages"),
     shell:
         """
@@ -270,7 +269,7 @@ rule inspect_clusters:
             --heldout {input.heldout:q} \
             --fingerprint {input.fingerprint:q} \
             --always {input.always:q} \
-            --scores @<(printf '%s\\n' {params.scores:q}) \
+            --scores @<(printf '%s\\n' {input.scores:q}) \
             --spec {params.spec:q} \
             --out {output.page:q} \
             --proposals {output.proposals:q} \

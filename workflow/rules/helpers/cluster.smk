@@ -1,7 +1,6 @@
 # Inputs and params of the rules of cluster.smk: reductions, clusterings, exclusions and sweeps. No rules here.
 from winnow.config.local_files import published_file
 from winnow.experiments import exclusions_path
-from winnow.score.kinds import kind_of
 
 
 def clustering_method(method):
@@ -36,45 +35,23 @@ def noise_exclusions(wildcards):
     return [f"{CLUSTERS}/hdbscan-exclusions.tsv".format(**wildcards)] if noise else []
 
 
-def ready_scores(wildcards):
-    """Files of the scores of texts that earlier runs made, by scorer: they colour the map of the review page. They are no
-    inputs, as the page must not wait for a proxy to be trained: clusters are reviewed first. Where proposals exclude
-    clusters there are none: draws depend on the proposals, and would be made anew with each new score."""
-    found = {}
-    if CONFIG["corpora"][wildcards.corpus]["apply_proposals"]:
-        return found
-    for scorer, definition in sorted(CONFIG["scorers"].items()):
-        for clustering in (wildcards.clustering, NO_CLUSTERS):
-            files = expand(
-                f"{R}/{wildcards.corpus}/scores/{clustering}/{scorer}/{{shard}}.parquet",
-                shard=shards(wildcards.corpus),
-            )
-            if (
-                kind_of(definition).reads == "texts"
-                and scorer not in found
-                and all(map(os.path.exists, files))
-            ):
-                found[scorer] = files
-    return found
-
-
 def review_spec(wildcards):
     corpus = CONFIG["corpora"][wildcards.corpus]
     return spec(
         name=f"{wildcards.corpus}/{wildcards.clustering}",
         proposals=CONFIG["proposals"],
         group=corpus["group"] or ("label" if corpus["label"] else None),
-        scorers=list(ready_scores(wildcards)),
     )
 
 
 def review_scores(wildcards):
-    return [path for files in ready_scores(wildcards).values() for path in files]
-
-
-@or_stop
-def review_scores_state(wildcards):
-    return state(review_scores(wildcards))
+    """Scores that colour the map: of the whole pool, so that a review does not change them."""
+    folder = f"{R}/{wildcards.corpus}/scores/{NO_CLUSTERS}"
+    return expand(
+        f"{folder}/{{scorer}}/{{shard}}.parquet",
+        scorer=CONFIG["proposals"]["scorers"],
+        shard=shards(wildcards.corpus),
+    )
 
 
 def review_pages():

@@ -181,15 +181,16 @@ def main(
         heldout: documents outside the pool (parquet: doc).
         fingerprint: JSON with the clustering's fingerprint and number of clusters.
         always: exclusions (TSV) that the proposals include, such as those of noise.
-        scores: score shards (doc, score) of each of the spec's scorers in turn, as many as shards of documents.
-        spec: JSON: name, proposals (documents per cluster, thresholds), group (column of the domain, or null), scorers
-            (names of those whose scores colour the map).
+        scores: score shards (doc, score) of each scorer of the proposals in turn, as many as shards of documents.
+        spec: JSON: name, proposals (documents per cluster, thresholds, scorers whose scores colour the map), group (column
+            of the domain, or null).
         out: HTML page to write.
         proposals: TSV to write, in the form of a person's exclusions.
         criteria: CSV to write: the measures of each cluster.
     """
-    settings = read_spec(spec, "name", "proposals", "group", "scorers")
-    if len(scores) != len(settings["scorers"]) * len(documents):
+    settings = read_spec(spec, "name", "proposals", "group")
+    scorers = settings["proposals"]["scorers"]
+    if len(scores) != len(scorers) * len(documents):
         raise InputError(
             f"--scores: {len(scores)} files; {len(settings['scorers'])} scorers of {len(documents)} shards each are required"
         )
@@ -255,7 +256,7 @@ def main(
         near_duplicate=have_near_duplicate(signatures),
         scores={
             name: review_map.read_scores(scores[i * shards : (i + 1) * shards], sample.doc)
-            for i, name in enumerate(settings["scorers"])
+            for i, name in enumerate(scorers)
         },
     )
     about = {

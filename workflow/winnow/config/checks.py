@@ -24,6 +24,7 @@ from winnow.sample.rankings import MEASURE
 from winnow.sample.sampler import check_sampler, needs
 from winnow.schedule import asking, expand_rounds, has_rounds, round_budget, whole_budget
 from winnow.schema import ConfigError, dotted, fill
+from winnow.score.kinds import kind_of
 from winnow.stage import InputError, say
 
 
@@ -105,6 +106,13 @@ def _cross_check(config: dict[str, Any]) -> None:
     _check_models(config)
     for name, scorer in config["scorers"].items():
         check_scorer(config, name, scorer)
+    for index, name in enumerate(config["proposals"]["scorers"]):
+        scorer = known_definition(config, "scorers", name, ("proposals", "scorers", index))
+        if kind_of(scorer).reads != "texts":
+            raise ConfigError(
+                ("proposals", "scorers", index),
+                f"{name!r} is of kind {scorer['kind']}; expected: a kind that reads texts, such as proxy-loss",
+            )
     for name, benchmark in config["benchmarks"].items():
         _check_completion(benchmark, ("benchmarks", name))
     for name, suite in config["suites"].items():
