@@ -24,7 +24,17 @@ DEFINITIONS = {
     "suites": "suite",
     "tables": "table",
 }
-RESERVED = ("benchmarks", "downloads", "logs", "report.html", "tables", "timings")
+RESERVED = (
+    "benchmarks",
+    "calibration.json",
+    "downloads",
+    "logs",
+    "preflight",
+    "report",
+    "report.html",
+    "tables",
+    "timings",
+)
 """Folders and files that a run keeps beside those of its corpora: no names of corpora."""
 OWN_COLUMNS = ("doc", "text", "bytes", "digest", "label", "cluster", "distance", "split", "probability")
 """Columns that Winnow itself writes, of documents, clusterings and draws: no names of meta columns."""
