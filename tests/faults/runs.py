@@ -60,8 +60,8 @@ def prepare(folder: Path, run: dict[str, Any] = RUN) -> Path:
 
 def start(folder: Path, *more: str, **env: str) -> subprocess.Popen:
     """Snakemake in a process group of its own; what it prints goes to run.log, which is made anew."""
-    line = ["--profile", "profiles/local", "--cores", "2", "--configfile", "run.json", "--set-resources",
-            "train_model:checkpoint_minutes=0", *more]  # fmt: skip
+    line = [*more, "--profile", "profiles/local", "--cores", "2", "--configfile", "run.json", "--set-resources",
+            "train_model:checkpoint_minutes=0"]  # fmt: skip
     with open(folder / "run.log", "w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *line], cwd=folder, start_new_session=True, stdin=subprocess.DEVNULL,
