@@ -15,12 +15,13 @@ TINY = {
     "bench_evaluate.py": (["--limit", "4"], " 0 different"),
     "bench_profile.py": (["--rows", "2000", "--rounds", "1", "--packages", "none"], "counts are equal"),
     "bench_sample.py": (["--share", "0.0002", "--documents", "800"], "subset 2: scan"),
+    "bench_start.py": (["--rounds", "1"], "slowest light stage"),
     "bench_train.py": (["--steps", "2", "--rounds", "1", "--batch", "2", "--shape", "1", "32", "2", "16", "256"], "median ratio"),
     "bench_workflow.py": (["--jobs", "20", "--draws", "2"], "an empty job costs"),
     "calibrate.py": (["2", "2"], "any verdict"),
     "documents.py": (["--gigabytes", "0.001", "--rounds", "1"], "of the peer's speed"),
 }  # fmt: skip
-MADE_UP = {"bench_embed.py", "bench_evaluate.py", "bench_sample.py", "documents.py"}
+MADE_UP = {"bench_embed.py", "bench_evaluate.py", "bench_sample.py", "bench_start.py", "documents.py"}
 
 
 @pytest.mark.slow

@@ -190,3 +190,4 @@ def test_every_float16_number_is_converted_without_rounding():
     assert np.array_equal(
         single(finite.reshape(-1, 64)[:, ::2]), finite.reshape(-1, 64)[:, ::2].astype(np.float32)
     )
+    assert np.array_equal(single(every), every.astype(np.float32), equal_nan=True)

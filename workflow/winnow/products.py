@@ -22,9 +22,11 @@ def in_blocks(function: Callable[[slice], int], rows: int, threads: int) -> Iter
 
 
 def single(rows: np.ndarray) -> np.ndarray:
-    """Finite numbers in float32, without rounding if they are float16; numpy's own conversion takes five times as long."""
+    """The same numbers in float32, without rounding if they are float16; numpy's own conversion takes five times as long."""
     if rows.dtype != np.float16:
         return rows.astype(np.float32, copy=False)
+    if (rows.view(np.uint16) & 0x7FFF).max(initial=0) >= 0x7C00:  # infinite, or not a number
+        return rows.astype(np.float32)
     bits = rows.view(np.int16).astype(np.int32)
     bits <<= 13
     bits &= np.array(0x8FFFE000, dtype=np.uint32).view(np.int32)
