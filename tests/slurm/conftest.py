@@ -37,7 +37,7 @@ RUN: dict[str, Any] = {
     ],
     "targets": [],
 }  # fmt: skip
-MODEL = "notes/models/none/random/few/seed0/tiny/seed0"
+MODEL = "models/none/random/few/seed0/tiny/seed0"
 LIMIT = 900
 """Seconds after which a run counts as hanging, and is killed."""
 
@@ -112,11 +112,15 @@ class Site:
     def path(self, name: str) -> Path:
         return self.folder / "results" / name
 
-    def contents(self) -> dict[str, str]:
+    def contents(self, results: str = "results") -> dict[str, str]:
         """Digests of what the run made, without what differs from run to run (times)."""
-        files = [p for p in self.path("notes").rglob("*") if p.is_file()]
-        kept = [p for p in files if p.name != "timings.json" and "tensorboard" not in p.parts]
-        return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
+        folder = self.folder / results / "notes"
+        kept = [p for p in folder.rglob("*") if p.name != "timings.json" and "tensorboard" not in p.parts]
+        return {
+            str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in kept
+            if p.is_file()
+        }
 
 
 @pytest.fixture

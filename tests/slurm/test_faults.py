@@ -36,8 +36,8 @@ def made(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict
     code, text = one.run(*LINE, "--cores", "2", profile="profiles/local")
     assert code == 0, text
     contents = one.contents()
-    assert f"results/{MODEL}/model.safetensors" in contents
-    shutil.rmtree(one.path(MODEL))
+    assert f"{MODEL}/model.safetensors" in contents
+    shutil.rmtree(one.path("notes") / MODEL)
     return folder, contents
 
 
@@ -52,13 +52,25 @@ def ready(site: Site, made: tuple[Path, dict[str, str]]) -> Site:
 
 def running(site: Site, before: int = 0) -> str:
     """Waits until a SLURM job trains (its id is above `before`) and has written a checkpoint; its id."""
-    checkpoint = site.path(MODEL) / "state/checkpoint.safetensors"
+    checkpoint = site.path("notes") / MODEL / "state/checkpoint.safetensors"
 
     def trains() -> str:
         ids = [i for i, job in site.lab.jobs().items() if job["JobState"] == "RUNNING" and int(i) > before]
         return ids[0] if ids and checkpoint.exists() else ""
 
     return until(trains, "a job trains")
+
+
+def start_now(lab: Lab, job: str) -> None:
+    """Starts a job that was requeued: SLURM lets it wait for two minutes."""
+    until(lambda: lab.jobs()[job]["JobState"] == "PENDING", "the job is in the queue")
+
+    def started() -> bool:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            lab("scontrol", "update", f"JobId={job}", "StartTime=now")
+        return lab.jobs()[job]["JobState"] == "RUNNING"
+
+    until(started, "the job starts again")
 
 
 def same(site: Site, made: tuple[Path, dict[str, str]]) -> None:
@@ -145,7 +157,7 @@ def test_a_training_stopped_before_its_time_limit_goes_on_and_uses_up_no_retry(
     until(lambda: ready.lab.jobs()[job]["Restarts"] == "1", "the job is in the queue again")
     assert "stopped before the time limit of its job after step" in log(ready)
     assert f"SLURM job {job} is back in the queue" in log(ready)
-    ready.lab("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM lets it wait for two minutes
+    start_now(ready.lab, job)
     code, text = ready.end(process)
     assert code == 0, text
     same(ready, made)
@@ -178,7 +190,7 @@ def test_a_lost_node_costs_no_result(ready: Site, made: tuple[Path, dict[str, st
     until(lambda: state() != "RUNNING", "SLURM sees that the node is lost")
     ready.lab.start_node(node)
     with contextlib.suppress(subprocess.CalledProcessError):
-        ready.lab("scontrol", "update", f"JobId={job}", "StartTime=now")
+        start_now(ready.lab, job)
     code, text = ready.end(process)
     assert code == 0, text
     same(ready, made)
@@ -228,7 +240,7 @@ def test_a_preempted_job_is_requeued(ready: Site, made: tuple[Path, dict[str, st
     node = ready.lab.jobs()[job]["NodeList"]
     ready.lab("sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5")
     until(lambda: ready.lab.jobs()[job]["Restarts"] == "1", "the job is requeued")
-    ready.lab("scontrol", "update", f"JobId={job}", "StartTime=now")
+    start_now(ready.lab, job)
     code, text = ready.end(process)
     assert code == 0, text
     same(ready, made)
@@ -293,24 +305,26 @@ def test_a_refused_submission_is_tried_again(ready: Site, made: tuple[Path, dict
     same(ready, made)
 
 
-def test_a_disk_that_is_full_is_told_and_the_same_command_goes_on(
-    site: Site, made: tuple[Path, dict[str, str]]
-) -> None:
-    site.write(**STEPS)
+def test_a_disk_that_is_full_is_told_and_the_same_command_goes_on(site: Site) -> None:
+    rows = [json.dumps({"text": os.urandom(150).hex()}) + "\n" for _ in range(6000)]  # 900 kB, compressed
+    (site.folder / "notes.jsonl").write_text("".join(rows))
     results = site.folder / "results"
     results.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(results)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(results)], check=True)
     try:
         code, text = site.run("subsets")
         assert code == 1, text
-        assert "No space left on device" in text or "no space left on the disk" in text
-        assert not list(results.rglob("*/documents/*.parquet"))[2:]
+        assert "error: no space left on the disk while writing" in text
+        assert not list(results.rglob("*.parquet"))
         subprocess.run(["mount", "-o", "remount,size=200m", str(results)], check=True)
-        code, text = site.run(*LINE)
+        code, text = site.run("subsets")
         assert code == 0, text
-        same(site, made)
+        contents = site.contents()
     finally:
         subprocess.run(["umount", "-l", str(results)], check=True)
+    code, text = site.run("subsets", "--cores", "2", "--config", "results=local", profile="profiles/local")
+    assert code == 0, text
+    assert contents == {**site.contents("local"), "source.json": contents["source.json"]}  # it names paths
 
 
 def test_a_job_that_can_never_start_is_named_and_fails(ready: Site) -> None:

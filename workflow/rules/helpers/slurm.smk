@@ -133,8 +133,7 @@ def check_cluster(record):
         return True
     CHECKED.append(True)
     for job in workflow.dag.needrun_jobs():
-        if not job.is_local:
-            job.resources
+        job.resources  # evaluates the function of `place`
     lines = [f"{name}: {problem}" for name, problem in sorted(PROBLEMS.items())]
     if not RUN:
         for line in lines:
