@@ -119,7 +119,7 @@ def test_without_slurm_a_dry_run_shows_what_the_rules_ask(clone, snakemake, tmp_
 def test_the_local_profile_knows_no_partitions(clone, snakemake, cluster) -> None:
     done = snakemake(MODEL, "--profile", "profiles/local", "--dry-run", cwd=clone, **cluster)
     assert "slurm_partition" not in done.text
-    assert asked(done, "train_model")["runtime"] == "60"
+    assert done.jobs()["train_model"] == 1
 
 
 def test_a_dry_run_with_conda_plans_the_same_jobs(clone, snakemake, tmp_path) -> None:
@@ -127,7 +127,7 @@ def test_a_dry_run_with_conda_plans_the_same_jobs(clone, snakemake, tmp_path) ->
     (tmp_path / "conda").write_text("""#!/bin/sh
 case "$*" in
 *--version*) echo "conda 24.7.1" ;;
-*) echo '{"conda_prefix": "/opt/conda", "platform": "linux-64", "channels": [], "envs": []}' ;;
+*) echo '{"conda_prefix": "/opt/conda", "platform": "linux-64", "channels": [], "envs": [], "get": {"channel_priority": "strict"}}' ;;
 esac
 """)
     (tmp_path / "conda").chmod(0o755)
