@@ -69,6 +69,15 @@ def test_time_and_threads_are_cut_to_the_partition(clone, snakemake, cluster) ->
     assert got["slurm_extra"] == "--signal=USR1@300"  # five minutes before the limit
 
 
+def test_a_time_that_is_cut_is_noted_unless_the_job_can_resume(clone, snakemake, cluster) -> None:
+    more = ("--set-resources", "train_model:runtime=3000", "hold_out:runtime=90")
+    done = dry_run(snakemake, clone, cluster, *more)
+    (line,) = [row for row in done.text.splitlines() if row.startswith("note: minutes cut")]
+    assert "hold_out 90 -> 60" in line
+    assert line.endswith("): jobs that take longer fail")
+    assert "train_model" not in line
+
+
 def test_the_first_partition_that_holds_a_job_is_taken(clone, snakemake, cluster) -> None:
     more = ("--set-resources", "train_model:runtime=3000", "--default-resources", "runtime=60", "mem_mb=2000",
             "disk_mb=1000", "slurm_partition=cpu,big")  # fmt: skip
