@@ -16,8 +16,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import MODEL, Site, until
 from lab import Lab
+from runs import MODEL, Site, copy_workflow, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 LINE = ("models",)
@@ -27,8 +27,6 @@ STEPS = {"recipes": {"notes": {"steps": 400, "batch": 8, "learning_rate": 2.0e-3
 @pytest.fixture(scope="session")
 def made(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A clone with all but the model, and the files of an undisturbed run without SLURM."""
-    from conftest import copy_workflow
-
     folder = copy_workflow(tmp_path_factory.mktemp("made"))
     (folder / "notes.jsonl").write_text("".join(f'{{"text": "note {i} of many"}}\n' for i in range(400)))
     one = Site(folder, lab)
@@ -315,7 +313,7 @@ def test_a_disk_that_is_full_is_told_and_the_same_command_goes_on(site: Site) ->
         code, text = site.run("subsets")
         assert code == 1, text
         assert "error: no space left on the disk while writing" in text
-        assert not list(results.rglob("*.parquet"))
+        assert not list(results.rglob(".*.parquet"))  # nothing half-written
         subprocess.run(["mount", "-o", "remount,size=200m", str(results)], check=True)
         code, text = site.run("subsets")
         assert code == 0, text
