@@ -409,26 +409,18 @@ def test_preflight_tries_a_job_of_each_kind(site: Site) -> None:
     assert site.path("preflight/cpu.json").stat().st_mtime > before
 
 
-def test_jobs_run_though_the_clock_of_the_login_node_is_behind(
-    ready: Site, made: tuple[Path, dict[str, str]]
-) -> None:
-    if not shutil.which("faketime"):
-        line = [
-            "apt-get",
-            "-o",
-            "DPkg::Lock::Timeout=300",
-            "install",
-            "-y",
-            "--no-install-recommends",
-            "faketime",
-        ]
-        subprocess.run(line, capture_output=True)
-    library = next(iter(Path("/usr/lib").rglob("faketime/libfaketime.so.1")), None)
-    if library is None:
-        pytest.skip("no faketime")
-    late = {"LD_PRELOAD": str(library), "FAKETIME": "-90s", "DONT_FAKE_MONOTONIC": "1"}
-    code, text = ready.run(*LINE, **late)
+def test_clocks_that_differ_by_90_seconds_are_named(ready: Site, made: tuple[Path, dict[str, str]]) -> None:
+    """Inputs of a machine whose clock is ahead are newer than what is made of them: Snakemake refuses the outputs."""
+    for path in ready.path("notes").rglob("*"):
+        if path.is_file():
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 3600))
+    code, text = ready.run(*LINE, "--retries", "0")
+    assert code == 1, text
+    assert "has older modification time" in text
+    assert not (ready.path("notes") / MODEL / "manifest.json").exists()
+    for path in ready.path("notes").rglob("*"):
+        if path.is_file():
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
+    code, text = ready.run(*LINE)
     assert code == 0, text
     same(ready, made)
-    code, text = ready.run(*LINE, **late)
-    assert "Nothing to be done" in text, text
