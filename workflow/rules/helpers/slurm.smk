@@ -38,6 +38,8 @@ def cluster_partitions():
 
 PROBLEMS = {}
 """Why jobs of a rule could never run, by rule."""
+CUT = {}
+"""Minutes that jobs of a rule ask for and those that they get, where that is less; without jobs that can resume."""
 PARTITIONS = cluster_partitions()
 
 
@@ -74,6 +76,8 @@ def place(definition):
                 name, request = fit(request, known_partitions(names, kind), attempt)
             except InputError as error:
                 PROBLEMS[rulename] = str(error)
+            if request.minutes < asked["runtime"] and attempt == 1 and asked["checkpoint_minutes"] is None:
+                CUT[rulename] = max(CUT.get(rulename, (0, 0)), (asked["runtime"], request.minutes))
         extra = asked["slurm_extra"] or ""
         if asked["checkpoint_minutes"] is not None and "--signal" not in extra:
             extra += f" --signal=USR1@{min(60 * SIGNAL_MINUTES, 15 * request.minutes)}"
@@ -133,9 +137,11 @@ def check_cluster(record):
         return True
     CHECKED.append(True)
     for job in workflow.dag.needrun_jobs():
-        if not job.is_local:
-            job.resources
+        job.resources  # evaluates the function of `place`
     lines = [f"{name}: {problem}" for name, problem in sorted(PROBLEMS.items())]
+    if CUT:
+        cut = ", ".join(f"{name} {asked} -> {given}" for name, (asked, given) in sorted(CUT.items()))
+        logger.warning(f"note: minutes cut to the limit of the partition ({cut}): jobs that take longer fail")
     if not RUN:
         for line in lines:
             logger.warning(f"warning: {line}")

@@ -1,4 +1,4 @@
-"""A SLURM for the session, and small runs on it: each in a folder of its own, under a time limit."""
+"""Small runs on a SLURM: each in a folder of its own, under a time limit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab, missing
+from lab import Lab
 
 ROOT = Path(__file__).parents[2]
 RUN: dict[str, Any] = {
@@ -37,7 +37,7 @@ RUN: dict[str, Any] = {
     ],
     "targets": [],
 }  # fmt: skip
-MODEL = "notes/models/none/random/few/seed0/tiny/seed0"
+MODEL = "models/none/random/few/seed0/tiny/seed0"
 LIMIT = 900
 """Seconds after which a run counts as hanging, and is killed."""
 
@@ -50,14 +50,6 @@ def copy_workflow(to: Path) -> Path:
     sys.modules["dry_runs"] = module
     spec.loader.exec_module(module)
     return module.copy_workflow(to)
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if problem := missing():
-        pytest.skip(problem)
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
 
 
 @dataclass
@@ -112,28 +104,15 @@ class Site:
     def path(self, name: str) -> Path:
         return self.folder / "results" / name
 
-    def contents(self) -> dict[str, str]:
+    def contents(self, results: str = "results") -> dict[str, str]:
         """Digests of what the run made, without what differs from run to run (times)."""
-        files = [p for p in self.path("notes").rglob("*") if p.is_file()]
-        kept = [p for p in files if p.name != "timings.json" and "tensorboard" not in p.parts]
-        return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
-
-
-@pytest.fixture
-def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
-    copy_workflow(tmp_path)
-    (tmp_path / "notes.jsonl").write_text("".join(f'{{"text": "note {i} of many"}}\n' for i in range(400)))
-    one = Site(tmp_path, lab)
-    one.write()
-    one.profile(slurm_init_seconds_before_status_checks=2, latency_wait=5)
-    yield one
-    for process in one.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    lab("scancel", "--user=root")
-    until(lambda: not lab("squeue", "-h"), "the queue is empty")
-    lab.wait_idle()
+        folder = self.folder / results / "notes"
+        kept = [p for p in folder.rglob("*") if p.name != "timings.json" and "tensorboard" not in p.parts]
+        return {
+            str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in kept
+            if p.is_file()
+        }
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
