@@ -1,4 +1,5 @@
 # Winnow. `make help` lists the targets.
+SHELL := bash
 PYTHON ?= python3
 CORES ?= all
 # Relative paths, and programs started through python: the path of this folder may contain blanks and quotes.
@@ -11,7 +12,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo plan clusters test bench test-all test-faults test-slurm test-real test-browser test-studies lint format lock
+.PHONY: help install demo plan clusters test bench test-all test-faults test-slurm test-real test-browser test-studies lint format lock pictures
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -78,6 +79,15 @@ format: $(DEV_STAMP) ## format Python and Snakemake files
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt Snakefile workflow/rules
+
+pictures: $(STAMP) ## draw the pictures of the README from the demo's results (requires chromium)
+	@$(SNAKEMAKE)
+	@$(SNAKEMAKE) clusters
+	@for picture in report=report/index.html=1180,900 review=pile-mini/clusterings/minilm-k22/review.html=1180,760; do \
+		IFS== read -r name page size <<< "$$picture"; \
+		chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=4000 --window-size=$$size \
+			--screenshot="docs/$$name.png" "file://$$PWD/results/$$page" 2> results/logs/chromium.log || exit 1; \
+	done
 
 lock: ## resolve lock.txt again (requires uv)
 	@envs/lock.sh

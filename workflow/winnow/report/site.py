@@ -42,10 +42,14 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def figure_lines(
+HEAD = ["arm", "benchmark", "figure", "baseline", "difference", "%", "95 % interval", "p (adjusted)", "min. detectable", "seeds"]  # fmt: skip
+
+
+def comparisons(
     rows: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]], link: Any
-) -> list[dict[str, Any]]:
-    """Lines of the main table: texts, values to sort by, and the files behind the figures."""
+) -> dict[str, Any]:
+    """The main table: `head`; `lines` of cells (text, value to sort by, whether a number), verdict and files behind the figures;
+    columns of which no line has a value are left out."""
     files = {
         (c["arm"], c["benchmark"], c["metric"]): c
         for c in claims
@@ -63,23 +67,26 @@ def figure_lines(
             *claim.get("baseline_files", []),
             *claim.get("source_files", []),
         ]
+        log = " (log)" if row.get("scale") == "log ratio" else ""
+        least = row.get("minimum_detectable_effect_family")
         interval = (
             ""
             if row["ci_low"] is None or row["ci_low"] == row["ci_high"]
             else f"[{number(row['ci_low'], True)}, {number(row['ci_high'], True)}]"
         )
+        name = f"{row['benchmark']} {row['metric']}"
         lines.append(
             {
                 "cells": [
                     (short(row["arm"]), short(row["arm"]), False),
-                    (f"{row['benchmark']} {row['metric']}", f"{row['benchmark']} {row['metric']}", False),
+                    (name, name, False),
                     (number(row["figure"]), row["figure"], True),
                     (number(base.get("figure")), base.get("figure"), True),
-                    (number(row["effect"], True), row["effect"], True),
+                    (number(row["effect"], True) + log, row["effect"], True),
                     (percent(row.get("percent_difference")), row.get("percent_difference"), True),
                     (interval, row["ci_low"], True),
                     (probability(row["p_adjusted"]), row["p_adjusted"], True),
-                    (number(row.get("minimum_detectable_effect_family")), row.get("minimum_detectable_effect_family"), True),
+                    ("none" if least is not None and not row["detectable_family"] else number(least), least, True),
                     (str(int(row["seeds"] or 0)), row["seeds"], True),
                 ],
                 "verdict": row["verdict"],
@@ -87,10 +94,10 @@ def figure_lines(
                 "files": [(source, link(source)) for source in dict.fromkeys(sources)],
             }
         )  # fmt: skip
-    return lines
-
-
-HEAD = ["arm", "benchmark", "figure", "baseline", "difference", "%", "95 % interval", "p (adjusted)", "min. detectable", "seeds", "verdict"]  # fmt: skip
+    shown = [i for i in range(len(HEAD)) if any(line["cells"][i][0] for line in lines)]
+    for line in lines:
+        line["cells"] = [line["cells"][i] for i in shown]
+    return {"head": [HEAD[i] for i in shown], "lines": lines, "files": any(line["files"] for line in lines)}
 
 
 def flip_lines(claims: Sequence[dict[str, Any]], known: dict[str, Path]) -> list[dict[str, Any]]:
@@ -190,9 +197,8 @@ def main(
             "name": table["name"],
             "title": table["title"],
             "answer": answer_of(headline),
-            "head": HEAD,
-            "lines": figure_lines(rows, claimed, link),
-            "headline": figure_lines(headline, [], link) if table["curves"] else None,
+            "comparisons": comparisons(rows, claimed, link),
+            "headline": comparisons(headline, [], link) if table["curves"] else None,
             "forest": svg_of(plot),
             "flips": flip_lines(claimed, known),
             "links": [(text, link(path.with_name(f"{table['name']}{end}"))) for text, end in
@@ -225,7 +231,9 @@ def main(
         script=read_template("report.js"),
     )
     write_text(out, text)
-    say(f"[report] {len(chapters)} tables, {sum(len(c['lines']) for c in chapters)} comparisons: {out}")
+    say(
+        f"[report] {len(chapters)} tables, {sum(len(c['comparisons']['lines']) for c in chapters)} comparisons: {out}"
+    )
 
 
 def _cost(text: str) -> str:

@@ -243,7 +243,7 @@ def area_rows(results: Sequence[Result], baseline: str, confidence: float) -> li
     rows = []
     for result in results:
         row: dict[str, Any] = {
-            "benchmark": result.benchmark, "arm": result.arm.name, "baseline": baseline, "metric": "mean accuracy over the labels",
+            "benchmark": result.benchmark, "arm": result.arm.name, "baseline": baseline, "metric": "accuracy, mean over labels",
             "is_baseline": str(result.arm.name == baseline).lower(), "figure": result.area_mean,
             "seeds": max(point.seeds for point in points(result.curve, confidence)),
         }  # fmt: skip

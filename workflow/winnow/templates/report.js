@@ -17,8 +17,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {
-    const table = button.closest("section").querySelector("table");
-    const text = [...table.rows].map(row => [...row.cells].slice(0, -1).map(cell => cell.textContent.trim()).join("\t")).join("\n");
+    const tables = [...button.closest("section").querySelectorAll("table.sortable")];
+    const table = tables[tables.length - 1];
+    const files = [...table.tHead.rows[0].cells].findIndex(head => head.textContent === "files");
+    const line = row => [...row.cells].filter((_, column) => column !== files).map(cell => cell.textContent.trim()).join("\t");
+    const text = [...table.rows].map(line).join("\n");
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = "Copied";
