@@ -83,7 +83,7 @@ format: $(DEV_STAMP) ## format Python and Snakemake files
 pictures: $(STAMP) ## draw the pictures of the README from the demo's results (requires chromium)
 	@$(SNAKEMAKE)
 	@$(SNAKEMAKE) clusters
-	@for picture in report=report/index.html=1180,900 review=pile-mini/clusterings/minilm-k22/review.html=1180,760; do \
+	@for picture in report=report/index.html=1280,900 review=pile-mini/clusterings/minilm-k22/review.html=1180,760; do \
 		IFS== read -r name page size <<< "$$picture"; \
 		chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=4000 --window-size=$$size \
 			--screenshot="docs/$$name.png" "file://$$PWD/results/$$page" 2> results/logs/chromium.log || exit 1; \

@@ -74,7 +74,9 @@ def test_selection_is_charged_to_the_arm_that_needs_it(charted: Path) -> None:
     with open(charted / "t.costs.csv", newline="") as file:
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     assert [float(rows[f"e/{s}"]["selection_hours"]) for s in "ab"] == [0.0, 0.5]
-    assert [float(rows[f"e/{s}"]["selection_cpu_hours"]) for s in "ab"] == [0.25, 0.25]  # no hours of a GPU
+    assert [float(rows[f"e/{s}"]["selection_cpu_hours"]) for s in "ab"] == pytest.approx(
+        [0.25, 0.25], rel=0.01
+    )  # no hours of a GPU
     assert [float(rows[f"e/{s}"]["selection_wall_hours"]) for s in "ab"] == [0.5, 0.5]
     assert [float(rows[f"e/{s}"]["training_hours"]) for s in "ab"] == [1.0, 1.5]
     assert [rows[f"e/{s}"]["figure"] for s in "ab"] == ["2", "1.9"]  # not that of the group named all
@@ -165,13 +167,19 @@ def test_the_files_of_a_training_are_those_that_were_given(tmp_path: Path) -> No
     (tmp_path / "job.tsv").write_text("s\tcpu_time\n3600\t1800\n")
     trainings = costs.collect(arms_of(ARMS), **files, jobs={"e/a": {"0/0": [str(tmp_path / "job.tsv")]}})
     (one,) = trainings["e/a"]
-    assert (one.amount, one.gpu_hours, one.usage, len(one.losses)) == (100, 1.0, costs.Usage(1.0, 0.5), 10)
+    assert (one.amount, one.gpu_hours, one.usage.wall, len(one.losses)) == (100, 1.0, 1.0, 10)
+    assert one.usage.cpu == pytest.approx(0.5, rel=0.01)
 
 
 def test_usage_is_what_snakemakes_file_says(tmp_path: Path) -> None:
     path = tmp_path / "job.tsv"
     path.write_text("s\tmax_rss\tcpu_time\n3600\t5\t1800\n7200\t5\tNA\n")
-    assert costs.usage_of(path) == costs.Usage(3.0, 2.5)  # too short to be sampled: its wall time
+    found = costs.usage_of(path)
+    assert (found.wall, found.cpu) == pytest.approx(
+        (3.0, 2.5), rel=0.01
+    )  # too short to be sampled: its wall time
+    path.write_text("s\tmax_rss\tcpu_time\n44\t5\t15.5\n")
+    assert costs.usage_of(path).cpu == pytest.approx(44 / 3600)  # looked at after 15.5 s for the last time
     path.write_text("s\tmax_rss\n3600\t5\n")
     assert costs.usage_of(path) == costs.Usage(1.0, None)
     path.write_text("a\tb\n1\t2\n")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from winnow.benchmark_files import last_look
 from winnow.commands.plan import Job, compare, stages, summarise, tables
 from winnow.commands.run_jobs import RunJob
-from winnow.commands.usage import FIELDS, Used, by_rule, last_sample, read_benchmark
+from winnow.commands.usage import FIELDS, Used, by_rule, read_benchmark
 from winnow.stage import InputError
 from winnow.work.machine import DEFAULT, read_machine
 from winnow.work.requests import Request, Work
@@ -82,7 +83,7 @@ def test_wall_time_is_that_of_the_chain_and_of_the_cores() -> None:
 def test_snakemake_looks_at_a_job_each_half_second_and_later_each_half_minute(
     seconds: float, looked: float
 ) -> None:
-    assert last_sample(seconds) == looked
+    assert last_look(seconds) == looked
 
 
 def benchmark(path: Path, seconds: str, cpu: str, memory: str = "800.5") -> Path:

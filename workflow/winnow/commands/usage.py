@@ -7,13 +7,13 @@ peak memory of jobs, or of each rule.
 from __future__ import annotations
 
 import csv
-import math
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from winnow.benchmark_files import cpu_seconds
 from winnow.stage import InputError
 
 FIELDS = ("JobID", "State", "ElapsedRaw", "CPUTimeRAW", "TotalCPU", "MaxRSS", "AllocTRES", "Comment")
@@ -45,14 +45,6 @@ class Used:
 NOTHING = Used(0, 0.0, 0.0, 0.0)
 
 
-def last_sample(seconds: float) -> float:
-    """Second at which Snakemake looked at a job of so many seconds for the last time: each half second up to 15.5, then each
-    30 seconds."""
-    if seconds < 15.5:
-        return math.floor(2 * seconds) / 2
-    return 15.5 + 30 * math.floor((seconds - 15.5) / 30)
-
-
 def read_benchmark(path: Path) -> Used | None:
     """What a job took; None without its file. Processor time is that of Snakemake's last look, extended to the end of the
     job; of a job that ended before it was looked at, its seconds.
@@ -63,10 +55,7 @@ def read_benchmark(path: Path) -> Used | None:
         with open(path, newline="") as file:
             row = next(csv.DictReader(file, delimiter="\t"))
         wall, cpu, memory = float(row["s"]), row["cpu_time"], row["max_rss"]
-        looked = last_sample(wall)
-        known = cpu not in ("NA", "-") and looked > 0 and float(cpu) > 0
-        used = float(cpu) * wall / looked if known else wall
-        return Used(1, wall, used, 0.0 if memory in ("NA", "-") else float(memory))
+        return Used(1, wall, cpu_seconds(wall, cpu), 0.0 if memory in ("NA", "-") else float(memory))
     except FileNotFoundError:
         return None
     except (StopIteration, KeyError, ValueError):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from winnow.benchmark_files import cpu_seconds
 from winnow.compare import plots
 from winnow.compare import power as planning
 from winnow.compare.arms import Arm, arms_of
@@ -29,7 +30,7 @@ from winnow.pages import Page, Section, Table, html_page, markdown, number
 from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_text
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 CPU = "cpu"
 """Device of a training without a GPU, as `winnow.train.loop` writes it."""
 CPU_HOURS, GPU_HOURS = "CPU-hours", "GPU-hours"
@@ -55,8 +56,7 @@ NO_USAGE = Usage(0.0, 0.0)
 
 
 def usage_of(path: Path) -> Usage:
-    """Usage of a job from Snakemake's benchmark file. Snakemake samples the processors' time (each second, later each half
-    minute): that of a job that ended before the first sample ("NA") is taken to be its wall time.
+    """Usage of a job from Snakemake's benchmark file (`winnow.benchmark_files.cpu_seconds`).
 
     Raises InputError for a file that is not there, or is no benchmark file: an unknown cost is never 0.
     """
@@ -64,8 +64,8 @@ def usage_of(path: Path) -> Usage:
     try:
         with open(path, newline="") as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                wall, cpu = float(row["s"]) / 3600, row.get("cpu_time")
-                total += Usage(wall, None if cpu is None else wall if cpu == "NA" else float(cpu) / 3600)
+                wall, cpu = float(row["s"]), row.get("cpu_time")
+                total += Usage(wall / 3600, None if cpu is None else cpu_seconds(wall, cpu) / 3600)
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such timing of a job that an arm is charged for; run the job again (snakemake --forcerun RULE), "
