@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from lab import Lab, missing
-from runs import MODEL, Site, copy_workflow, until
+from slurm_runs import MODEL, Site, copy_workflow, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 LINE = ("models",)
