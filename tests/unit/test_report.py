@@ -33,7 +33,7 @@ def test_the_answer_names_what_is_better_and_what_the_rest_could_have_shown() ->
     assert "bad is worse than random (bad on b: −0.0500, adjusted p 0.0200)" in first
     assert second == (
         "The other tested comparison with random shows no difference. With 3 seeds an arm, a difference of 0.0080 on b (acc) "
-        "would have been detected; the largest seen is 0.0020."
+        "would have been detected with 80 % power; the largest seen is 0.0020."
     )
 
 

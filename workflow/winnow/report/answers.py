@@ -77,7 +77,7 @@ def answer_of(rows: Sequence[Row]) -> list[str]:
 
 def seen(same: Sequence[Row]) -> str:
     """What comparisons without a difference could have shown: "With 3 seeds an arm, a difference of 0.008 on X would have been
-    detected; the largest seen is 0.002."; empty for a table without these figures."""
+    detected with 80 % power; the largest seen is 0.002."; empty for a table without these figures."""
     if not any("minimum_detectable_effect_family" in row for row in same):
         return ""
     able = [
@@ -94,7 +94,7 @@ def seen(same: Sequence[Row]) -> str:
     largest = max(abs(row["effect"]) for row in of_name)
     return (
         f"With {int(worst['seeds'])} seeds an arm, a difference of {number(worst['minimum_detectable_effect_family'])} on "
-        f"{worst['benchmark']} ({worst['metric']}) would have been detected; the largest seen is {number(largest)}."
+        f"{worst['benchmark']} ({worst['metric']}) would have been detected with 80 % power; the largest seen is {number(largest)}."
     )
 
 

@@ -6,13 +6,13 @@ index.html. Every figure links to the files that it came from. Nothing is loaded
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from winnow import csv_files
 from winnow.pages import number, percent, probability, read_template, render
 from winnow.report.answers import LEGEND, SYMBOLS, answer_of, compared, of_run, short
 from winnow.report.flips import flips
@@ -26,8 +26,9 @@ NUMBERS = ("figure", "effect", "ci_low", "ci_high", "p_adjusted", "seeds", "runs
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a CSV of `winnow.compare`: numbers as float or None, `is_baseline` and `detectable_family` as bool."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    rows: list[dict[str, Any]] = [
+        *csv_files.read_rows(path, ["arm", "benchmark", "metric", "is_baseline", "verdict"])
+    ]
     for row in rows:
         for name in NUMBERS:
             if name in row:
@@ -115,7 +116,7 @@ def flip_lines(claims: Sequence[dict[str, Any]], known: dict[str, Path]) -> list
 
 def curve_lines(path: Path) -> tuple[list[str], list[list[str]]]:
     """Learning curves as a table: an arm a line, a column a number of labels."""
-    rows = read_rows_plain(path)
+    rows = csv_files.read_rows(path, ["benchmark", "arm", "labels", "accuracy"])
     budgets = sorted({int(float(row["labels"])) for row in rows if row["labels"]})
     body: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
@@ -125,11 +126,6 @@ def curve_lines(path: Path) -> tuple[list[str], list[list[str]]]:
     return ["benchmark", "arm", *(f"{b:,} labels" for b in budgets)], [
         [*key, *(cells.get(b, "") for b in budgets)] for key, cells in body.items()
     ]
-
-
-def read_rows_plain(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def svg_of(path: Path) -> str:
@@ -207,7 +203,7 @@ def main(
         }  # fmt: skip
         if table["costs"]:
             one["front"] = svg_of(next(of_front))
-            rows_of_costs = read_rows_plain(next(of_costs))
+            rows_of_costs = csv_files.read_rows(next(of_costs), ["arm"])
             columns = [n for n in ("arm", "runs", "unit", "selection_hours", "training_hours", "training_labels", "peak_memory_mb")
                        if rows_of_costs and n in rows_of_costs[0]]  # fmt: skip
             one["costs"] = [c.replace("_", " ") for c in columns], [[_cost(row[c]) for c in columns] for row in rows_of_costs]  # fmt: skip
