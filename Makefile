@@ -48,8 +48,8 @@ test-all: $(DEV_STAMP) ## run all tests, including the slow ones
 test-real: $(DEV_STAMP) ## run the workflow on real text (folder WINNOW_DATA) at a reduced size
 	@$(BIN)/python -m pytest -m "real and not study" tests/end_to_end
 
-test-browser: $(DEV_STAMP) ## drive the review page in a headless Chromium (apt-get install chromium, or WINNOW_CHROMIUM)
-	@$(BIN)/python -m pytest -m browser -s -rs tests/workflow
+test-browser: $(DEV_STAMP) ## drive the review page and the report in a headless Chromium (apt-get install chromium, or WINNOW_CHROMIUM)
+	@$(BIN)/python -m pytest -m browser -s -rs tests/workflow tests/unit
 
 test-slurm: $(DEV_STAMP) ## run small runs and their faults on a real SLURM, as root: installs Debian's, starts and stops it
 	@$(BIN)/python -m pytest -m slurm tests/slurm

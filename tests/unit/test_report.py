@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +213,54 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     run.plot.write_text("no plot")
     with pytest.raises(InputError, match=r"t\.svg: no SVG"):
         run.page()
+
+
+@pytest.mark.browser
+def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    program = os.environ.get("WINNOW_CHROMIUM") or shutil.which("chromium")
+    if not program:
+        pytest.skip("no chromium (apt-get install chromium, or WINNOW_CHROMIUM)")
+    run = Run(tmp_path)
+    rows = [
+        row(name, SAME, percent_difference=0.1, figure=figure)
+        for name, figure in (("b", 0.9), ("a", 0.7), ("c", 0.8))
+    ]
+    base = row(
+        "random",
+        "",
+        is_baseline=True,
+        effect=None,
+        p_adjusted=None,
+        ci_low=None,
+        ci_high=None,
+        percent_difference=None,
+    )
+    write_csv(run.tables[0], [base, *rows])
+    run.page()
+    with api.sync_playwright() as playwright:
+        problems: list[str] = []
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for scheme, width in (("light", 1280), ("dark", 400)):
+            page = browser.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+            ).new_page()
+            page.on(
+                "console", lambda message: problems.append(message.text) if message.type == "error" else None
+            )
+            page.on(
+                "request",
+                lambda request: (
+                    problems.append(request.url) if not request.url.endswith("report/index.html") else None
+                ),
+            )
+            page.goto((tmp_path / "report/index.html").as_uri())
+            assert axe.Axe().run(page).response["violations"] == []
+            names = page.locator("table.sortable tbody tr td:first-child")
+            page.locator("table.sortable thead button", has_text="figure").click()
+            assert names.all_inner_texts() == ["a", "c", "b"]
+            page.locator("table.sortable thead button", has_text="figure").click()
+            assert names.all_inner_texts() == ["b", "c", "a"]
+            assert problems == []
+        browser.close()
