@@ -22,7 +22,7 @@ SVG = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="10" h
 
 
 def row(arm: str, verdict: str, **more: Any) -> dict[str, Any]:
-    known = {"arm": f"e/{arm}", "baseline": "e/random", "is_baseline": False, "benchmark": "b", "metric": "acc", "group": None,
+    known = {"arm": f"e/{arm}", "baseline": "e/random", "label": arm, "baseline_label": "random", "is_baseline": False, "benchmark": "b", "metric": "acc", "group": None,
              "figure": 0.7, "effect": 0.02, "p_adjusted": 0.01, "ci_low": 0.01, "ci_high": 0.03, "seeds": 3.0, "verdict": verdict,
              "minimum_detectable_effect_family": 0.008, "detectable_family": True}  # fmt: skip
     return {**known, **more}
@@ -153,7 +153,9 @@ class Run:
 
     def page(self, with_curves: bool = False, **more: Any) -> str:
         spec = {
-            "tables": [{"name": "t", "title": self.title, "costs": False, "curves": with_curves}],
+            "tables": [
+                {"name": "t", "title": self.title, "confidence": 0.9, "costs": False, "curves": with_curves}
+            ],
             "pages": [],
         }
         out = self.folder / "report/index.html"
@@ -264,3 +266,14 @@ def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path:
             assert names.all_inner_texts() == ["b", "c", "a"]
             assert problems == []
         browser.close()
+
+
+def test_arms_of_several_experiments_keep_their_names_and_the_interval_its_confidence(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    base = row("random", "", is_baseline=True, effect=None, p_adjusted=None, ci_low=None, ci_high=None)
+    write_csv(run.tables[0], [base, row("arm", SAME), row("arm", BETTER) | {"arm": "large/arm"}])
+    text = run.page()
+    assert ">large/arm</td>" in text
+    assert ">e/arm</td>" in text
+    assert "large/arm is better than e/random" in text
+    assert ">90 % interval<" in text

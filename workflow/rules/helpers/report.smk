@@ -28,6 +28,7 @@ def report_spec(wildcards):
             dict(
                 name=name,
                 title=CONFIG["tables"][name]["title"],
+                confidence=CONFIG["tables"][name].get("confidence", 0.95),
                 costs=with_costs(name),
                 curves=with_rounds(name),
             )

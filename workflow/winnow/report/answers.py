@@ -20,9 +20,10 @@ LEGEND = {
 Row = Mapping[str, Any]
 
 
-def short(arm: str) -> str:
-    """Name of an arm without its experiment."""
-    return arm.rpartition("/")[2]
+def labels(arms: Sequence[str]) -> dict[str, str]:
+    """The name of each arm of a table as it is shown: without its experiment where all are of one."""
+    one = len({arm.rpartition("/")[0] for arm in arms}) == 1
+    return {arm: arm.rpartition("/")[2] if one else arm for arm in arms}
 
 
 def listed(names: Sequence[str]) -> str:
@@ -31,7 +32,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def arms_of(rows: Sequence[Row]) -> str:
-    return listed([short(row["arm"]) for row in rows])
+    return listed([row["label"] for row in rows])
 
 
 def compared(rows: Sequence[Row]) -> list[Row]:
@@ -39,21 +40,21 @@ def compared(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not row["is_baseline"] and row["group"] is None and row["verdict"]]
 
 
-def answer_of(rows: Sequence[Row]) -> list[str]:
+def answer_of(rows: Sequence[Row], level: float = 0.05) -> list[str]:
     """One or two sentences on a table: what is better or worse than the baseline, and what the rest could have shown."""
     claims = compared(rows)
     if not claims:
         return ["Nothing is compared in this table."]
-    baseline = short(claims[0]["baseline"])
+    baseline = claims[0]["baseline_label"]
     of = {verdict: [row for row in claims if row["verdict"] == verdict] for verdict in SYMBOLS}
     differences = []
     for verdict in (BETTER, WORSE):
         if found := sorted(of[verdict], key=lambda row: row["p_adjusted"]):
             best = found[0]
             differences.append(
-                f"{arms_of(found)} {'is' if arms_of(found) == short(best['arm']) else 'are'} {verdict} than {baseline} "
-                f"({short(best['arm'])} on {best['benchmark']}: {number(best['effect'], True)}, adjusted p "
-                f"{probability(best['p_adjusted'])})"
+                f"{arms_of(found)} {'is' if arms_of(found) == best['label'] else 'are'} {verdict} than {baseline} "
+                f"({best['label']} on {best['benchmark']}: {number(best['effect'], True)}, adjusted p "
+                f"{probability(best['p_adjusted'], level)})"
             )
     sentences = [f"{'; '.join(differences)}."] if differences else []
     if same := of[SAME]:

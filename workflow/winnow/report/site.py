@@ -14,7 +14,7 @@ from typing import Any
 
 from winnow import csv_files
 from winnow.pages import number, percent, probability, read_template, render
-from winnow.report.answers import LEGEND, SYMBOLS, answer_of, compared, of_run, short
+from winnow.report.answers import LEGEND, SYMBOLS, answer_of, compared, labels, of_run
 from winnow.report.flips import flips
 from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_text
@@ -36,6 +36,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         for name in ("is_baseline", "detectable_family"):
             row[name] = row.get(name) == "true"
         row["group"] = row.get("group") or None
+    names = labels([row["arm"] for row in rows])
+    for row in rows:
+        row["label"], row["baseline_label"] = (
+            names[row["arm"]],
+            names.get(row.get("baseline") or "", row.get("baseline")),
+        )
     return rows
 
 
@@ -43,11 +49,12 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-HEAD = ["arm", "benchmark", "figure", "baseline", "difference", "%", "95 % interval", "p (adjusted)", "min. detectable", "seeds"]  # fmt: skip
+INTERVAL = "interval"
+HEAD = ["arm", "benchmark", "figure", "baseline", "difference", "%", INTERVAL, "p (adjusted)", "min. detectable", "seeds"]  # fmt: skip
 
 
 def comparisons(
-    rows: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]], link: Any
+    rows: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]], link: Any, level: float
 ) -> dict[str, Any]:
     """The main table: `head`; `lines` of cells (text, value to sort by, whether a number), verdict and files behind the figures;
     columns of which no line has a value are left out."""
@@ -79,14 +86,14 @@ def comparisons(
         lines.append(
             {
                 "cells": [
-                    (short(row["arm"]), short(row["arm"]), False),
+                    (row["label"], row["label"], False),
                     (name, name, False),
                     (number(row["figure"]), row["figure"], True),
                     (number(base.get("figure")), base.get("figure"), True),
                     (number(row["effect"], True) + log, row["effect"], True),
                     (percent(row.get("percent_difference")), row.get("percent_difference"), True),
                     (interval, row["ci_low"], True),
-                    (probability(row["p_adjusted"]), row["p_adjusted"], True),
+                    (probability(row["p_adjusted"], level), row["p_adjusted"], True),
                     ("none" if least is not None and not row["detectable_family"] else number(least), least, True),
                     (str(int(row["seeds"] or 0)), row["seeds"], True),
                 ],
@@ -98,10 +105,13 @@ def comparisons(
     shown = [i for i in range(len(HEAD)) if any(line["cells"][i][0] for line in lines)]
     for line in lines:
         line["cells"] = [line["cells"][i] for i in shown]
-    return {"head": [HEAD[i] for i in shown], "lines": lines, "files": any(line["files"] for line in lines)}
+    head = [f"{100 * (1 - level):g} % interval" if name == INTERVAL else name for name in HEAD]
+    return {"head": [head[i] for i in shown], "lines": lines, "files": any(line["files"] for line in lines)}
 
 
-def flip_lines(claims: Sequence[dict[str, Any]], known: dict[str, Path]) -> list[dict[str, Any]]:
+def flip_lines(
+    claims: Sequence[dict[str, Any]], known: dict[str, Path], names: dict[str, str]
+) -> list[dict[str, Any]]:
     """What changes item by item between each arm and its baseline, where answers are right or wrong."""
     lines = []
     for claim in claims:
@@ -110,18 +120,19 @@ def flip_lines(claims: Sequence[dict[str, Any]], known: dict[str, Path]) -> list
         files = [[known[f] for f in claim[side] if f in known] for side in ("figure_files", "baseline_files")]
         found = flips(files[0], files[1], claim["benchmark"], claim["metric"]) if all(files) else None
         if found:
-            lines.append({"arm": short(claim["arm"]), "benchmark": f"{claim['benchmark']} {claim['metric']}", "flips": found})  # fmt: skip
+            lines.append({"arm": names.get(claim["arm"], claim["arm"]), "benchmark": f"{claim['benchmark']} {claim['metric']}", "flips": found})  # fmt: skip
     return lines
 
 
 def curve_lines(path: Path) -> tuple[list[str], list[list[str]]]:
     """Learning curves as a table: an arm a line, a column a number of labels."""
     rows = csv_files.read_rows(path, ["benchmark", "arm", "labels", "accuracy"])
+    names = labels([row["arm"] for row in rows])
     budgets = sorted({int(float(row["labels"])) for row in rows if row["labels"]})
     body: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
         if row["labels"] and row.get("accuracy"):
-            key = (row["benchmark"], short(row["arm"]))
+            key = (row["benchmark"], names[row["arm"]])
             body.setdefault(key, {})[int(float(row["labels"]))] = number(float(row["accuracy"]))
     return ["benchmark", "arm", *(f"{b:,} labels" for b in budgets)], [
         [*key, *(cells.get(b, "") for b in budgets)] for key, cells in body.items()
@@ -156,7 +167,7 @@ def main(
         tables: TABLE.csv of each table, in the order of the spec.
         claims: TABLE.claims.json of each.
         plots: TABLE.svg of each, its forest plot.
-        spec: JSON: tables (name, title, and whether there are costs and curves), pages (chapter and title, in the order of
+        spec: JSON: tables (name, title, confidence, and whether there are costs and curves), pages (chapter and title, in the order of
             --pages).
         out: index.html to write.
         items: items.parquet of all evaluations of the tables.
@@ -187,16 +198,17 @@ def main(
     read = []
     for table, path, ledger, plot in zip(names, tables, claims, plots, strict=True):
         rows, claimed = read_rows(path), read_json(ledger)
+        level = round(1 - table["confidence"], 9)
         headline = read_rows(next(of_areas)) if table["curves"] else rows
         read.append((table["title"], headline))
         one: dict[str, Any] = {
             "name": table["name"],
             "title": table["title"],
-            "answer": answer_of(headline),
-            "comparisons": comparisons(rows, claimed, link),
-            "headline": comparisons(headline, [], link) if table["curves"] else None,
+            "answer": answer_of(headline, level),
+            "comparisons": comparisons(rows, claimed, link, level),
+            "headline": comparisons(headline, [], link, level) if table["curves"] else None,
             "forest": svg_of(plot),
-            "flips": flip_lines(claimed, known),
+            "flips": flip_lines(claimed, known, {row["arm"]: row["label"] for row in rows}),
             "links": [(text, link(path.with_name(f"{table['name']}{end}"))) for text, end in
                       (("CSV", ".csv"), ("LaTeX", ".tex"), ("all figures and tests", ".html"), ("claims", ".claims.csv"))],
             "front": None, "curves": None, "curve_plot": None, "costs": None,
@@ -236,7 +248,7 @@ def _cost(text: str) -> str:
     try:
         return number(float(text))
     except ValueError:
-        return short(text)
+        return text
 
 
 if __name__ == "__main__":
