@@ -9,6 +9,7 @@ printed digit; the times of both are printed. Ends with 1 where a figure differs
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import os
@@ -18,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import DATA, figure, options, peer, processor, real_file
+from common import DATA, figure, options, peer, pile_texts, processor, real_file
+from winnow.device import pick_device
 
 TASKS = {  # task -> split -> file of the real data
     "arc_challenge": {"train": "arc_challenge_train", "validation": "arc_challenge_validation", "test": "arc_challenge_test"},
@@ -27,22 +29,30 @@ TASKS = {  # task -> split -> file of the real data
 }  # fmt: skip
 
 
-def make_model(folder: Path) -> Path:
-    """A GPT-NeoX of two layers and random weights, with a byte-level BPE."""
+def make_model(folder: Path, shape: list[int]) -> Path:
+    """A GPT-NeoX of random weights, with a byte-level BPE."""
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
+    layers, width, heads, sequence, vocabulary = shape
     bpe = ByteLevelBPETokenizer()
-    words = ["the quick brown fox said that it was there, and who would ask which"] * 50
-    bpe.train_from_iterator(words, vocab_size=320, special_tokens=["<|endoftext|>"], show_progress=False)
     end = "<|endoftext|>"
+    words = ["the quick brown fox said that it was there, and who would ask which"] * 50
+    lines = words if vocabulary < 1024 else [text[:20_000] for text in pile_texts(1000)]
+    size = min(vocabulary, 16_384)
+    bpe.train_from_iterator(lines, vocab_size=size, special_tokens=[end], show_progress=False)
     PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, eos_token=end, bos_token=end, pad_token=end, model_max_length=512
+        tokenizer_object=bpe._tokenizer,
+        eos_token=end,
+        bos_token=end,
+        pad_token=end,
+        model_max_length=sequence,
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    config = GPTNeoXConfig(vocab_size=512, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
-                           max_position_embeddings=512, initializer_range=0.1, bos_token_id=0, eos_token_id=0)  # fmt: skip
+    config = GPTNeoXConfig(vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+                           intermediate_size=4 * width, max_position_embeddings=sequence, initializer_range=0.1,
+                           bos_token_id=0, eos_token_id=0)  # fmt: skip
     GPTNeoXForCausalLM(config).save_pretrained(folder)
     return folder
 
@@ -91,26 +101,32 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--model", type=Path, help="a folder in Hugging Face format")
     parser.add_argument("--mirrors", type=Path, help="benchmark folders")
+    names = ("LAYERS", "WIDTH", "HEADS", "SEQUENCE", "VOCABULARY")
+    parser.add_argument(
+        "--shape", type=int, nargs=5, metavar=names, default=[2, 64, 2, 512, 512], help="of the made model"
+    )
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--limit", type=int, default=100, help="items a task")
+    parser.add_argument("--own-batch", action="store_true", help="winnow sizes its batches itself")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     print(processor(), flush=True)
     with peer("lm_eval"):
         import lm_eval  # noqa: F401
     with tempfile.TemporaryDirectory() as scratch:
-        model = asked.model or make_model(Path(scratch, "model"))
+        model = asked.model or make_model(Path(scratch, "model"), asked.shape)
         mirrors = asked.mirrors or make_mirrors(Path(scratch))
-        compare(model.resolve(), mirrors.resolve(), asked.batch_size, asked.limit, asked.threads)
+        compare(model.resolve(), mirrors.resolve(), asked)
 
 
-def compare(model: Path, mirrors: Path, batch: int, limit: int, threads: int) -> None:
+def compare(model: Path, mirrors: Path, asked: argparse.Namespace) -> None:
+    batch, limit, device = asked.batch_size, asked.limit, pick_device()
     folders = {}
     for path in sorted(mirrors.glob("*/manifest.json")):
         manifest = json.loads(path.read_text())
         if manifest["kind"] == "stock":
             folders[manifest["name"]] = (path.parent, manifest)
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "OMP_NUM_THREADS": str(threads)}  # fmt: skip
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "OMP_NUM_THREADS": str(asked.threads)}  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         # The stock tasks name owner/name: a folder of that name in the working directory is what `datasets` opens first.
         for folder, manifest in folders.values():
@@ -120,16 +136,17 @@ def compare(model: Path, mirrors: Path, batch: int, limit: int, threads: int) ->
                 target.symlink_to(folder / manifest["dataset"])
         line = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32",
                 "--tasks", ",".join(m["task"] for _, m in folders.values()), "--batch_size", str(batch), "--limit", str(limit),
-                "--device", "cpu", "--output_path", f"{scratch}/lm_eval", "--log_samples"]  # fmt: skip
+                "--device", device, "--output_path", f"{scratch}/lm_eval", "--log_samples"]  # fmt: skip
         theirs_s = checked(line, offline, Path(scratch, "here"))
         (path,) = Path(scratch, "lm_eval").rglob("results_*.json")
         theirs = json.loads(path.read_text())["results"]
         spec = {"ids": {}, "suite": "bench",
                 "benchmarks": {name: {"task": m["task"], "items": limit, "data": {"files": {"x": "x"}}} for name, (_, m) in folders.items()}}  # fmt: skip
         line = [sys.executable, "-m", "winnow.evaluate.harness", "--model", str(model), "--spec", json.dumps(spec), "--out-dir", f"{scratch}/ours",
-                "--batch-size", str(batch), "--benchmarks", *(str(folder) for folder, _ in folders.values())]  # fmt: skip
+                "--batch-size", "0" if asked.own_batch else str(batch), "--benchmarks", *(str(folder) for folder, _ in folders.values())]  # fmt: skip
         ours_s = checked(line, offline)
         ours = json.loads(Path(scratch, "ours", "results.json").read_text())["tasks"]
+        print(Path(scratch, "ours", "timings.json").read_text())
     compared = different = 0
     for task, figures in theirs.items():
         for metric, value in figures.items():
@@ -144,7 +161,7 @@ def compare(model: Path, mirrors: Path, batch: int, limit: int, threads: int) ->
     print(f"{compared} figures, {different} different; lm_eval {theirs_s:.1f} s, winnow {ours_s:.1f} s, ratio {ours_s / theirs_s:.2f}")  # fmt: skip
     if different or not compared:
         sys.exit(1)
-    figure("evaluate three stock tasks, equal figures", "s", ours_s, theirs_s, "at most 1")
+    figure(f"evaluate three stock tasks, equal figures, {device}", "s", ours_s, theirs_s, "at most 1")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Prints tokens/s of both after a first step (which compiles, on a GPU), their ratio in each round, and the bound: the model's
 FLOPs at the machine's peak. Pythia 160M on a GPU:
 
-    .venv/bin/python tests/benchmarks/bench_train.py --steps 40 --threads 8 --precision bfloat16 --shape 12 768 12 2048 50304 --batch 16
+    .venv/bin/python tests/benchmarks/bench_train.py --steps 40 --threads 8 --precision bfloat16 --shape 12 768 12 2048 50304 --batch 128 --micro 16
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def asked() -> argparse.Namespace:
     names = ("LAYERS", "WIDTH", "HEADS", "SEQUENCE", "VOCABULARY")
     parser.add_argument("--shape", type=int, nargs=5, metavar=names, default=[6, 128, 4, 256, 8192])
     parser.add_argument("--batch", type=int, default=32, help="sequences a step")
+    parser.add_argument("--micro", type=int, default=0, help="sequences at a time; 0: all of a step")
     parser.add_argument("--side", choices=SIDES, help="measure this one alone and print its tokens/s")
     return parser.parse_args()
 
@@ -52,7 +53,7 @@ def main() -> None:
     low = arguments.precision == "bfloat16"
     model = {"layers": layers, "width": width, "heads": heads, "sequence": sequence}
     if arguments.side:
-        recipe = {"steps": steps, "batch": batch, "micro_batch": batch, "learning_rate": 1e-3, "final_rate": 0.1, "warmup": 0.01,
+        recipe = {"steps": steps, "batch": batch, "micro_batch": arguments.micro or batch, "learning_rate": 1e-3, "final_rate": 0.1, "warmup": 0.01,
                   "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1, "clip": 1.0}  # fmt: skip
         measure = {"winnow": winnow, "trainer": trainer}[arguments.side]
         with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +106,7 @@ def winnow(
         keep_memory()
     torch.manual_seed(0)
     task = LanguageModel(model, Path(folder, "t.npy"), vocabulary, 0, device, low)
-    task.loss(np.arange(recipe["batch"]))[0].backward()
+    task.loss(np.arange(recipe["micro_batch"]))[0].backward()
     task.model.zero_grad()
     began = time.perf_counter()
     train(task, recipe, 0, Checkpoint(Path(folder, "state"), ""), "bench", 1e9, ProcessGroup(device))
@@ -133,7 +134,8 @@ def trainer(
     data = [{"input_ids": window, "labels": window} for window in windows]
     torch.manual_seed(0)
     arguments = TrainingArguments(
-        output_dir=f"{folder}/trainer", per_device_train_batch_size=recipe["batch"], max_steps=recipe["steps"],
+        output_dir=f"{folder}/trainer", per_device_train_batch_size=recipe["micro_batch"],
+        gradient_accumulation_steps=recipe["batch"] // recipe["micro_batch"], max_steps=recipe["steps"],
         learning_rate=recipe["learning_rate"], lr_scheduler_type="cosine", weight_decay=recipe["weight_decay"],
         adam_beta1=0.9, adam_beta2=0.95, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=low, use_cpu=device == "cpu",
         report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, torch_compile=device == "cuda",

@@ -62,9 +62,13 @@ def pile_lines() -> list[str]:
 
 
 def pile_texts(count: int) -> list[str]:
-    """Texts of `count` documents, spread over those that there are."""
+    """Texts of `count` documents, spread over those that there are; of more than there are, the later parts of the long ones."""
     lines = pile_lines()
-    return [json.loads(line)["text"] for line in lines[:: max(1, len(lines) // count)][:count]]
+    texts = [json.loads(line)["text"] for line in lines[:: max(1, len(lines) // count)][:count]]
+    part, whole = 5000, list(texts)
+    while len(texts) < count and (later := [text[part:] for text in whole if len(text) > part + 1000]):
+        texts, part = [*texts, *later][:count], part + 5000
+    return texts
 
 
 def sst2_texts(count: int) -> list[str]:

@@ -222,3 +222,29 @@ def test_clusters_agree_across_instruction_sets(forced: dict, tmp_path: Path) ->
         )  # fmt: skip
     a, b = (pq.read_table(tmp_path / f"{n}.parquet")["cluster"].to_numpy() for n in "ab")
     assert (a == b).mean() >= 0.999
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_gpu_reads_texts_without_padding_and_finds_the_same_vectors(encoder, monkeypatch, pooling):
+    from winnow.embed.bert import UnpaddedBert
+
+    rows = [*texts(30), "river stone", *[" ".join(WORDS[:8])] * 3]
+    monkeypatch.setitem(encoder.spec, "pooling", pooling)
+    padded_vectors = encoder.encode(rows)
+    monkeypatch.setattr(encoder, "unpadded", UnpaddedBert(encoder.model))
+    cosine = (encoder.encode(rows).astype(np.float64) * padded_vectors).sum(1)
+    assert cosine.min() > 0.999
+    equal = encoder.encode([text[:9] for text in ("river one", "stone two", "sugar six")])  # of one length
+    monkeypatch.setattr(encoder, "unpadded", None)
+    assert np.allclose(equal, encoder.encode(["river one", "stone two", "sugar six"]), atol=2e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.text(st.sampled_from("ab e\u0301語🎻\n7"), max_size=4000), min_size=1, max_size=3),
+    st.integers(1, 9),
+)
+def test_reading_the_first_characters_of_a_long_text_changes_no_token(encoder, rows, times):
+    long = [text * times for text in rows]
+    whole = encoder.tokenizer.encode_batch_fast([text[: 32 * 32] for text in long])
+    assert encoder.tokens_of(long) == [one.ids for one in whole]

@@ -55,15 +55,15 @@ def test_an_error_ends_the_work_and_few_blocks_are_held(device):
 def test_a_meter_counts_the_time_in_which_no_thread_computes(monkeypatch):
     times = iter([0.0, 1.0, 2.0, 3.0, 7.0, 8.0])
     monkeypatch.setattr("winnow.in_flight.time.perf_counter", lambda: next(times) + 100)
-    meter = Meter("cuda")
+    meter = Meter()
     assert meter.waited() == 0
     with meter, meter:  # 0 to 3: two threads that overlap
         pass
     with meter:  # 7 to 8
         pass
     assert meter.waited() == pytest.approx(0.5)
-    assert meter.note() == "the GPU waited 50 % of the time"
-    assert Meter("cpu").note() == ""
+    assert meter.note("cuda") == "the GPU waited 50 % of the time"
+    assert meter.note("cpu") == ""
 
 
 def test_the_cores_of_a_processor_compute_batches_side_by_side_and_in_order():

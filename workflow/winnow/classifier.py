@@ -9,7 +9,7 @@ import numpy as np
 
 from winnow.batching import distinct, of_batches, padded
 from winnow.device import pick_device
-from winnow.in_flight import Meter
+from winnow.in_flight import METER
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 from winnow.tokenizer import classifier_tokenizer
@@ -30,7 +30,6 @@ class Classifier:
 
         logging.disable_progress_bar()
         self.device = pick_device()
-        self.meter = Meter(self.device)
         with loading(folder):
             model = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype="float32", use_safetensors=True, trust_remote_code=False, local_files_only=True
@@ -68,7 +67,7 @@ class Classifier:
             given = {"input_ids": tokens, "attention_mask": mask}
             if typed:
                 given["token_type_ids"] = padded([types[row] for row in rows])[0]
-            with torch.inference_mode(), self.meter:
+            with torch.inference_mode(), METER:
                 logits = self.model(**{name: part.to(self.device) for name, part in given.items()}).logits
                 return np.asarray(logits.double().cpu().numpy())
 

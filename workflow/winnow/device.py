@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 GPUS = {
     "H200": (989e12, 700.0),
     "H100 PCIe": (756e12, 350.0),
@@ -93,3 +95,11 @@ def pick_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def to_device(array: np.ndarray, device: str) -> Any:
+    """The array as a tensor on `device`, without waiting for what a GPU still computes."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

@@ -38,13 +38,14 @@ def in_flight(function: Callable[[Item], Result], items: Iterable[Item], device:
 
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], device: str) -> Iterator[Result]:
-    """`function(item)` of each item, in their order; on the processor as many at a time as torch has threads, each on one core.
+    """`function(item)` of each item, in their order; on the processor as many at a time as torch has threads, each on one
+    core; on a GPU `in_flight`.
 
     No core waits for another inside an operation, which costs most where other processes run, too; and what comes of an
     item does not depend on the number of threads. All items are read at once.
     """
     if device != "cpu":
-        yield from map(function, items)
+        yield from in_flight(function, items, device)
         return
     import torch
 
@@ -60,8 +61,7 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], devi
 class Meter:
     """Measures the share of time in which a device waited: `with meter:` around what it computes, in any thread."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self) -> None:
         self._lock = Lock()
         self._inside = 0
         self._busy = self._since = self._began = self._ended = 0.0
@@ -86,6 +86,10 @@ class Meter:
         whole = self._ended - self._began
         return 1 - self._busy / whole if whole > 0 else 0.0
 
-    def note(self) -> str:
+    def note(self, device: str) -> str:
         """For the last progress line of a job: `the GPU waited 3 % of the time`; nothing of a processor."""
-        return "" if self.device == "cpu" else f"the GPU waited {100 * self.waited():.0f} % of the time"
+        return "" if device == "cpu" else f"the GPU waited {100 * self.waited():.0f} % of the time"
+
+
+METER = Meter()
+"""Of this process, for its only device."""

@@ -14,12 +14,12 @@ import numpy as np
 
 from winnow.batching import block_texts, blocks
 from winnow.embed.encoder import Encoder
-from winnow.in_flight import in_flight
+from winnow.in_flight import METER, in_flight
 from winnow.parquet import doc_column, open_parquet
 from winnow.schema import read_spec
 from winnow.stage import InputError, Progress, atomic_path, run, say
 
-STAGE_VERSION = 5
+STAGE_VERSION = 6
 
 
 def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: str = "doc") -> None:
@@ -49,7 +49,7 @@ def embed_shard(documents: Path, encoder: Encoder, out: Path, what: str, ids: st
                     "try precision: float32"
                 )
             file.write(vectors.tobytes())
-    progress.line(", ".join(filter(None, (encoder.precision, encoder.meter.note()))))
+    progress.line(", ".join(filter(None, (encoder.precision, METER.note(encoder.device)))))
 
 
 def main(

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 
 from winnow.batching import distinct, of_batches, padded
-from winnow.device import keep_memory, native_bfloat16, pick_device
-from winnow.in_flight import Meter
+from winnow.device import keep_memory, native_bfloat16, pick_device, to_device
+from winnow.in_flight import METER
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 
-BATCH_TOKENS = {"cpu": 1024, "cuda": 131072}
+BATCH_TOKENS = {"cpu": 1024, "cuda": 65536}
 """Of a batch, padding included: what fits a core's cache in float32."""
 PACKED_TOKENS = 2048
 """Of a batch of oneDNN's packed products in bfloat16."""
 CHARACTERS_PER_TOKEN = 32
+USUAL_CHARACTERS_PER_TOKEN = 8
+MARGIN = 128
+"""Tokens behind those that are kept: a word that is cut has no more."""
 
 
 class Encoder:
@@ -43,7 +46,6 @@ class Encoder:
         self.device = device or pick_device()
         if self.device == "cpu":
             keep_memory()
-        self.meter = Meter(self.device)
         name = spec["precision"]
         if name == "auto":
             name = "bfloat16" if native_bfloat16(self.device) else "float32"
@@ -64,6 +66,11 @@ class Encoder:
             self.model.pooler = None
         if packed:
             pack_weights(self.model, PACKED_TOKENS)
+        self.unpadded = None
+        if self.device == "cuda" and name == "bfloat16" and self.model.config.model_type == "bert":
+            from winnow.embed.bert import UnpaddedBert
+
+            self.unpadded = UnpaddedBert(self.model)
         limit = getattr(self.model.config, "max_position_embeddings", spec["max_tokens"])
         if spec["max_tokens"] > limit:
             raise InputError(
@@ -78,17 +85,14 @@ class Encoder:
         Raises InputError if the model's vectors are of another dimension than the definition says."""
         import torch
 
-        cut = CHARACTERS_PER_TOKEN * self.spec["max_tokens"]
-        prefix = self.spec["prefix"]
-        encoded = self.tokenizer.encode_batch_fast([prefix + text[:cut] for text in texts])
-        ids, row_of_text = distinct([e.ids for e in encoded])
+        ids, row_of_text = distinct(self.tokens_of(texts))
         lengths = np.array([len(row) for row in ids])
         out = np.empty((len(ids), self.spec["dimension"]), dtype=np.float16)
 
         def of_batch(rows: np.ndarray) -> np.ndarray:
-            batch = padded([ids[row] for row in rows])
-            with torch.inference_mode(), self.meter:
-                return np.asarray(self._forward(*batch).to(torch.float16).cpu().numpy())
+            with torch.inference_mode(), METER:
+                vectors = self._forward([ids[row] for row in rows])
+                return np.asarray(vectors.to(torch.float16).cpu().numpy())
 
         for rows, vectors in of_batches(of_batch, lengths, self.tokens, self.device, progress, len(texts)):
             if vectors.shape[1] != self.spec["dimension"]:
@@ -98,16 +102,36 @@ class Encoder:
             out[rows] = vectors
         return out[row_of_text]
 
-    def _forward(self, tokens: Any, mask: Any) -> Any:
+    def tokens_of(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of texts, cut at max_tokens. Of a long text as many characters are read as usually hold these, then more."""
+        prefix, most = self.spec["prefix"], self.spec["max_tokens"]
+        ids: list[list[int]] = [[] for _ in texts]
+        rows = list(range(len(texts)))
+        for cut in (USUAL_CHARACTERS_PER_TOKEN * (most + MARGIN), CHARACTERS_PER_TOKEN * most):
+            encoded = self.tokenizer.encode_batch_fast([prefix + texts[row][:cut] for row in rows])
+            short = []
+            for row, one in zip(rows, encoded, strict=True):
+                ids[row] = one.ids
+                if len(texts[row]) > cut and sum(len(more.ids) for more in one.overflowing) < MARGIN:
+                    short.append(row)
+            rows = short
+        return ids
+
+    def _forward(self, ids: list[list[int]]) -> Any:
+        """Unit vectors of texts of token ids, longest first: float32 [texts, d]."""
         import torch
 
-        full = bool(mask.all())
-        tokens, mask = tokens.to(self.device), mask.to(self.device)
-        states = self.model(input_ids=tokens, attention_mask=None if full else mask).last_hidden_state
-        states = states.float()
-        if self.spec["pooling"] == "cls":
-            pooled = states[:, 0]
+        lengths, first_token = [len(row) for row in ids], self.spec["pooling"] == "cls"
+        if self.unpadded:
+            tokens = to_device(np.concatenate(ids), self.device)
+            states = self.unpadded.states(tokens, lengths).float()
+            sizes = torch.tensor(lengths, device=self.device)
+            starts = sizes.cumsum(0) - sizes
+            pooled = states[starts] if first_token else torch.segment_reduce(states, "mean", lengths=sizes)
         else:
-            weight = mask.unsqueeze(-1).float()
-            pooled = (states * weight).sum(1) / weight.sum(1)
+            tokens, mask = (x.to(self.device) for x in padded(ids))
+            full = lengths[0] == lengths[-1]
+            states = self.model(input_ids=tokens, attention_mask=None if full else mask).last_hidden_state
+            states, weight = states.float(), mask.unsqueeze(-1).float()
+            pooled = states[:, 0] if first_token else (states * weight).sum(1) / weight.sum(1)
         return torch.nn.functional.normalize(pooled, dim=1)

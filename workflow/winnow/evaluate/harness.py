@@ -38,7 +38,7 @@ from winnow.stage import (
     write_json,
 )
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 """Of this module and of `classifier`, `completions`, `language_model` and `models`."""
 
 ITEMS = pa.schema(

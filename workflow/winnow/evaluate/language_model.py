@@ -15,16 +15,14 @@ import numpy as np
 
 from winnow.completion_metrics import COMPLETION_METRICS
 from winnow.evaluate.completions import evaluate_completions
-from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
+from winnow.evaluate.models import load
 from winnow.evaluate.stock import tasks_folder
+from winnow.in_flight import METER
+from winnow.likelihoods import log_likelihoods, token_budget
 from winnow.stage import InputError, Progress, say
 from winnow.weights import loading
 
 COMPLETION_FORM = "completion"
-LOGITS_CPU, LOGITS_GPU = 2**26, 2**31
-"""Tokens times vocabulary of a batch at most (what its logits take), where batches are sized by their tokens."""
-BYTES_A_LOGIT = 32
-"""Of a GPU's free memory for each logit of a batch: it and its logarithm of the softmax in float32, four times over."""
 
 
 def text_tokenizer(model: Path) -> Any:
@@ -50,37 +48,38 @@ def text_tokenizer(model: Path) -> Any:
 def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
     """lm-eval's HFLM around a loaded model; with batch_size 0 its batches are sized by their tokens.
 
-    The scores are HFLM's own: only how requests are gathered into batches differs.
+    Prompts, continuations and what is made of their log-likelihoods are lm-eval's; the log-likelihoods are computed by
+    `winnow.likelihoods`, which lm-eval's own loop does one request at a time.
     """
     from lm_eval.models.huggingface import HFLM
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-    class Batched(HFLM):
-        budget = 0
-        _batch = (0, 0)
-        progress = Progress("evaluate", unit="sequences")
+    known: dict[str, list[int]] = {}
 
-        def _batch_scheduler(self, pos: int, n_reordered_requests: Any) -> int:
-            """Size of the batch that holds request `pos` of a list sorted from long to short."""
-            start, size = self._batch
-            if pos == 0 or pos >= start + size:
-                _, context, continuation = n_reordered_requests[pos]
-                longest = min(len(context) + len(continuation), self.max_length)
-                start, size = self._batch = (pos, max(1, self.budget // longest))
-            return size
+    class Batched(HFLM):
+        budget = token_budget(model.device, model.config.vocab_size)
 
         def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
             # HFLM omits the first token before a text that spells it out: here that is text like any other.
             if add_special_tokens is None:
                 add_special_tokens = self.add_bos_token is not False
+                if string in known:
+                    return known[string]
             return super().tok_encode(string, add_special_tokens, **kwargs)
 
         def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-            return super().loglikelihood(requests, disable_tqdm=True)
+            strings = set()
+            for context, continuation in (request.args for request in requests):
+                strings |= {context.rstrip(), context + continuation}
+            texts = sorted(strings)
+            ids = self.tokenizer(texts, add_special_tokens=self.add_bos_token is not False)["input_ids"]
+            known.update(zip(texts, ids, strict=True))  # all at once: on all cores
+            try:
+                return super().loglikelihood(requests, disable_tqdm=True)
+            finally:
+                known.clear()
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
-            if self.batch_size != "auto":
-                return super().loglikelihood_rolling(requests, disable_tqdm=True)
             windows, owners = [], []
             for owner, request in enumerate(requests):
                 for window in get_rolling_token_windows(
@@ -99,29 +98,18 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
         def _loglikelihood_tokens(
             self, requests: Any, disable_tqdm: bool = True, override_bs: Any = None
         ) -> Any:
-            if override_bs is None:
-                total = len({(*context, *continuation[:-1]) for _, context, continuation in requests})
-                self.progress = Progress("evaluate", total=total, unit="sequences")
-            return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+            progress = Progress("evaluate", total=len(requests), unit="requests")
+            sums, greedy = log_likelihoods(
+                self.model,
+                [(context, continuation) for _, context, continuation in requests],
+                self.max_length,
+                self.budget,
+                progress.add,
+                batch_size,
+            )
+            return list(zip(sums.tolist(), greedy.tolist(), strict=True))
 
-        def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
-            logits = super()._model_call(inps, attn_mask, labels)
-            self.progress.add(len(inps))
-            return logits
-
-    lm = Batched(pretrained=model, tokenizer=tokenizer, batch_size=batch_size or "auto")
-    lm.budget = token_budget(model.device, model.config.vocab_size)
-    return lm
-
-
-def token_budget(device: Any, vocabulary: int) -> int:
-    """Padded tokens of a batch at most, from the size of its logits and the memory that is free."""
-    if device.type == "cpu":
-        return max(1, min(TOKENS_CPU, LOGITS_CPU // vocabulary))
-    import torch
-
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(TOKENS_GPU, LOGITS_GPU // vocabulary, free // BYTES_A_LOGIT // vocabulary))
+    return Batched(pretrained=model, tokenizer=tokenizer, batch_size=batch_size or "auto")
 
 
 def load_tasks(
@@ -300,12 +288,11 @@ def evaluate_language_model(
     prompts = {name: one for name, one in benchmarks.items() if one[1]["kind"] == COMPLETION_FORM}
     tasks = {name: one for name, one in benchmarks.items() if name not in prompts}
     rows, results = evaluate_tasks(lm, tasks, definitions, cache) if tasks else ([], no_results())
-    budget = token_budget(device, loaded.config.vocab_size)
     examples = {}
     for name, (folder, _) in prompts.items():
         say(f"[evaluate] completions of {name}")
         of_items, means, examples[name] = evaluate_completions(
-            lm, name, folder, definitions[name], batch_size, budget
+            lm, name, folder, definitions[name], batch_size, lm.budget
         )
         rows += of_items
         results["tasks"][name] = means
@@ -319,6 +306,7 @@ def evaluate_language_model(
     }, {
         "device": device.type,
         "batch": {"sequences": batch_size} if batch_size else {"tokens": lm.budget},
+        **({"gpu_waited": METER.waited()} if device.type == "cuda" else {}),
         "seconds": {
             "load_model": round(ready - started, 3),
             "evaluate": round(time.monotonic() - ready, 3),

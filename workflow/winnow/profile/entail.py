@@ -16,7 +16,7 @@ import numpy as np
 
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
-from winnow.in_flight import in_flight
+from winnow.in_flight import METER, in_flight
 from winnow.parquet import doc_column, open_parquet
 from winnow.profile.kinds import label_texts
 from winnow.schema import read_spec
@@ -71,7 +71,7 @@ def main(*, documents: Path, spec: str, out: Path, name: str = "", threads: int 
     none = np.zeros((0, len(hypotheses)), dtype=np.float32)
     with open_parquet(documents, ["text"]) as file:
         logits = np.concatenate([none, *in_flight(of_block, block_texts(file, slices), model.device)])
-    progress.line(model.meter.note())
+    progress.line(METER.note(model.device))
     if not np.isfinite(logits).all():
         bad = int(doc[~np.isfinite(logits).all(1)][0])
         raise InputError(f"{documents}: document {bad} has no finite logit; take another model than {folder}")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
 from winnow.classifier import Classifier
-from winnow.in_flight import in_flight
+from winnow.in_flight import METER, in_flight
 from winnow.parquet import listed_docs, open_parquet
 from winnow.sample.acquisition import confidence, entropy, margin, round_sample
 from winnow.schema import read_spec
@@ -73,7 +73,7 @@ def main(
     }  # fmt: skip
     with atomic_path(out) as partial:
         pq.write_table(pa.table(columns), partial, compression="zstd")
-    progress.line(classifier.meter.note())
+    progress.line(METER.note(classifier.device))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from winnow.batching import block_texts, blocks
 from winnow.device import pick_device
-from winnow.in_flight import in_flight
+from winnow.in_flight import METER, in_flight
 from winnow.parquet import (
     doc_column,
     is_listed,
@@ -134,7 +134,7 @@ def texts(
 
     device = pick_device() if kind.gpu else "cpu"
     parts = list(in_flight(of_block, chosen_blocks(documents, chosen), device))
-    progress.line()
+    progress.line(METER.note(device))
     empty = {"doc": np.zeros(0, dtype=np.int64), "score": np.zeros(0)}
     write_scores({n: np.concatenate([p[n] for p in parts]) for n in parts[0]} if parts else empty, out)
 

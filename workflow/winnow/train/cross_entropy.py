@@ -24,13 +24,11 @@ def _loss_and_gradient(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The summed loss of a chunk and its gradient in `logits`, in their dtype. Each line passes over all logits: for a
     compiler to fuse."""
-    wide = logits.float()
-    wide = wide - wide.amax(1, keepdim=True)
-    hit = torch.arange(wide.shape[1], device=wide.device) == targets[:, None]
-    powers = wide.exp()
-    mass = powers.sum(1, keepdim=True)
-    loss = ((mass[:, 0].log() - torch.where(hit, wide, 0.0).sum(1)) * kept).sum()
-    return loss, ((powers / mass - hit.float()) * kept[:, None]).to(logits.dtype)
+    wide, right = logits.float(), torch.where(kept, targets, 0)[:, None]
+    mass = wide.logsumexp(1, keepdim=True)
+    loss = ((mass - wide.gather(1, right))[:, 0] * kept).sum()
+    hit = torch.arange(wide.shape[1], device=wide.device) == right
+    return loss, (((wide - mass).exp() - hit.float()) * kept[:, None]).to(logits.dtype)
 
 
 def _loss_and_gradient_in_place(

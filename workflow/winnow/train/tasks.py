@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from winnow.batching import padded
-from winnow.device import encoder_flops, flops_a_token
+from winnow.device import encoder_flops, flops_a_token, to_device
 from winnow.light_imports import skip_unused
 from winnow.parquet import open_array, open_parquet
 from winnow.stage import InputError, read_json
@@ -91,20 +91,13 @@ class LanguageModel:
         """Inputs and targets: two int64 tensors [rows, length], targets one token later, -1 where there is none."""
         if self.lengths is None or self.starts is None:
             at = rows[:, None] * self.sequence + np.arange(self.sequence + 1)
-            packed = self._to_device(self.tokens[at].astype(np.int64))
+            packed = to_device(self.tokens[at].astype(np.int64), self.device)
             return packed[:, :-1], packed[:, 1:]
         lengths = self.lengths[rows, None]
         places = np.arange(lengths.max())
         at = np.minimum(self.starts[rows, None] + places, len(self.tokens) - 1)
-        window = self._to_device(np.where(places < lengths, self.tokens[at].astype(np.int64), -1))
+        window = to_device(np.where(places < lengths, self.tokens[at].astype(np.int64), -1), self.device)
         return window[:, :-1].clamp(min=0), window[:, 1:]
-
-    def _to_device(self, window: np.ndarray) -> Any:
-        """The tensor on the device, without waiting for what a GPU still computes."""
-        import torch
-
-        tensor = torch.from_numpy(window)
-        return tensor if self.device == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 
     def loss(self, rows: np.ndarray) -> tuple[Any, int]:
         import torch
