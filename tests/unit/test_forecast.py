@@ -148,3 +148,17 @@ def test_completions_are_priced_by_their_tokens(config: dict[str, Any], tmp_path
 
     assert said(tokens=256) == pytest.approx(4 * said(), rel=0.1)
     assert said(samples=5) == pytest.approx(2 * said(), rel=0.2)
+
+
+def test_a_disk_with_too_little_room_is_named_before_the_run(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = train("sst2-mini", "neox-nano", "mini")
+    room = type("Usage", (), {"free": 10_000})
+    monkeypatch.setattr("winnow.commands.forecast.shutil.disk_usage", lambda folder: room)
+    first, second = forecast(config, str(tmp_path / "later"), jobs, 2).splitlines()
+    assert first.startswith("Forecast: train 1 model")
+    assert second.startswith("Disk: the run keeps about")
+    assert "0 GB are free: make room" in second
+    room.free = 10**9
+    assert len(forecast(config, str(tmp_path), jobs, 2).splitlines()) == 1

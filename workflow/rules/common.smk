@@ -30,7 +30,7 @@ shell.prefix(
     "set -euo pipefail; exec 3>&2; trap : TERM; "
     + PYTHON_PATH
     + f"export PYTHONPATH={shlex.quote(os.path.join(workflow.basedir, 'workflow'))} WINNOW_TERMINAL_FD=3 "
-    "HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false WINNOW_GPUS=0; "
+    "HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=true WINNOW_GPUS=0; "
 )
 
 

@@ -58,7 +58,7 @@ rule count_tokens:
         version=version("train.tokens", "tokenizer"),
     shell:
         """
-        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens count \
+        RAYON_NUM_THREADS={threads} python -m winnow.train.tokens count \
             --documents {input.documents:q} \
             --tokenizer {input.tokenizer:q} \
             --tokenizer-config {input.tokenizer_config:q} \
@@ -91,7 +91,7 @@ rule tokenize_subset:
         version=version("train.tokens", "tokenizer"),
     shell:
         """
-        RAYON_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=true python -m winnow.train.tokens pack \
+        RAYON_NUM_THREADS={threads} python -m winnow.train.tokens pack \
             --split {input.split:q} \
             --tokenizer {input.tokenizer:q} \
             --tokenizer-config {input.tokenizer_config:q} \

@@ -5,7 +5,9 @@ Times are those of winnow.work, on the machine that `winnow calibrate` measured 
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from winnow.commands.corpus_sizes import corpus_size, sizes
@@ -22,7 +24,8 @@ COUNTED = ("embed_documents", "entail_documents", "reduce_vectors")
 def forecast(config: dict[str, Any], results: str, jobs: Jobs, cores: int, lock: str | None = None) -> str:
     """One line on the jobs of a run, (rule, wildcards); empty if none of them is heavy. `cores` 0: no time, on a cluster.
 
-    Documents of a source that nobody has counted yet are named, not counted, and take no time here.
+    Documents of a source that nobody has counted yet are named, not counted, and take no time here. A second line names a
+    disk with too little room.
     """
     rules = Counter(rule for rule, _ in jobs)
     corpora = {ids["corpus"] for _, ids in jobs if "corpus" in ids}
@@ -33,12 +36,13 @@ def forecast(config: dict[str, Any], results: str, jobs: Jobs, cores: int, lock:
     }
     unknown &= {ids["corpus"] for rule, ids in jobs if rule in COUNTED}
     known, machine = sizes(config, results, lock), read_machine(results)
-    embedded = tokens = seconds = longest = 0.0
+    embedded = tokens = seconds = longest = disk = 0.0
     for rule, ids in jobs:
         if rule not in STAGES or ids.get("corpus") in unknown:
             continue
         work = work_of(config, rule, ids, known)
         seconds += cpu_seconds(work, machine)
+        disk += work.disk
         longest = max(longest, wall_seconds(work, machine, max(1, cores), None))
         if rule == "embed_documents":
             corpus = config["corpora"][ids["corpus"]]
@@ -66,7 +70,21 @@ def forecast(config: dict[str, Any], results: str, jobs: Jobs, cores: int, lock:
     took = max(seconds / max(1, cores), longest)
     least = "at least " if unknown and took >= 120 else ""
     time = f": {least}{_time(took)} on {cores} cores of a processor" if cores else ""
-    return f"Forecast: {', '.join(parts)}{time}"
+    return "\n".join([f"Forecast: {', '.join(parts)}{time}", *too_little_room(results, disk)])
+
+
+def too_little_room(results: str, kept: float) -> list[str]:
+    """A line for a folder of results on a disk with less free space than the `kept` bytes of a run; none if there is enough."""
+    folder = Path(results).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if kept <= free:
+        return []
+    return [
+        f"Disk: the run keeps about {kept / 1e9:,.0f} GB in {results}, and {free / 1e9:,.0f} GB are free: make room, or set "
+        "results to a folder on another disk"
+    ]
 
 
 def _round(amount: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from tabulate import tabulate
 
 from winnow.commands.corpus_sizes import corpus_size, sizes
+from winnow.commands.forecast import too_little_room
 from winnow.commands.run_jobs import ROOT, RunJob, jobs_of_run
 from winnow.commands.usage import NOTHING, Used, by_rule, measured, run_sacct
 from winnow.config.checks import resolve
@@ -392,6 +393,7 @@ def notes(
                 f"Assumed: {name} has {assumption.documents:,} documents of {assumption.bytes:,.0f} bytes; nobody has counted "
                 f"them. State them: corpora.{name}.size"
             )
+    lines += too_little_room(results, whole.disk_gb * GB)
     asking = sum(bool(job.work.gpus) for job in jobs)
     if asking and not gpus:
         lines.append(

@@ -17,7 +17,7 @@ BATCH_TOKENS = {"cpu": 1024, "cuda": 65536}
 PACKED_TOKENS = 2048
 """Of a batch of oneDNN's packed products in bfloat16."""
 CHARACTERS_PER_TOKEN = 32
-USUAL_CHARACTERS_PER_TOKEN = 8
+USUAL_CHARACTERS_PER_TOKEN = 6
 MARGIN = 128
 """Tokens behind those that are kept: a word that is cut has no more."""
 
