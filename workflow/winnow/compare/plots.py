@@ -149,6 +149,7 @@ def losses(
             axis.set_title(arm if several else arm.rpartition("/")[2], fontsize=9)
             axis.tick_params(labelsize=7)
             axis.locator_params(axis="x", nbins=3)
+            axis.xaxis.set_major_formatter("{x:,.0f}")
             axis.spines[["top", "right"]].set_visible(False)
         for axis in axes.flat[len(curves) :]:
             axis.set_axis_off()

@@ -78,23 +78,22 @@ def answer_of(rows: Sequence[Row], level: float = 0.05) -> list[str]:
 
 def seen(same: Sequence[Row]) -> str:
     """What comparisons without a difference could have shown: "With 3 seeds an arm, a difference of 0.008 on X would have been
-    detected with 80 % power; the largest seen is 0.002."; empty for a table without these figures."""
-    if not any("minimum_detectable_effect_family" in row for row in same):
+    detected with 80 % power; the largest seen is 0.002."; empty where it is not known of any. Of a row, `detectable_family` is
+    whether an effect of any size can be detected, None where that is not known."""
+    known = [row for row in same if row.get("detectable_family") is not None]
+    if not known:
         return ""
-    able = [
-        row
-        for row in same
-        if row["minimum_detectable_effect_family"] is not None and row["detectable_family"]
-    ]
+    able = [row for row in known if row["detectable_family"]]
     if not able:
         return "No difference of any size could have reached significance: more seeds are needed."
     worst = max(able, key=lambda row: row["minimum_detectable_effect_family"])
     of_name = [
-        row for row in able if (row["benchmark"], row["metric"]) == (worst["benchmark"], worst["metric"])
+        row for row in known if (row["benchmark"], row["metric"]) == (worst["benchmark"], worst["metric"])
     ]
     largest = max(abs(row["effect"]) for row in of_name)
+    log = " (log ratio)" if worst.get("scale") == "log ratio" else ""
     return (
-        f"With {int(worst['seeds'])} seeds an arm, a difference of {number(worst['minimum_detectable_effect_family'])} on "
+        f"With {int(worst['seeds'])} seeds an arm, a difference of {number(worst['minimum_detectable_effect_family'])}{log} on "
         f"{worst['benchmark']} ({worst['metric']}) would have been detected with 80 % power; the largest seen is {number(largest)}."
     )
 

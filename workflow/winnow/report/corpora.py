@@ -102,7 +102,7 @@ def _documents(
     ]
     pool = documents - sum(roles.values())
     rows.append([Cell("pool, from which samplers draw"), Cell(share(pool, documents), link(heldout))])
-    return Part("Documents", head=["", "of the corpus"], rows=rows)
+    return Part("Documents", head=["", ""], rows=rows)
 
 
 def _lengths(lengths: Lengths, shards: Sequence[Path], link: Link) -> Part:
@@ -171,7 +171,7 @@ def clusters_parts(name: str, path: Path, review: Path | None, sweep: Path | Non
         [
             str(row["cluster"]), f"{row['documents']:,}", f"{100 * row['documents'] / max(1, total):.2f}",
             *("" if row[key] is None else f"{row[key]:.4f}" for key in ("mean_distance", "diversity")),
-            "excluded" if row["excluded"] else "",
+            *(["excluded" if row["excluded"] else ""] if out else []),
         ]
         for row in ranked
     ]  # fmt: skip
@@ -181,7 +181,7 @@ def clusters_parts(name: str, path: Path, review: Path | None, sweep: Path | Non
     )
     parts.append(
         Part(
-            f"All clusters of {name}", some, ["cluster", "documents", "%", "mean distance", "diversity", ""], text_cells(every),
+            f"All clusters of {name}", some, ["cluster", "documents", "%", "mean distance", "diversity", *(["state"] if out else [])], text_cells(every),
             files=links[-1:], folded=True,
         )
     )  # fmt: skip
@@ -209,4 +209,8 @@ def chapter(
         parts.append(_groups(corpus["group"], groups, documents, shards, link))
     for name, path, review, sweep in clusterings:
         parts += clusters_parts(name, path, review, sweep, link)
-    return Chapter(f"corpus-{corpus['name']}", f"Corpus {corpus['name']}", "Corpora", [], [*parts, *profile])
+    pool = parts[0].rows[-1][1].text
+    answer = [f"{documents:,} documents, of which samplers draw from {pool}."]
+    return Chapter(
+        f"corpus-{corpus['name']}", f"Corpus {corpus['name']}", "Corpora", answer, [*parts, *profile]
+    )

@@ -12,13 +12,16 @@ def escape(text: str) -> str:
     return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
 
 
+COLUMNS = ("arm", "benchmark", "figure", "baseline", "difference", "p (adjusted)")
+"""Of the main table; Snakemake's front page is no wider."""
+
+
 def main_table(table: Mapping[str, Any]) -> list[str]:
     """Lines of the main table of a chapter: `head`, and `lines` with `cells`, `symbol` and `verdict`."""
-    rows = [[*table["head"], "verdict"]]
-    rows += [
-        [*(cell[0] for cell in line["cells"]), f"{line['symbol']} {line['verdict']}"]
-        for line in table["lines"]
-    ]
+    shown = [place for place, name in enumerate(table["head"]) if name in COLUMNS]
+    rows = [[*(table["head"][place] for place in shown), "verdict"]]
+    for line in table["lines"]:
+        rows.append([*(line["cells"][place][0] for place in shown), f"{line['symbol']} {line['verdict']}"])
     out = ["", ".. list-table::", "   :header-rows: 1", ""]
     for row in rows:
         out += [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from winnow import csv_files
 from winnow.pages import number, probability
+from winnow.report.answers import listed
 from winnow.report.parts import Cell, Chapter, Link, Part, read_plot, text_cells
 from winnow.stage import read_json
 
@@ -55,9 +56,10 @@ def profile_parts(
 
 def _number(text: str) -> str:
     try:
-        return number(float(text)) if text else ""
+        value = float(text)
     except ValueError:
         return text
+    return f"{value:,.0f}" if value.is_integer() else number(value)
 
 
 def shift_chapter(experiment: str, corpus: str, table: Path, plot: Path, page: Path, link: Link) -> Chapter:
@@ -73,7 +75,7 @@ def shift_chapter(experiment: str, corpus: str, table: Path, plot: Path, page: P
     ]
     same = [arm for arm in arms if not beyond[arm]]
     if same:
-        sentences.append(f"No measure of {', '.join(same)} differs from random draws.")
+        sentences.append(f"No measure of the draws of {listed(same)} differs from random draws.")
     ranked = sorted(
         (row for row in rows if row["p_adjusted"] and float(row["p_adjusted"]) < LEVEL and row["value"]),
         key=lambda row: -abs(float(row["value"])),
@@ -94,7 +96,7 @@ def shift_chapter(experiment: str, corpus: str, table: Path, plot: Path, page: P
         "Profiles of subsets",
         sentences,
         [
-            Part("All arms and measures", [f"Measures of what each sampler drew from {corpus}, beside the corpus."], plots=[read_plot(plot)], files=files),
-            Part("The largest differences", [] if body else ["None is beyond those of random draws."], head if body else [], body, files=files, folded=bool(body)),
+            Part("The largest differences", [] if body else ["None is beyond those of random draws."], head if body else [], body, files=files),
+            Part("All arms and measures", [f"Measures of what each sampler drew from {corpus}, beside the corpus."], plots=[read_plot(plot)], files=files, folded=True),
         ],
     )  # fmt: skip

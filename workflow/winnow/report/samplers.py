@@ -15,15 +15,20 @@ from winnow.report.parts import Cell, Chapter, Link, Part, text_cells
 from winnow.stage import read_json
 
 COLUMNS = {
-    "a": "arm", "b": "compared with", "jaccard": "overlap", "chance_jaccard": "by chance", "allocation_tv": "allocations",
-    "group_tv": "domains", "label_tv": "labels", "distance_ks": "distance", "length_ks": "length", "verdict": "",
+    "b": "arm", "a": "compared with", "jaccard": "overlap", "chance_jaccard": "by chance", "allocation_tv": "allocations",
+    "group_tv": "domains", "label_tv": "labels", "distance_ks": "distance", "length_ks": "length", "verdict": "verdict",
 }  # fmt: skip
 NUMBERS = tuple(name for name in COLUMNS if name not in ("a", "b", "verdict"))
 DIFFER = "differ"
+OTHERS = {
+    "hardly differ": "hardly different from {baseline}: {arms}",
+    "nearly the same documents": "nearly the same documents as {baseline}: {arms}",
+    "no difference seen": "other documents than {baseline}, but no difference seen in what is measured: {arms}",
+}
 LEGEND = (
     "Overlap: documents of both over documents of either. Allocations, domains, labels: total variation between the mixes, 0 "
-    "(equal) to 1. Distance, length: Kolmogorov-Smirnov distance between distributions, 0 to 1. The first row is two random draws "
-    "of the pool, for reference. Arms whose draws hardly differ can show only noise after training."
+    "(equal) to 1. Distance, length: Kolmogorov-Smirnov distance between distributions, 0 to 1. The reference is two "
+    "random draws of the pool. Arms whose draws hardly differ can show only noise after training."
 )
 
 
@@ -50,19 +55,21 @@ def answers(by_table: Mapping[str, Sequence[Mapping[str, str]]]) -> list[str]:
         pairs = [row for row in rows if row["kind"] == "pair"]
         if not pairs:
             continue
-        differ = [row["b"] for row in pairs if row["verdict"] == DIFFER]
-        others: dict[str, list[str]] = {}
-        for row in pairs:
-            if row["verdict"] != DIFFER:
-                others.setdefault(row["verdict"], []).append(row["b"])
         baseline = pairs[0]["a"]
-        said = (
+        by_verdict: dict[str, list[str]] = {}
+        for row in pairs:
+            by_verdict.setdefault(row["verdict"], []).append(row["b"])
+        differ = by_verdict.pop(DIFFER, [])
+        clauses = (
             [f"{listed(differ)} {'differs' if len(differ) == 1 else 'differ'} from {baseline}"]
             if differ
             else []
         )
-        said += [f"{listed(arms)} and {baseline}: {verdict}" for verdict, arms in others.items()]
-        sentences.append(f"Table {name}: {'; '.join(said)}.")
+        clauses += [
+            OTHERS.get(verdict, f"{verdict}: {{arms}}").format(arms=listed(arms), baseline=baseline)
+            for verdict, arms in by_verdict.items()
+        ]
+        sentences.append(f"Table {name}: {'; '.join(clauses)}.")
     return sentences
 
 
@@ -113,7 +120,8 @@ def chapter(
                     else f"Arms of table {name} against its baseline"
                 )
                 pool = f"Draws from a pool of {int(float(rows[0]['pool'])):,} documents."
-                parts.append(Part(what, [pool] if folded else [pool, LEGEND], head, body, files=files, folded=folded))  # fmt: skip
+                parts.append(Part(what, [pool], head, body, files=files, folded=folded))  # fmt: skip
+        parts.append(Part("What is measured", [LEGEND], folded=True))
     if subsets := draws(manifests, link):
         parts.append(subsets)
     if not parts:

@@ -22,7 +22,8 @@ NUMBERS = ("figure", "effect", "ci_low", "ci_high", "p_adjusted", "seeds", "runs
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV of `winnow.compare`: numbers as float or None, `is_baseline` and `detectable_family` as bool."""
+    """Rows of a CSV of `winnow.compare`: numbers as float or None, `is_baseline` as bool, `detectable_family`
+    as bool or None (not known)."""
     rows: list[dict[str, Any]] = [
         *csv_files.read_rows(path, ["arm", "benchmark", "metric", "is_baseline", "verdict"])
     ]
@@ -30,8 +31,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         for name in NUMBERS:
             if name in row:
                 row[name] = float(row[name]) if row[name] else None
-        for name in ("is_baseline", "detectable_family"):
-            row[name] = row.get(name) == "true"
+        row["is_baseline"] = row["is_baseline"] == "true"
+        able = row.get("detectable_family")
+        row["detectable_family"] = able == "true" if able else None
         row["group"] = row.get("group") or None
     names = labels([row["arm"] for row in rows])
     for row in rows:
@@ -87,7 +89,7 @@ def comparisons(
                     (percent(row.get("percent_difference")), row.get("percent_difference"), True),
                     (interval, row["ci_low"], True),
                     (probability(row["p_adjusted"], level), row["p_adjusted"], True),
-                    ("none" if least is not None and not row["detectable_family"] else number(least), least, True),
+                    ("none" if row["detectable_family"] is False else number(least), least, True),
                     (str(int(row["seeds"] or 0)), row["seeds"], True),
                 ],
                 "verdict": row["verdict"],
