@@ -45,6 +45,7 @@ def test_the_answer_names_what_is_better_and_what_the_rest_could_have_shown() ->
         ([row("a", SAME), row("b", SAME)], "Both tested comparisons with random show no difference."),
         ([row("a", SAME), row("b", SAME), row("c", SAME)], "All 3 tested comparisons with random show no difference."),
         ([row("a", SAME, detectable_family=False)], "more seeds are needed"),
+        ([row("a", SAME, detectable_family=False), row("b", SAME)], "a difference of 0.0080 on b"),
         ([row("a", LITTLE, seeds=1.0)], "Too little data to compare a with random: 1 data seed an arm."),
         ([row("a", EQUAL)], "a has the same models as random"),
         ([], "Nothing is compared"),
@@ -56,6 +57,11 @@ def test_an_answer_claims_no_more_than_its_verdicts(rows: list[dict[str, Any]], 
     assert expected in " ".join(sentences)
     assert "is better" not in " ".join(sentences)
     assert 1 <= len(sentences) <= 2
+
+
+def test_nothing_is_said_of_power_that_is_not_known() -> None:
+    unknown = row("a", SAME, detectable_family=None, minimum_detectable_effect_family=None)
+    assert answer_of([unknown]) == ["The one tested comparison with random shows no difference."]
 
 
 def test_the_run_is_summed_over_all_tables() -> None:
@@ -154,8 +160,18 @@ class Run:
     def page(self, with_curves: bool = False, **more: Any) -> str:
         spec = {
             "tables": [
-                {"name": "t", "title": self.title, "confidence": 0.9, "costs": False, "curves": with_curves}
+                {
+                    "name": "t",
+                    "title": self.title,
+                    "confidence": 0.9,
+                    "costs": False,
+                    "curves": with_curves,
+                    "runs": [],
+                }
             ],
+            "corpora": [],
+            "shifts": [],
+            "profile_plots": 2,
             "pages": [],
         }
         out = self.folder / "report/index.html"
@@ -166,6 +182,7 @@ class Run:
             items=self.items,
             spec=canonical(spec),
             out=out,
+            answer_out=out.with_name("answer.rst"),
             **more,
         )
         return out.read_text()
@@ -188,6 +205,29 @@ def test_names_are_text_and_never_run(tmp_path: Path) -> None:
     assert "<script>alert" not in text
     assert "<img" not in text
     assert text.count("<script>") == 1
+
+
+def test_the_front_page_of_snakemakes_report_says_the_same_first_things(tmp_path: Path) -> None:
+    core = pytest.importorskip("docutils.core")
+    hostile = "T *x* |y| `z`_ \\ .. raw:: html\n\n   <script>alert(1)</script>\n{{ 1 / 0 }} "
+    run = Run(tmp_path, BETTER, hostile)
+    page = run.page()
+    rst = (tmp_path / "report/answer.rst").read_text()
+    settings = {"halt_level": 2, "report_level": 2}
+    html = core.publish_parts(rst, writer="html", settings_overrides=settings)["html_body"]
+    assert "Which few documents of a corpus are worth training on" in html
+    for sentence in re.findall(r'<p class="answer">(.*?)</p>', page):
+        assert sentence.split(" (")[0] in re.sub(r"\s+", " ", html)
+    assert re.search(r"<td>arm</td>\s*<td>b acc</td>", html)
+    assert "▲ better</td>" in html
+    assert "<script" not in html
+    assert "{{ 1 / 0 }}" in html
+
+
+def test_a_legend_stands_by_the_table_with_the_verdicts_that_it_has(tmp_path: Path) -> None:
+    text = Run(tmp_path, WORSE).page()
+    legend = re.findall(r"<dt>(.*?)</dt>", text)
+    assert legend == ["▼ worse"]
 
 
 def test_a_table_with_rounds_is_headed_by_the_test_of_the_whole_curve(tmp_path: Path) -> None:

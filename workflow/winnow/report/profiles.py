@@ -67,9 +67,10 @@ def shift_chapter(experiment: str, corpus: str, table: Path, plot: Path, page: P
     rows = read_rows(table, ["arm", "data_seed", "column", "measure", "pool", "drawn", "value", "p_adjusted"])
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     beyond = {arm: {row["column"] for row in rows if row["arm"] == arm and row["p_adjusted"] and float(row["p_adjusted"]) < LEVEL} for arm in arms}  # fmt: skip
-    columns = len({row["column"] for row in rows})
+    columns = len({row["column"] for row in rows if row["p_adjusted"]})
+    one_draw = ", in one of its draws or more" if len({row["data_seed"] for row in rows}) > 1 else ""
     sentences = [
-        f"{arm} differs from random draws in {len(beyond[arm]):,} of {columns:,} measures."
+        f"{arm} differs from random draws in {len(beyond[arm]):,} of {columns:,} measures{one_draw}."
         for arm in arms
         if beyond[arm]
     ]
