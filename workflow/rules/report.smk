@@ -22,7 +22,7 @@ rule write_report:
         documents=reported_documents,
         heldout=reported_of_corpora("heldout.parquet"),
         clusters=reported_clusters("clusters.parquet"),
-        reviews=reported_clusters("review.html", lambda clustering: has_pages("clusters")),
+        reviews=reported_clusters("review.html", has_review),
         sweeps=reported_clusters("sweep.html", has_sweep),
         samplers=reported_samplers("csv"),
         sampler_pages=reported_samplers("html"),

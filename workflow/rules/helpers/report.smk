@@ -68,17 +68,23 @@ def reported_subsets(wildcards):
     return [f"{folder}/manifest.json" for _, subsets in reported_corpora().values() for folder in subsets]
 
 
-def reported_clusters(file, fits=lambda clustering: True):
+def reported_clusters(file, fits=lambda corpus, clustering: True):
     """A file of each clustering that fits."""
     return lambda wildcards: [
         f"{CLUSTERS}/{file}".format(corpus=corpus, clustering=clustering)
         for corpus, (clusterings, _) in reported_corpora().items()
         for clustering in clusterings
-        if fits(clustering)
+        if fits(corpus, clustering)
     ]
 
 
-def has_sweep(clustering):
+def has_review(corpus, clustering):
+    """Whether there is a review page: where it is asked for, or what it proposes is excluded."""
+    excluded = exclusions_file(SimpleNamespace(corpus=corpus, clustering=clustering))
+    return has_pages("clusters") or any(path.endswith("/proposals.tsv") for path in excluded)
+
+
+def has_sweep(corpus, clustering):
     return has_pages("sweep") and CONFIG["clusterings"][clustering]["method"] == "kmeans"
 
 
@@ -161,7 +167,8 @@ def report_spec(wildcards):
                 compared=has_comparison(name),
                 profile=has_profile(name),
                 clusterings=[
-                    dict(name=one, review=has_pages("clusters"), sweep=has_sweep(one)) for one in clusterings
+                    dict(name=one, review=has_review(name, one), sweep=has_sweep(name, one))
+                    for one in clusterings
                 ],
             )
         )
