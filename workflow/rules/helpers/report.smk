@@ -80,8 +80,10 @@ def reported_clusters(file, fits=lambda corpus, clustering: True):
 
 def has_review(corpus, clustering):
     """Whether there is a review page: where it is asked for, or what it proposes is excluded."""
-    excluded = exclusions_file(SimpleNamespace(corpus=corpus, clustering=clustering))
-    return has_pages("clusters") or any(path.endswith("/proposals.tsv") for path in excluded)
+    proposed = (
+        CONFIG["corpora"][corpus]["apply_proposals"] and not exclusions_path(corpus, clustering).exists()
+    )
+    return has_pages("clusters") or proposed
 
 
 def has_sweep(corpus, clustering):
