@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 from winnow import figures
+from winnow.compare import plots
 from winnow.pages import Page, Section, html_page, read_template
 
 LEAST = 3.0
@@ -68,3 +71,21 @@ def test_plots_reach_a_page_through_its_colours() -> None:
     svg = '<?xml version="1.0"?><svg><path style="fill: #ffffff; stroke: #000000"/></svg>'
     text = html_page(Page("T", [], [], [Section("S", None, plots=[("P", svg)])]))
     assert "fill: var(--paper); stroke: currentColor" in text
+
+
+def test_loss_curves_of_many_long_trainings_fit_a_page_and_stand_before_the_baselines() -> None:
+    generator = np.random.default_rng(0)
+    curves = {f"e/arm{i}": [(1e9, 3 + generator.normal(0, 0.2, 5000)) for _ in range(3)] for i in range(12)}
+    plot = plots.losses(curves, "t", "e/arm0")
+    assert len(plot) < 500_000
+    assert all(f">arm{i}<" in plot for i in range(12))  # a panel each
+    assert "grey: arm0" in plot
+    alone = plots.losses({"e/arm0": curves["e/arm0"]}, "t", "e/arm0")
+    assert "grey" not in alone
+    assert len(re.findall(r"stroke: #0072b2", alone)) == 3
+
+
+def test_no_page_is_joined_by_hand() -> None:
+    tags = re.compile(r"<(?:html|body|div|p|table|tr|td|th|ul|li|a|h[1-6])[ >]")
+    folder = Path(figures.__file__).parent
+    assert [str(path) for path in sorted(folder.rglob("*.py")) if tags.search(path.read_text(encoding="utf-8"))] == []  # fmt: skip

@@ -300,6 +300,11 @@ def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path:
             page.goto((tmp_path / "report/index.html").as_uri())
             assert axe.Axe().run(page).response["violations"] == []
             names = page.locator("table.sortable tbody tr td:first-child")
+            p_values = page.locator("table.sortable thead button", has_text="p (adjusted)")
+            assert p_values.is_hidden()
+            page.get_by_role("button", name="Show p-values and power").press("Enter")
+            assert p_values.is_visible()
+            assert axe.Axe().run(page).response["violations"] == []
             page.locator("table.sortable thead button", has_text="figure").click()
             assert names.all_inner_texts() == ["a", "c", "b"]
             page.locator("table.sortable thead button", has_text="figure").click()

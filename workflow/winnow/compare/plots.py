@@ -24,6 +24,8 @@ ZERO = 1e-9
 """An axis whose limits are closer to 0 shows rounding only, and is drawn as an axis of zeros."""
 SMOOTHING = 0.05
 """Share of the steps over which a loss curve is averaged."""
+POINTS = 200
+"""Of a loss curve, at most: a page holds those of many runs."""
 
 
 def forest(rows: Sequence[Row], name: str) -> tuple[str, bytes]:
@@ -144,8 +146,10 @@ def losses(
             behind = curves.get(baseline, []) if baseline and baseline != arm else []
             for colour, width, shown in (("#999999", 0.6, behind), ("#0072b2", 0.9, runs)):
                 for amount, by_step in shown:
-                    read = amount * np.arange(1, len(by_step) + 1) / len(by_step)
-                    axis.plot(read, smooth(by_step), color=colour, linewidth=width)
+                    steps = len(by_step)
+                    at = np.unique(np.linspace(0, steps - 1, min(steps, POINTS)).round().astype(int))
+                    read = amount * (at + 1) / max(1, steps)
+                    axis.plot(read, smooth(by_step)[at], color=colour, linewidth=width)
             axis.set_title(arm if several else arm.rpartition("/")[2], fontsize=9)
             axis.tick_params(labelsize=7)
             axis.locator_params(axis="x", nbins=3)

@@ -45,6 +45,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 INTERVAL = "interval"
+STATISTICS = ("p (adjusted)", "min. detectable", "seeds")
+"""Columns that are shown on demand."""
 HEAD = ["arm", "benchmark", "figure", "baseline", "difference", "%", INTERVAL, "p (adjusted)", "min. detectable", "seeds"]  # fmt: skip
 
 
@@ -101,7 +103,12 @@ def comparisons(
     for line in lines:
         line["cells"] = [line["cells"][i] for i in shown]
     head = [f"{100 * (1 - level):g} % interval" if name == INTERVAL else name for name in HEAD]
-    return {"head": [head[i] for i in shown], "lines": lines, "files": any(line["files"] for line in lines)}
+    return {
+        "head": [head[i] for i in shown],
+        "statistics": [HEAD[i] in STATISTICS for i in shown],
+        "lines": lines,
+        "files": any(line["files"] for line in lines),
+    }
 
 
 def flip_lines(
@@ -181,7 +188,10 @@ def chapter(table: Mapping[str, Any], files: Files, known: Mapping[str, Path], l
         columns = [n for n in ("arm", "runs", "unit", "selection_hours", "training_hours", "training_labels", "peak_memory_mb")
                    if of_costs and n in of_costs[0]]  # fmt: skip
         one["costs"] = [c.replace("_", " ") for c in columns], [[_cost(row[c]) for c in columns] for row in of_costs]  # fmt: skip
-        one["links"].append(("costs", link(path.with_name(f"{name}.costs.html"))))
+        one["links"] += [
+            ("costs", link(path.with_name(f"{name}.costs.html"))),
+            ("CSV of the costs", link(costs)),
+        ]
         one["sources"].append(costs)
     if table["curves"]:
         curves = files.next("curves")
