@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -261,60 +263,58 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         run.page()
 
 
-@pytest.mark.browser
-def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path: Path) -> None:
+@contextmanager
+def windows(page: Path, *kinds: tuple[str, int]) -> Iterator[Iterator[tuple[Any, Any]]]:
+    """The page in a window of each kind (colour scheme and width), and axe for it. At the end no error was on a console, and no
+    request went off the page."""
     api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     program = os.environ.get("WINNOW_CHROMIUM") or shutil.which("chromium")
     if not program:
         pytest.skip("no chromium (apt-get install chromium, or WINNOW_CHROMIUM)")
+    problems: list[str] = []
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+
+        def each() -> Iterator[tuple[Any, Any]]:
+            for scheme, width in kinds:
+                viewport = {"width": width, "height": 900}
+                window = browser.new_context(
+                    viewport=viewport, color_scheme=scheme, bypass_csp=True
+                ).new_page()
+                window.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+                window.on("request", lambda r: problems.append(r.url) if r.url != page.as_uri() else None)
+                window.goto(page.as_uri())
+                yield window, axe.Axe()
+
+        yield each()
+        browser.close()
+    assert problems == []
+
+
+@pytest.mark.browser
+def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path: Path) -> None:
     run = Run(tmp_path)
     rows = [
         row(name, SAME, percent_difference=0.1, figure=figure)
         for name, figure in (("b", 0.9), ("a", 0.7), ("c", 0.8))
     ]
-    base = row(
-        "random",
-        "",
-        is_baseline=True,
-        effect=None,
-        p_adjusted=None,
-        ci_low=None,
-        ci_high=None,
-        percent_difference=None,
-    )
-    write_csv(run.tables[0], [base, *rows])
+    nothing = dict.fromkeys(("effect", "p_adjusted", "ci_low", "ci_high", "percent_difference"))
+    write_csv(run.tables[0], [row("random", "", is_baseline=True, **nothing), *rows])
     run.page()
-    with api.sync_playwright() as playwright:
-        problems: list[str] = []
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for scheme, width in (("light", 1280), ("dark", 400)):
-            page = browser.new_context(
-                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
-            ).new_page()
-            page.on(
-                "console", lambda message: problems.append(message.text) if message.type == "error" else None
-            )
-            page.on(
-                "request",
-                lambda request: (
-                    problems.append(request.url) if not request.url.endswith("report/index.html") else None
-                ),
-            )
-            page.goto((tmp_path / "report/index.html").as_uri())
-            assert axe.Axe().run(page).response["violations"] == []
+    with windows(tmp_path / "report/index.html", ("light", 1280), ("dark", 400)) as each:
+        for page, axe in each:
+            assert axe.run(page).response["violations"] == []
             names = page.locator("table.sortable tbody tr td:first-child")
             p_values = page.locator("table.sortable thead button", has_text="p (adjusted)")
             assert p_values.is_hidden()
             page.get_by_role("button", name="Show p-values and power").press("Enter")
             assert p_values.is_visible()
-            assert axe.Axe().run(page).response["violations"] == []
+            assert axe.run(page).response["violations"] == []
             page.locator("table.sortable thead button", has_text="figure").click()
             assert names.all_inner_texts() == ["a", "c", "b"]
             page.locator("table.sortable thead button", has_text="figure").click()
             assert names.all_inner_texts() == ["b", "c", "a"]
-            assert problems == []
-        browser.close()
 
 
 def test_arms_of_several_experiments_keep_their_names_and_the_interval_its_confidence(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_report import SVG, Run, write_csv
+from test_report import SVG, Run, windows, write_csv
 from winnow.report import corpora, samplers, site, training
 from winnow.report.parts import linker
 from winnow.stage import InputError, canonical
@@ -227,24 +226,11 @@ def test_files_that_the_spec_does_not_name_end_in_one_line(tmp_path: Path) -> No
 
 @pytest.mark.browser
 def test_all_chapters_in_a_browser_are_reached_by_keyboard_and_fit_the_window(tmp_path: Path) -> None:
-    api = pytest.importorskip("playwright.sync_api")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    program = os.environ.get("WINNOW_CHROMIUM") or shutil.which("chromium")
-    if not program:
-        pytest.skip("no chromium (apt-get install chromium, or WINNOW_CHROMIUM)")
     run = Whole(tmp_path)
     run.write()
-    with api.sync_playwright() as playwright:
-        problems: list[str] = []
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for scheme, width in (("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)):
-            context = browser.new_context(
-                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
-            )
-            page = context.new_page()
-            page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-            page.on("request", lambda r: problems.append(r.url) if r.url != run.out.as_uri() else None)
-            page.goto(run.out.as_uri())
+    kinds = [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)]
+    with windows(run.out, *kinds) as each:
+        for (scheme, width), (page, axe) in zip(kinds, each, strict=True):
             for one in page.locator("nav a").all():
                 page.keyboard.press("Tab")
                 assert one.evaluate("link => link === document.activeElement")
@@ -252,7 +238,7 @@ def test_all_chapters_in_a_browser_are_reached_by_keyboard_and_fit_the_window(tm
             page.keyboard.press("Enter")
             assert page.evaluate("location.hash") == "#provenance"
             page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-            assert axe.Axe().run(page).response["violations"] == []
+            assert axe.run(page).response["violations"] == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.emulate_media(media="print")
             assert (
@@ -263,6 +249,3 @@ def test_all_chapters_in_a_browser_are_reached_by_keyboard_and_fit_the_window(tm
             if shots := os.environ.get("WINNOW_SCREENSHOTS"):
                 page.emulate_media(media="screen")
                 page.screenshot(path=f"{shots}/report-{scheme}-{width}.png", full_page=True)
-            context.close()
-        assert problems == []
-        browser.close()

@@ -132,16 +132,6 @@ def reported_shifts(file):
 # ---------------------------------------------------------------- other pages, and the spec
 
 
-def reported_pages():
-    """(chapter, title, path) of the other pages that the target all makes."""
-    pages = []
-    for name in filter(with_rounds, CONFIG["targets"]):
-        title = CONFIG["tables"][name]["title"]
-        for page, what in (("chosen", "which documents were chosen"), ("labelling", "what labelling cost")):
-            pages.append(("Rounds of labelling", f"{title}: {what}", f"{R}/tables/{name}.{page}.html"))
-    return pages
-
-
 def report_spec(wildcards):
     tables, corpora = [], []
     for name in CONFIG["targets"]:
@@ -181,3 +171,17 @@ def report_spec(wildcards):
         profile_plots=len(PROFILE_PLOTS),
         pages=[dict(chapter=chapter, title=title) for chapter, title, _ in reported_pages()],
     )
+
+
+def reported_pages():
+    """(chapter, title, path) of the other pages that the target all makes."""
+    pages = []
+    for name in filter(with_rounds, CONFIG["targets"]):
+        title = CONFIG["tables"][name]["title"]
+        pages.append(
+            ("Rounds of labelling", f"{title}: which documents were chosen", f"{R}/tables/{name}.chosen.html")
+        )
+        pages.append(
+            ("Rounds of labelling", f"{title}: what labelling cost", f"{R}/tables/{name}.labelling.html")
+        )
+    return pages
