@@ -130,7 +130,7 @@ def test_the_chapter_of_a_corpus_says_what_is_out_of_it_and_why(tmp_path: Path) 
     assert "shortest 5 % 25 % median mean 75 % 95 % longest 3 3 10 10 400,025 100 " in text
     assert "2,000,000" in text
     assert "3 values of the column domain. domain documents % b 2 40.00 web 2 40.00 (none) 1 20.00" in text
-    assert "2 clusters of 3 documents. 1 are excluded, with 1 (33.3 %) documents" in text
+    assert "2 clusters of 3 documents. 1 is excluded, with 1 (33.3 %) documents" in text
     assert "adverts web" in text
     assert "review page" in text
     assert "Measures of the profile" in text
@@ -215,6 +215,24 @@ def test_quantiles_of_lengths_are_those_of_all_documents() -> None:
     for q in (0.05, 0.5, 0.95):
         assert lengths.quantile(q) == np.quantile(sizes, q, method="inverted_cdf")
     assert (lengths.quantile(0), lengths.quantile(1)) == (sizes.min(), sizes.max())
+
+
+def test_a_corpus_without_documents_or_clusters_has_a_chapter(tmp_path: Path) -> None:
+    shards = [shard(tmp_path / "notes/documents/0000.parquet", 0, [], pa.array([], pa.string()))]
+    heldout = write(
+        tmp_path / "notes/heldout.parquet",
+        {"doc": pa.array([], pa.int64()), "role": pa.array([], pa.string())},
+    )
+    columns = {"cluster": pa.int32(), "documents": pa.int64(), "mean_distance": pa.float64(), "diversity": pa.float64(), "excluded": pa.bool_(), "reason": pa.string()}  # fmt: skip
+    clusters = write(
+        tmp_path / "clusters.parquet", {name: pa.array([], kind) for name, kind in columns.items()}
+    )
+    source = write(tmp_path / "notes/source.json", {"rows": 0})
+    corpus = {"name": "notes", "source": {"generator": "g"}, "licence": "CC0-1.0", "group": "domain"}
+    link = linker(tmp_path / "report/index.html")
+    chapter = corpora.chapter(corpus, source, shards, heldout, [("k", clusters, None, None)], [], link)
+    assert chapter.answer == ["0 documents, of which samplers draw from 0."]
+    assert "0 clusters of 0 documents. None is excluded." in chapter.parts[2].notes
 
 
 def test_files_that_the_spec_does_not_name_end_in_one_line(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 from winnow.pages import group_name
 from winnow.parquet import open_parquet, read_table
 from winnow.report.parts import Cell, Chapter, Link, Part, share, text_cells
-from winnow.stage import InputError, read_json
+from winnow.stage import read_json
 
 LONGEST = 1 << 20
 """Bytes from which on documents are not told apart in the quantiles."""
+BATCH = 1 << 20
+"""Rows that are read at a time."""
 SHOWN = 12
 """Groups of documents that are shown; the others are behind a click."""
 MOST = 500
@@ -75,7 +77,7 @@ def measure(shards: Sequence[Path], group: str | None) -> tuple[Lengths, Counter
         with open_parquet(path, columns) as file:
             if group and pa.types.is_nested(file.schema_arrow.field(group).type):
                 group = None
-            for batch in file.iter_batches(columns=columns):
+            for batch in file.iter_batches(BATCH, columns=columns):
                 lengths.add(batch.column("bytes").to_numpy(zero_copy_only=False))
                 if group:
                     for one in pc.value_counts(batch.column(group)).to_pylist():
@@ -136,14 +138,13 @@ def clusters_parts(name: str, path: Path, review: Path | None, sweep: Path | Non
     these columns."""
     columns = ["cluster", "documents", "mean_distance", "diversity", "excluded", "reason"]
     rows = read_table(path, columns).to_pylist()
-    if not rows:
-        raise InputError(f"{path}: no clusters; make it again")
     total = sum(row["documents"] for row in rows)
     out = [row for row in rows if row["excluded"]]
     gone = sum(row["documents"] for row in out)
     notes = [f"{len(rows):,} clusters of {total:,} documents. "]
     notes[0] += (
-        f"{len(out):,} are excluded, with {share(gone, total)} documents, for every arm of the experiments that use it."
+        f"{len(out):,} {'is' if len(out) == 1 else 'are'} excluded, with {share(gone, total)} documents, for every arm of the "
+        "experiments that use it."
         if out
         else "None is excluded."
     )
