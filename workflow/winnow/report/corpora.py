@@ -213,5 +213,10 @@ def chapter(
     pool = parts[0].rows[-1][1].text
     answer = [f"{documents:,} documents, of which samplers draw from {pool}."]
     return Chapter(
-        f"corpus-{corpus['name']}", f"Corpus {corpus['name']}", "Corpora", answer, [*parts, *profile]
+        f"corpus-{corpus['name']}",
+        f"Corpus {corpus['name']}",
+        "Corpora",
+        corpus["name"],
+        answer,
+        [*parts, *profile],
     )

@@ -44,11 +44,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter: its anchor, its heading, the chapters it is listed with, sentences that say what it shows, and its parts."""
+    """A chapter: its anchor, its heading, the chapters it is listed with and its name among them, sentences that say what it
+    shows, and its parts."""
 
     anchor: str
     title: str
     group: str
+    name: str
     answer: Sequence[str] = ()
     parts: Sequence[Part] = field(default_factory=list)
 

@@ -94,7 +94,8 @@ def shift_chapter(experiment: str, corpus: str, table: Path, plot: Path, page: P
     return Chapter(
         f"shifts-{experiment}",
         f"What the samplers of {experiment} favour or lose",
-        "Profiles of subsets",
+        "Subset profiles",
+        experiment,
         sentences,
         [
             Part("The largest differences", [] if body else ["None is beyond those of random draws."], head if body else [], body, files=files),

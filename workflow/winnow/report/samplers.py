@@ -126,4 +126,4 @@ def chapter(
         parts.append(subsets)
     if not parts:
         return None
-    return Chapter(f"samplers-{corpus}", f"Samplers of {corpus}: are they different at all?", "Samplers", sentences, parts)  # fmt: skip
+    return Chapter(f"samplers-{corpus}", f"Samplers of {corpus}: are they different at all?", "Samplers", corpus, sentences, parts)  # fmt: skip

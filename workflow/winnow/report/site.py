@@ -25,7 +25,7 @@ from winnow.stage import run, say, sha256, write_text
 STAGE_VERSION = 2
 QUESTION = "Which few documents of a corpus are worth training on, and how sure can we be?"
 TITLE = "Which documents are worth training on?"
-GROUPS = ("Corpora", "Samplers", "Training", "Profiles of subsets")
+GROUPS = ("Corpora", "Samplers", "Training", "Subset profiles")
 """Chapters are listed in this order."""
 
 

@@ -134,6 +134,7 @@ def chapter(
         f"training-{name}",
         f"Training: {title}",
         "Training",
+        name,
         sentences,
         [
             Part("Loss curves", plots=[plot], files=[costs]),
