@@ -217,6 +217,16 @@ def test_quantiles_of_lengths_are_those_of_all_documents() -> None:
     assert (lengths.quantile(0), lengths.quantile(1)) == (sizes.min(), sizes.max())
 
 
+def test_a_column_of_ever_different_values_is_none_of_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpora, "DIFFERENT", 3)
+    shards = [shard(tmp_path / f"{i}.parquet", 0, [1, 1], [f"url {i}", f"page {i}"]) for i in range(4)]
+    lengths, groups = corpora.measure(shards, "domain")
+    assert (lengths.documents, dict(groups)) == (8, {})
+    assert corpora.measure(shards[:1], "domain")[1] == {"url 0": 1, "page 0": 1}
+
+
 def test_a_corpus_without_documents_or_clusters_has_a_chapter(tmp_path: Path) -> None:
     shards = [shard(tmp_path / "notes/documents/0000.parquet", 0, [], pa.array([], pa.string()))]
     heldout = write(

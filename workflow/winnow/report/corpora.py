@@ -25,6 +25,8 @@ BATCH = 1 << 20
 """Rows that are read at a time."""
 SHOWN = 12
 """Groups of documents that are shown; the others are behind a click."""
+DIFFERENT, NAME = 100_000, 100
+"""Groups that are counted at most (a column of more values is none of groups), and characters of a name."""
 MOST = 500
 """Rows of a folded table; the others are in its file."""
 ROLES = {
@@ -70,7 +72,8 @@ class Lengths:
 
 
 def measure(shards: Sequence[Path], group: str | None) -> tuple[Lengths, Counter[str]]:
-    """Lengths of the documents, and how many each group has. Raises InputError for a shard without the columns."""
+    """Lengths of the documents, and how many each group has: of none, if there are more than DIFFERENT. Raises InputError for a
+    shard without the columns."""
     lengths, groups = Lengths(), Counter[str]()
     columns = ["bytes", *([group] if group else [])]
     for path in shards:
@@ -82,6 +85,8 @@ def measure(shards: Sequence[Path], group: str | None) -> tuple[Lengths, Counter
                 if group:
                     for one in pc.value_counts(batch.column(group)).to_pylist():
                         groups["(none)" if one["values"] is None else str(one["values"])] += one["counts"]
+                    if len(groups) > DIFFERENT:
+                        group, columns, groups = None, ["bytes"], Counter()
     return lengths, groups
 
 
@@ -123,7 +128,7 @@ def _lengths(lengths: Lengths, shards: Sequence[Path], link: Link) -> Part:
 
 def _groups(name: str, groups: Counter[str], documents: int, shards: Sequence[Path], link: Link) -> Part:
     ranked = sorted(groups.items(), key=lambda one: (-one[1], one[0]))
-    rows = text_cells([[group_name(group), f"{count:,}", f"{100 * count / documents:.2f}"] for group, count in ranked[:MOST]])  # fmt: skip
+    rows = text_cells([[group_name(group[:NAME]), f"{count:,}", f"{100 * count / documents:.2f}"] for group, count in ranked[:MOST]])  # fmt: skip
     notes = [f"{len(ranked):,} values of the column {name}."]
     if len(ranked) > MOST:
         notes.append(f"The {MOST} most frequent are shown.")
@@ -159,12 +164,12 @@ def clusters_parts(name: str, path: Path, review: Path | None, sweep: Path | Non
     if sweep:
         links.insert(0, ("how many clusters?", link(sweep)))
     excluded = [
-        [str(row["cluster"]), f"{row['documents']:,}", row["reason"] or ""]
+        [Cell(str(row["cluster"])), Cell(f"{row['documents']:,}"), Cell(row["reason"] or "", kind="n")]
         for row in sorted(out, key=lambda row: -row["documents"])[:MOST]
     ]
     parts = [
         Part(
-            f"Clusters: {name}", notes, ["cluster", "documents", "reason"] if excluded else [], text_cells(excluded), files=links,
+            f"Clusters: {name}", notes, ["cluster", "documents", "reason"] if excluded else [], excluded, files=links,
         )
     ]  # fmt: skip
     ranked = sorted(rows, key=lambda row: (-row["documents"], row["cluster"]))[:MOST]
