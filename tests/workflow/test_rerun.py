@@ -260,6 +260,8 @@ TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_doc
 MIRROR = Counter(mirror_benchmark=1)
 LABELLED = Counter(build_labelled_benchmark=1)
 NOTHING: Counter[str] = Counter()
+REPORT = Counter(write_report=1)
+"""What the report says of the run alone."""
 
 
 def whole(jobs: Counter[str]) -> Counter[str]:
@@ -424,7 +426,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         ),
         Counter(compare_arms=1, compare_samplers=1),
     ),
-    "one table fewer": (put(["films", "tales"], "targets"), NOTHING),
+    "one table fewer": (put(["films", "tales"], "targets"), REPORT),
     # Corpora and experiments as a whole
     "one more corpus": (
         several(
@@ -440,7 +442,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     ),
     "one experiment fewer": (
         several(put([TOY["experiments"][0]], "experiments"), put(["notes"], "targets")),
-        NOTHING,
+        REPORT,
     ),
     "experiment's name": (
         several(
@@ -452,7 +454,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     # What must rerun nothing
     "sweep": (put({"k": [2, 3]}, "sweep"), NOTHING),
     "profile": (put({"families": ["lengths"]}, "profile"), NOTHING),
-    "licence": (put("CC0", "corpora", "notes", "licence"), NOTHING),
+    "licence": (put("CC0", "corpora", "notes", "licence"), REPORT),
     "size": (put({"documents": 10**9}, "corpora", "notes", "size"), NOTHING),
     "prompts": (put({"words": "set"}, "corpora", "notes", "prompts"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
