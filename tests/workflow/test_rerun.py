@@ -451,10 +451,10 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         ),
         Counter(compare_arms=1, compare_samplers=1),
     ),
+    "licence": (put("CC0", "corpora", "notes", "licence"), REPORT),
     # What must rerun nothing
     "sweep": (put({"k": [2, 3]}, "sweep"), NOTHING),
     "profile": (put({"families": ["lengths"]}, "profile"), NOTHING),
-    "licence": (put("CC0", "corpora", "notes", "licence"), REPORT),
     "size": (put({"documents": 10**9}, "corpora", "notes", "size"), NOTHING),
     "prompts": (put({"words": "set"}, "corpora", "notes", "prompts"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
