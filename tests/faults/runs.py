@@ -45,7 +45,7 @@ LONG = {**RUN, "recipes": {"short": {**RUN["recipes"]["short"], "steps": 100_000
 APART = ("timings", "logs", "tensorboard", "state")
 """Folders of what differs from run to run (results/README.md)."""
 TIMED = (
-    "timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg"
+    "timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg", "report/index.html"
 )  # fmt: skip
 
 

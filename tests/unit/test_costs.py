@@ -43,13 +43,14 @@ def charted(tmp_path: Path) -> Path:
     (tmp_path / "train.tsv").write_text("s\tcpu_time\n3600\t7200\n")
     (tmp_path / "select.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n1800.0\t0:30:00\t5\t900.0\n")
     columns = ("arm", "benchmark", "metric", "better", "scope", "group", "figure", "items", "scale", "var_seed", "var_item",
-               "var_residual", "family", "p", "selection_documents", "selection_labels", "selection_tokens", "train_labels")  # fmt: skip
+               "var_residual", "family", "p", "selection_documents", "selection_labels", "selection_tokens", "train_labels",
+               "is_baseline")  # fmt: skip
     shared = dict.fromkeys(columns, "") | {
         "benchmark": "bpb", "metric": "bits_per_byte", "better": "lower", "scope": "all items", "items": "500", "scale": "difference",
         "train_labels": "150",
     }  # fmt: skip
     rows = [
-        shared | {"arm": "e/a", "figure": "2.0"},
+        shared | {"arm": "e/a", "figure": "2.0", "is_baseline": "true"},
         shared | {"arm": "e/b", "figure": "9.9", "scope": "group", "group": "all"}
         | {"var_seed": "1", "var_item": "1", "var_residual": "1", "family": "groups", "p": "0.5"},
         shared | {"arm": "e/b", "figure": "1.9", "selection_labels": "200"}

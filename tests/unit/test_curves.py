@@ -11,6 +11,7 @@ from winnow.rounds.curves import (
     area,
     compare_arms,
     crossing,
+    detectable,
     kappa,
     labels_to_reach,
     points,
@@ -34,6 +35,19 @@ def curve(
         }
         for budget, level in zip(BUDGETS, levels, strict=True)
     }
+
+
+def test_an_area_says_which_difference_its_test_would_have_detected() -> None:
+    base, equal = area(curve([0.6, 0.65, 0.7], 8)), area(curve([0.6, 0.65, 0.7], 8, seed=2))
+    test = compare_arms({"equal": (equal, base)})["equal"]
+    alone, able = detectable(test, 1, 0.65, 0.95)
+    of_five, _ = detectable(test, 5, 0.65, 0.95)
+    assert able is True
+    assert alone is not None
+    assert of_five is not None
+    assert abs(test.comparison.effect) < alone < of_five  # the strictest test of a larger family detects less
+    few = compare_arms({"few": (area(curve([0.9] * 3, 2)), area(curve([0.5] * 3, 2)))})["few"]
+    assert detectable(few, 1, 0.5, 0.95) == (None, None)
 
 
 def test_a_planted_better_arm_is_better_at_its_budgets_and_an_equal_one_is_not() -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,12 @@ def test_the_answer_names_what_is_better_and_what_the_rest_could_have_shown() ->
         ([row("a", SAME), row("b", SAME)], "Both tested comparisons with random show no difference."),
         ([row("a", SAME), row("b", SAME), row("c", SAME)], "All 3 tested comparisons with random show no difference."),
         ([row("a", SAME, detectable_family=False)], "more seeds are needed"),
+        ([row("a", SAME, detectable_family=False), row("b", SAME)], "a difference of 0.0080 on b"),
+        ([row("a", SAME, interval="items", items=1200.0, seeds=1.0)], "With 1,200 items, a difference of 0.0080 on b (acc)"),
+        ([row("a", SAME, interval="seeds and items", scale="log ratio")], "With 3 seeds an arm, a difference of 0.0080 (log ratio) on b"),
         ([row("a", LITTLE, seeds=1.0)], "Too little data to compare a with random: 1 data seed an arm."),
+        ([row("a", LITTLE, seeds=1.0, lacking="few seeds")], "Too little data to compare a with random: 1 data seed an arm."),
+        ([row("a", LITTLE, seeds=None, lacking="few items")], "Too little data to compare a with random: few items."),
         ([row("a", EQUAL)], "a has the same models as random"),
         ([], "Nothing is compared"),
         ([row("g", BETTER, group="x")], "Nothing is compared"),
@@ -56,6 +63,11 @@ def test_an_answer_claims_no_more_than_its_verdicts(rows: list[dict[str, Any]], 
     assert expected in " ".join(sentences)
     assert "is better" not in " ".join(sentences)
     assert 1 <= len(sentences) <= 2
+
+
+def test_nothing_is_said_of_power_that_is_not_known() -> None:
+    unknown = row("a", SAME, detectable_family=None, minimum_detectable_effect_family=None)
+    assert answer_of([unknown]) == ["The one tested comparison with random shows no difference."]
 
 
 def test_the_run_is_summed_over_all_tables() -> None:
@@ -154,8 +166,18 @@ class Run:
     def page(self, with_curves: bool = False, **more: Any) -> str:
         spec = {
             "tables": [
-                {"name": "t", "title": self.title, "confidence": 0.9, "costs": False, "curves": with_curves}
+                {
+                    "name": "t",
+                    "title": self.title,
+                    "confidence": 0.9,
+                    "costs": False,
+                    "curves": with_curves,
+                    "runs": [],
+                }
             ],
+            "corpora": [],
+            "shifts": [],
+            "profile_plots": 2,
             "pages": [],
         }
         out = self.folder / "report/index.html"
@@ -166,6 +188,7 @@ class Run:
             items=self.items,
             spec=canonical(spec),
             out=out,
+            answer_out=out.with_name("answer.rst"),
             **more,
         )
         return out.read_text()
@@ -188,6 +211,29 @@ def test_names_are_text_and_never_run(tmp_path: Path) -> None:
     assert "<script>alert" not in text
     assert "<img" not in text
     assert text.count("<script>") == 1
+
+
+def test_the_front_page_of_snakemakes_report_says_the_same_first_things(tmp_path: Path) -> None:
+    core = pytest.importorskip("docutils.core")
+    hostile = "T *x* |y| `z`_ \\ .. raw:: html\n\n   <script>alert(1)</script>\n{{ 1 / 0 }} "
+    run = Run(tmp_path, BETTER, hostile)
+    page = run.page()
+    rst = (tmp_path / "report/answer.rst").read_text()
+    settings = {"halt_level": 2, "report_level": 2}
+    html = core.publish_parts(rst, writer="html", settings_overrides=settings)["html_body"]
+    assert "Which few documents of a corpus are worth training on" in html
+    for sentence in re.findall(r'<p class="answer">(.*?)</p>', page):
+        assert sentence.split(" (")[0] in re.sub(r"\s+", " ", html)
+    assert re.search(r"<td>arm</td>\s*<td>b acc</td>", html)
+    assert "▲ better</td>" in html
+    assert "<script" not in html
+    assert "{{ 1 / 0 }}" in html
+
+
+def test_a_legend_stands_by_the_table_with_the_verdicts_that_it_has(tmp_path: Path) -> None:
+    text = Run(tmp_path, WORSE).page()
+    legend = re.findall(r"<dt>(.*?)</dt>", text)
+    assert legend == ["▼ worse"]
 
 
 def test_a_table_with_rounds_is_headed_by_the_test_of_the_whole_curve(tmp_path: Path) -> None:
@@ -217,55 +263,58 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         run.page()
 
 
-@pytest.mark.browser
-def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path: Path) -> None:
+@contextmanager
+def windows(page: Path, *kinds: tuple[str, int]) -> Iterator[Iterator[tuple[Any, Any]]]:
+    """The page in a window of each kind (colour scheme and width), and axe for it. At the end no error was on a console, and no
+    request went off the page."""
     api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     program = os.environ.get("WINNOW_CHROMIUM") or shutil.which("chromium")
     if not program:
         pytest.skip("no chromium (apt-get install chromium, or WINNOW_CHROMIUM)")
+    problems: list[str] = []
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+
+        def each() -> Iterator[tuple[Any, Any]]:
+            for scheme, width in kinds:
+                viewport = {"width": width, "height": 900}
+                window = browser.new_context(
+                    viewport=viewport, color_scheme=scheme, bypass_csp=True
+                ).new_page()
+                window.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+                window.on("request", lambda r: problems.append(r.url) if r.url != page.as_uri() else None)
+                window.goto(page.as_uri())
+                yield window, axe.Axe()
+
+        yield each()
+        browser.close()
+    assert problems == []
+
+
+@pytest.mark.browser
+def test_the_report_in_a_browser_sorts_loads_nothing_and_is_accessible(tmp_path: Path) -> None:
     run = Run(tmp_path)
     rows = [
         row(name, SAME, percent_difference=0.1, figure=figure)
         for name, figure in (("b", 0.9), ("a", 0.7), ("c", 0.8))
     ]
-    base = row(
-        "random",
-        "",
-        is_baseline=True,
-        effect=None,
-        p_adjusted=None,
-        ci_low=None,
-        ci_high=None,
-        percent_difference=None,
-    )
-    write_csv(run.tables[0], [base, *rows])
+    nothing = dict.fromkeys(("effect", "p_adjusted", "ci_low", "ci_high", "percent_difference"))
+    write_csv(run.tables[0], [row("random", "", is_baseline=True, **nothing), *rows])
     run.page()
-    with api.sync_playwright() as playwright:
-        problems: list[str] = []
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for scheme, width in (("light", 1280), ("dark", 400)):
-            page = browser.new_context(
-                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
-            ).new_page()
-            page.on(
-                "console", lambda message: problems.append(message.text) if message.type == "error" else None
-            )
-            page.on(
-                "request",
-                lambda request: (
-                    problems.append(request.url) if not request.url.endswith("report/index.html") else None
-                ),
-            )
-            page.goto((tmp_path / "report/index.html").as_uri())
-            assert axe.Axe().run(page).response["violations"] == []
+    with windows(tmp_path / "report/index.html", ("light", 1280), ("dark", 400)) as each:
+        for page, axe in each:
+            assert axe.run(page).response["violations"] == []
             names = page.locator("table.sortable tbody tr td:first-child")
+            p_values = page.locator("table.sortable thead button", has_text="p (adjusted)")
+            assert p_values.is_hidden()
+            page.get_by_role("button", name="Show p-values and power").press("Enter")
+            assert p_values.is_visible()
+            assert axe.run(page).response["violations"] == []
             page.locator("table.sortable thead button", has_text="figure").click()
             assert names.all_inner_texts() == ["a", "c", "b"]
             page.locator("table.sortable thead button", has_text="figure").click()
             assert names.all_inner_texts() == ["b", "c", "a"]
-            assert problems == []
-        browser.close()
 
 
 def test_arms_of_several_experiments_keep_their_names_and_the_interval_its_confidence(tmp_path: Path) -> None:

@@ -271,6 +271,29 @@ def test_the_target_clusters_makes_the_template_that_a_person_copies(
     assert "draw_sample" not in jobs
 
 
+def test_the_report_has_the_pages_of_targets_that_the_config_names_and_no_others(
+    clone: Path, snakemake: Snakemake
+) -> None:
+    asked = ("--dry-run", "--quiet", "rules")
+    extra = ("inspect_clusters", "sweep_clusters", "describe_corpus", "compare_draws")
+    alone = snakemake(*asked, cwd=clone).jobs()
+    assert not set(extra) & set(alone)
+    for targets, expected in (
+        ("[clusters]", {"inspect_clusters": 3}),
+        ("[sweep, profile]", {"sweep_clusters": 3, "describe_corpus": 3}),
+        ("[shifts]", {"describe_corpus": 2, "compare_draws": 2}),  # not of the arms that label in rounds
+    ):
+        jobs = snakemake(*asked, "--config", f"report={{targets: {targets}}}", cwd=clone).jobs()
+        assert {rule: jobs[rule] for rule in extra if rule in jobs} == expected
+    proposed = clone / "reported.yaml"
+    proposed.write_text("corpora: {tinystories-mini: {apply_proposals: true}}\n")
+    done = snakemake("--dry-run", "-p", "--configfile", str(proposed), cwd=clone)
+    report = done.text.split("python -m winnow.report.site")[1].split("--out")[0]
+    reviews = report.split("--reviews")[1].split("--sweeps")[0]
+    assert reviews.split()[0] == "results/tinystories-mini/clusterings/minilm-k12/review.html"
+    assert "pile-mini" not in reviews
+
+
 REDUCED = """
 corpora: {pile-mini: {shards: 2}}
 reductions: {pca-8: {method: pca, dimensions: 8}}

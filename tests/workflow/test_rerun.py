@@ -260,6 +260,8 @@ TALES_ALL = TALES_HELDOUT + Counter(index_source=1, write_documents=1, embed_doc
 MIRROR = Counter(mirror_benchmark=1)
 LABELLED = Counter(build_labelled_benchmark=1)
 NOTHING: Counter[str] = Counter()
+REPORT = Counter(write_report=1)
+"""What the report says of the run alone."""
 
 
 def whole(jobs: Counter[str]) -> Counter[str]:
@@ -413,6 +415,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         Counter(find_benchmark_items=3, evaluate_model=3, compare_arms=1),
     ),
     # Tables
+    "report.targets": (put(["clusters"], "report", "targets"), Counter(write_report=1, inspect_clusters=1)),
     "title": (put("Other", "tables", "notes", "title"), Counter(compare_arms=1)),
     "resamples": (put(100, "tables", "notes", "resamples"), Counter(compare_arms=1)),
     "baseline": (put("uniform", "tables", "films", "baseline"), Counter(compare_arms=1, compare_samplers=1)),
@@ -423,7 +426,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         ),
         Counter(compare_arms=1, compare_samplers=1),
     ),
-    "one table fewer": (put(["films", "tales"], "targets"), NOTHING),
+    "one table fewer": (put(["films", "tales"], "targets"), REPORT),
     # Corpora and experiments as a whole
     "one more corpus": (
         several(
@@ -439,7 +442,7 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
     ),
     "one experiment fewer": (
         several(put([TOY["experiments"][0]], "experiments"), put(["notes"], "targets")),
-        NOTHING,
+        REPORT,
     ),
     "experiment's name": (
         several(
@@ -448,10 +451,10 @@ CASES: dict[str, tuple[Callable[[Config], None], Counter[str]]] = {
         ),
         Counter(compare_arms=1, compare_samplers=1),
     ),
+    "licence": (put("CC0", "corpora", "notes", "licence"), REPORT),
     # What must rerun nothing
     "sweep": (put({"k": [2, 3]}, "sweep"), NOTHING),
     "profile": (put({"families": ["lengths"]}, "profile"), NOTHING),
-    "licence": (put("CC0", "corpora", "notes", "licence"), NOTHING),
     "size": (put({"documents": 10**9}, "corpora", "notes", "size"), NOTHING),
     "prompts": (put({"words": "set"}, "corpora", "notes", "prompts"), NOTHING),
     "a definition that no one names": (put({"train": 3}, "budgets", "unused"), NOTHING),
@@ -639,6 +642,21 @@ def toy(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Toy:
 
 def test_a_finished_run_has_nothing_to_do(toy: Toy) -> None:
     assert toy.jobs() == NOTHING
+
+
+def test_snakemakes_report_opens_on_the_answer_of_the_run(toy: Toy, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    answer = "Which documents\n===============\n\n**No sampler is better\\.** {{ 1 / 0 }} stays text.\n"
+    for path, text, expected in (
+        ("results/report/answer.rst", answer, "No sampler is better.</strong> {{ 1 / 0 }} stays text."),
+        ("results/report/answer.rst", None, "The run has no answer yet"),
+    ):
+        with toy.changed(path, text):
+            done = toy.snakemake("--report", str(page), cwd=toy.folder)
+        assert done.code == 0, done.text
+        first = re.search(r"var workflow_desc = (.*);", page.read_text())
+        assert first
+        assert expected in " ".join(json.loads(first[1]).split())
 
 
 def fast_and_slow(names: Iterable[str], fast: set[str]) -> list[Any]:

@@ -19,9 +19,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from winnow.figures import in_page
 from winnow.stage import write_text
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 TEMPLATES = Path(__file__).parent / "templates"
 NOTES = "notes"
 PROSE = (NOTES, "text", "Favours", "Loses")
@@ -199,8 +200,8 @@ def _cells(table: Table, cell_classes: Mapping[str, str]) -> tuple[list, list[li
 def _environment() -> Any:
     """The template engine of all pages: Jinja2 over the folder `templates/`, which escapes every value.
 
-    In templates: `file(name)`, the text of a file of that folder (style sheets, scripts), as it is; `text | svg`, a plot from
-    its `<svg` on, as it is; `script | digest`, the digest by which a page allows its one script and no other.
+    In templates: `file(name)`, the text of a file of that folder (style sheets, scripts), as it is; `text | svg`, a plot in
+    the colours of the page (`winnow.figures.in_page`); `script | digest`, the digest by which a page allows its one script and no other.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -215,7 +216,7 @@ def _environment() -> Any:
     )
     environment.globals |= {"file": lambda name: Markup(read_template(name)), "cells": _cells, "script": ""}
     environment.filters |= {
-        "svg": lambda plot: Markup(plot[plot.index("<svg") :]),
+        "svg": lambda plot: Markup(in_page(plot)),
         "digest": lambda text: (
             "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
         ),

@@ -25,7 +25,7 @@ from winnow.compare.claims import ALL_ITEMS
 from winnow.compare.power import TableRow, hours_text
 from winnow.compare.render import GUIDE
 from winnow.compare.statistics import POWER
-from winnow.csv_files import write_rows
+from winnow.csv_files import read_rows, write_rows
 from winnow.pages import Page, Section, Table, html_page, markdown, number
 from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_text
@@ -446,7 +446,8 @@ def chart(
     unit = next((row.unit for row in charges if row.total is not None and row.figure is not None), "hours")
     pareto = plots.pareto(points, unit, axis, name)
     curves = {arm: [(one.amount, np.array(one.losses)) for one in runs] for arm, runs in trainings.items()}
-    losses = plots.losses(curves, name)
+    baseline = next((row["arm"] for row in read_rows(table, ["arm", "is_baseline"]) if row["is_baseline"] == "true"), None)  # fmt: skip
+    losses = plots.losses(curves, name, baseline)
     sections = [Section("Costs", cost_table(charges)), Section("Time and speed", time_table(charges))]
     if plans:
         sections.append(Section("Runs needed", planning.power_table(plans)))

@@ -18,12 +18,14 @@ from winnow.compare.claims import Row
 from winnow.compare.sentences import label_of
 from winnow.compare.statistics import BETTER, LITTLE, SAME, WORSE
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 COLOURS = {BETTER: "#1b7837", WORSE: "#b2182b", SAME: "#4d4d4d", LITTLE: "#999999"}
 ZERO = 1e-9
 """An axis whose limits are closer to 0 shows rounding only, and is drawn as an axis of zeros."""
 SMOOTHING = 0.05
 """Share of the steps over which a loss curve is averaged."""
+POINTS = 200
+"""Of a loss curve, at most: a page holds those of many runs."""
 
 
 def forest(rows: Sequence[Row], name: str) -> tuple[str, bytes]:
@@ -124,21 +126,38 @@ def smooth(losses: np.ndarray) -> np.ndarray:
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def losses(curves: Mapping[str, Sequence[tuple[float, np.ndarray]]], name: str) -> str:
-    """Training loss over the tokens or examples read: one thin line per run, one colour per arm. SVG.
+def losses(
+    curves: Mapping[str, Sequence[tuple[float, np.ndarray]]], name: str, baseline: str | None = None
+) -> str:
+    """Training loss over the tokens or examples read: a panel per arm, a line per run; the baseline's runs in grey behind them.
+    SVG.
 
     `curves`: of each arm, of each run, what it read in all and its loss by step, float64 [steps].
     """
+    columns = min(4, max(1, len(curves)))
+    lines = max(1, math.ceil(len(curves) / columns))
+    several = len({arm.rpartition("/")[0] for arm in curves}) > 1
     with figures.pyplot(name) as pyplot:
-        plot, axis = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
-        for index, (arm, runs) in enumerate(curves.items()):
-            for place, (amount, by_step) in enumerate(runs):
-                read = amount * np.arange(1, len(by_step) + 1) / len(by_step)
-                label = arm if place == 0 else None
-                axis.plot(read, smooth(by_step), color=f"C{index % 10}", linewidth=0.8, label=label)
-        axis.set_xlabel("training tokens (classifiers: examples)")
-        axis.set_ylabel(f"training loss, nats (mean of {100 * SMOOTHING:g} % of the steps)")
-        if any(curves.values()):
-            axis.legend(fontsize=7, frameon=False)
-        axis.spines[["top", "right"]].set_visible(False)
+        plot, axes = pyplot.subplots(
+            lines, columns, figsize=(0.8 + 2.4 * columns, 0.7 + 2 * lines), squeeze=False, sharex=True, sharey=True,
+            layout="constrained",
+        )  # fmt: skip
+        for axis, (arm, runs) in zip(axes.flat, curves.items(), strict=False):
+            behind = curves.get(baseline, []) if baseline and baseline != arm else []
+            for colour, width, shown in (("#999999", 0.6, behind), ("#0072b2", 0.9, runs)):
+                for amount, by_step in shown:
+                    steps = len(by_step)
+                    at = np.unique(np.linspace(0, steps - 1, min(steps, POINTS)).round().astype(int))
+                    read = amount * (at + 1) / max(1, steps)
+                    axis.plot(read, smooth(by_step)[at], color=colour, linewidth=width)
+            axis.set_title(arm if several else arm.rpartition("/")[2], fontsize=9)
+            axis.tick_params(labelsize=7)
+            axis.locator_params(axis="x", nbins=3)
+            axis.xaxis.set_major_formatter("{x:,.0f}")
+            axis.spines[["top", "right"]].set_visible(False)
+        for axis in axes.flat[len(curves) :]:
+            axis.set_axis_off()
+        grey = f"; grey: {baseline.rpartition('/')[2]}" if baseline and baseline in curves and len(curves) > 1 else ""  # fmt: skip
+        plot.supxlabel(f"training tokens (classifiers: examples){grey}", fontsize=8)
+        plot.supylabel(f"loss, nats (mean of {100 * SMOOTHING:g} % of the steps)", fontsize=8)
         return figures.svg(plot)

@@ -36,7 +36,7 @@ from winnow.profile.tables import ASSOCIATIONS, CREATIVITY_PLOTS, PLOTS, TABLES
 from winnow.schema import read_spec
 from winnow.stage import read_json, run, write_text
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 LEVELS = 20  # of a measure, in a plot
 KEYWORDS = 30  # in a plot
 NOTHING = (

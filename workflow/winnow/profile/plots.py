@@ -154,11 +154,11 @@ def _heat_map(axis: Any, rows: Sequence[Mapping[str, Any]], measure: str) -> Non
         range(len(levels)), [cut(name.replace("_", " "), 20) for name in levels], rotation=30, ha="right"
     )
     axis.set_yticks(range(len(features) + 1), [*(cut(name) for name in features), "all documents"])
-    axis.axhline(len(features) - 0.5, color="white", linewidth=2)
+    axis.axhline(len(features) - 0.5, color=figures.ON_DARK, linewidth=2)
     for (line, column), value in np.ndenumerate(values):
         dark = value < 0.6 * max(values.max(), 1e-9)
         axis.text(column, line, f"{value:.1f}", ha="center", va="center", fontsize=6,
-                  color="white" if dark else "black")  # fmt: skip
+                  color=figures.ON_DARK if dark else figures.ON_LIGHT)  # fmt: skip
     axis.set_title(measure, fontsize=8)
     axis.set_ylabel("feature of the prompt")
     axis.figure.colorbar(image, ax=axis, label="% of documents with a value")
@@ -179,7 +179,7 @@ def crosstable(rows: Sequence[Mapping[str, Any]]) -> str:
         axis.set_yticks(range(len(levels)), names)
         for (line, column), value in np.ndenumerate(shares):
             axis.text(column, line, f"{counts[line, column]:,}\n{value:.1f} %", ha="center", va="center", fontsize=7,
-                      color="white" if value < 60 else "black")  # fmt: skip
+                      color=figures.ON_DARK if value < 60 else figures.ON_LIGHT)  # fmt: skip
         axis.set_xlabel("reading level by zero-shot labels")
         axis.set_ylabel("reading level by formulas")
         axis.figure.colorbar(image, ax=axis, label="% of the documents of a row")
@@ -220,7 +220,7 @@ def associations(rows: Sequence[Mapping[str, Any]]) -> str:
                 text = f"{row['log_odds']:+.2f}{'*' if row['p'] < 0.05 else ''}\n[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
                 dark = abs(row["log_odds"]) > 0.65 * greatest
                 axis.text(column, line, text.replace("-", "−"), ha="center", va="center", fontsize=6,
-                          color="white" if dark else "black")  # fmt: skip
+                          color=figures.ON_DARK if dark else figures.ON_LIGHT)  # fmt: skip
             image = axis.imshow(values, cmap="PuOr_r", aspect="auto", vmin=-greatest, vmax=greatest)
             axis.set_xticks(range(len(theirs)), [cut(name.replace("_", " "), 20) for name in theirs])
             axis.set_yticks(range(len(ours)), [cut(name.replace("_", " ")) for name in ours])

@@ -17,6 +17,10 @@ LEGEND = {
     LITTLE: "too few seeds or items for a test",
     EQUAL: "both arms have the same models: there is nothing to test",
 }
+FEW_SEEDS = "few seeds"
+"""Why there is no test, as a table says it."""
+ITEMS = "items"
+"""What an interval is over where single models are compared: their seeds are not a sample."""
 Row = Mapping[str, Any]
 
 
@@ -67,10 +71,14 @@ def answer_of(rows: Sequence[Row], level: float = 0.05) -> list[str]:
             f"{which} with {baseline} show{'s' * (len(same) == 1)} no difference. {seen(same)}".strip()
         )
     elif of[LITTLE]:
-        seeds = min(int(row["seeds"]) for row in of[LITTLE])
-        sentences.append(
-            f"Too little data to compare {arms_of(of[LITTLE])} with {baseline}: {seeds} data seed{'s' * (seeds != 1)} an arm."
+        reasons = [row.get("lacking") or FEW_SEEDS for row in of[LITTLE]]
+        seeds = min(int(row["seeds"] or 0) for row in of[LITTLE])
+        why = (
+            f"{seeds} data seed{'s' * (seeds != 1)} an arm"
+            if set(reasons) == {FEW_SEEDS}
+            else listed(sorted(reasons))
         )
+        sentences.append(f"Too little data to compare {arms_of(of[LITTLE])} with {baseline}: {why}.")
     elif of[EQUAL] and not differences:
         sentences.append(f"{arms_of(of[EQUAL])} has the same models as {baseline}: nothing to test.")
     return sentences
@@ -78,23 +86,27 @@ def answer_of(rows: Sequence[Row], level: float = 0.05) -> list[str]:
 
 def seen(same: Sequence[Row]) -> str:
     """What comparisons without a difference could have shown: "With 3 seeds an arm, a difference of 0.008 on X would have been
-    detected with 80 % power; the largest seen is 0.002."; empty for a table without these figures."""
-    if not any("minimum_detectable_effect_family" in row for row in same):
+    detected with 80 % power; the largest seen is 0.002."; empty where it is not known of any. Of a row, `detectable_family` is
+    whether an effect of any size can be detected, None where that is not known."""
+    known = [row for row in same if row.get("detectable_family") is not None]
+    if not known:
         return ""
-    able = [
-        row
-        for row in same
-        if row["minimum_detectable_effect_family"] is not None and row["detectable_family"]
-    ]
+    able = [row for row in known if row["detectable_family"]]
     if not able:
         return "No difference of any size could have reached significance: more seeds are needed."
     worst = max(able, key=lambda row: row["minimum_detectable_effect_family"])
     of_name = [
-        row for row in able if (row["benchmark"], row["metric"]) == (worst["benchmark"], worst["metric"])
+        row for row in known if (row["benchmark"], row["metric"]) == (worst["benchmark"], worst["metric"])
     ]
     largest = max(abs(row["effect"]) for row in of_name)
+    log = " (log ratio)" if worst.get("scale") == "log ratio" else ""
+    sample = (
+        f"{int(worst['items']):,} items"
+        if worst.get("interval") == ITEMS
+        else f"{int(worst['seeds'])} seeds an arm"
+    )
     return (
-        f"With {int(worst['seeds'])} seeds an arm, a difference of {number(worst['minimum_detectable_effect_family'])} on "
+        f"With {sample}, a difference of {number(worst['minimum_detectable_effect_family'])}{log} on "
         f"{worst['benchmark']} ({worst['metric']}) would have been detected with 80 % power; the largest seen is {number(largest)}."
     )
 

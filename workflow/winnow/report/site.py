@@ -1,149 +1,80 @@
 """The report of a run: one self-contained page that begins with the answer, and links to all other pages of the run.
 
-In: tables of `winnow.compare`, their ledgers and plots, learning curves, costs, and the items of the evaluations. Out:
-index.html. Every figure links to the files that it came from. Nothing is loaded from elsewhere.
+In: tables of `winnow.compare`, their ledgers and plots, learning curves, costs, and the items of the evaluations; of each corpus
+its documents, clusters and comparison of samplers; of each model its manifest, metrics and timings; profiles, where there are
+some. Out: index.html, and answer.rst for Snakemake's own report. Every figure links to the files that it came from. Nothing is
+loaded from elsewhere.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
+import itertools
 from pathlib import Path
 from typing import Any
 
-from winnow import csv_files
-from winnow.pages import number, percent, probability, read_template, render
-from winnow.report.answers import LEGEND, SYMBOLS, answer_of, compared, labels, of_run
-from winnow.report.flips import flips
+from winnow.pages import read_template, render
+from winnow.report import corpora as of_corpora
+from winnow.report import profiles, samplers, training
+from winnow.report import tables as of_tables
+from winnow.report.answers import of_run
+from winnow.report.front_page import front_page
+from winnow.report.parts import Chapter, Files, Link, Part, linker, read_plot
 from winnow.schema import read_spec
-from winnow.stage import InputError, read_json, run, say, write_text
+from winnow.stage import run, say, sha256, write_text
 
-STAGE_VERSION = 1
-NUMBERS = ("figure", "effect", "ci_low", "ci_high", "p_adjusted", "seeds", "runs", "items", "chance", "percent_difference",
-           "minimum_detectable_effect_family")  # fmt: skip
+STAGE_VERSION = 2
+QUESTION = "Which few documents of a corpus are worth training on, and how sure can we be?"
+TITLE = "Which documents are worth training on?"
+GROUPS = ("Corpora", "Samplers", "Training", "Subset profiles")
+"""Chapters are listed in this order."""
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV of `winnow.compare`: numbers as float or None, `is_baseline` and `detectable_family` as bool."""
-    rows: list[dict[str, Any]] = [
-        *csv_files.read_rows(path, ["arm", "benchmark", "metric", "is_baseline", "verdict"])
-    ]
-    for row in rows:
-        for name in NUMBERS:
-            if name in row:
-                row[name] = float(row[name]) if row[name] else None
-        for name in ("is_baseline", "detectable_family"):
-            row[name] = row.get(name) == "true"
-        row["group"] = row.get("group") or None
-    names = labels([row["arm"] for row in rows])
-    for row in rows:
-        row["label"], row["baseline_label"] = (
-            names[row["arm"]],
-            names.get(row.get("baseline") or "", row.get("baseline")),
+def expected(settings: dict[str, Any]) -> dict[str, int]:
+    """How many files the spec names for each option of `main`."""
+    tables, corpora = settings["tables"], settings["corpora"]
+    clusterings = [one for corpus in corpora for one in corpus["clusterings"]]
+    costs, curves = sum(t["costs"] for t in tables), sum(t["curves"] for t in tables)
+    runs = sum(len(t["runs"]) for t in tables if t["costs"])
+    compared, profiled = sum(c["compared"] for c in corpora), sum(c["profile"] for c in corpora)
+    return {
+        "tables": len(tables), "claims": len(tables), "plots": len(tables), "pages": len(settings["pages"]),
+        "fronts": costs, "costs": costs, "losses": costs, "curves": curves, "areas": curves, "curve_plots": curves,
+        "models": runs, "metrics": runs, "timings": runs,
+        "sources": len(corpora), "heldout": len(corpora), "documents": sum(c["shards"] for c in corpora),
+        "subsets": sum(c["subsets"] for c in corpora), "samplers": compared, "sampler_pages": compared,
+        "clusters": len(clusterings), "reviews": sum(c["review"] for c in clusterings), "sweeps": sum(c["sweep"] for c in clusterings),
+        "profile_facts": profiled, "profile_measures": profiled, "profile_pages": profiled, "profile_cards": profiled,
+        "profile_plots": profiled * settings["profile_plots"],
+        "shifts": len(settings["shifts"]), "shift_plots": len(settings["shifts"]), "shift_pages": len(settings["shifts"]),
+    }  # fmt: skip
+
+
+def corpus_chapters(corpus: dict[str, Any], plots: int, files: Files, link: Link) -> list[Chapter]:
+    """The chapter of a corpus and that of its samplers, of the next files."""
+    source, heldout = files.next("sources"), files.next("heldout")
+    shards = files.take("documents", corpus["shards"])
+    clusterings = [
+        (
+            one["name"],
+            files.next("clusters"),
+            files.next("reviews") if one["review"] else None,
+            files.next("sweeps") if one["sweep"] else None,
         )
-    return rows
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-INTERVAL = "interval"
-HEAD = ["arm", "benchmark", "figure", "baseline", "difference", "%", INTERVAL, "p (adjusted)", "min. detectable", "seeds"]  # fmt: skip
-
-
-def comparisons(
-    rows: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]], link: Any, level: float
-) -> dict[str, Any]:
-    """The main table: `head`; `lines` of cells (text, value to sort by, whether a number), verdict and files behind the figures;
-    columns of which no line has a value are left out."""
-    files = {
-        (c["arm"], c["benchmark"], c["metric"]): c
-        for c in claims
-        if c["group"] is None and c["kind"] == "measured"
-    }
-    baselines = {
-        (row["benchmark"], row["metric"]): row for row in rows if row["is_baseline"] and row["group"] is None
-    }
-    lines = []
-    for row in compared(rows):
-        claim = files.get((row["arm"], row["benchmark"], row["metric"]), {})
-        base = baselines.get((row["benchmark"], row["metric"]), {})
-        sources = [
-            *claim.get("figure_files", []),
-            *claim.get("baseline_files", []),
-            *claim.get("source_files", []),
-        ]
-        log = " (log)" if row.get("scale") == "log ratio" else ""
-        least = row.get("minimum_detectable_effect_family")
-        interval = (
-            ""
-            if row["ci_low"] is None or row["ci_low"] == row["ci_high"]
-            else f"[{number(row['ci_low'], True)}, {number(row['ci_high'], True)}]"
-        )
-        name = f"{row['benchmark']} {row['metric']}"
-        lines.append(
-            {
-                "cells": [
-                    (row["label"], row["label"], False),
-                    (name, name, False),
-                    (number(row["figure"]), row["figure"], True),
-                    (number(base.get("figure")), base.get("figure"), True),
-                    (number(row["effect"], True) + log, row["effect"], True),
-                    (percent(row.get("percent_difference")), row.get("percent_difference"), True),
-                    (interval, row["ci_low"], True),
-                    (probability(row["p_adjusted"], level), row["p_adjusted"], True),
-                    ("none" if least is not None and not row["detectable_family"] else number(least), least, True),
-                    (str(int(row["seeds"] or 0)), row["seeds"], True),
-                ],
-                "verdict": row["verdict"],
-                "symbol": SYMBOLS.get(row["verdict"], ""),
-                "files": [(source, link(source)) for source in dict.fromkeys(sources)],
-            }
-        )  # fmt: skip
-    shown = [i for i in range(len(HEAD)) if any(line["cells"][i][0] for line in lines)]
-    for line in lines:
-        line["cells"] = [line["cells"][i] for i in shown]
-    head = [f"{100 * (1 - level):g} % interval" if name == INTERVAL else name for name in HEAD]
-    return {"head": [head[i] for i in shown], "lines": lines, "files": any(line["files"] for line in lines)}
-
-
-def flip_lines(
-    claims: Sequence[dict[str, Any]], known: dict[str, Path], names: dict[str, str]
-) -> list[dict[str, Any]]:
-    """What changes item by item between each arm and its baseline, where answers are right or wrong."""
-    lines = []
-    for claim in claims:
-        if claim["group"] is not None or claim["kind"] != "measured":
-            continue
-        files = [[known[f] for f in claim[side] if f in known] for side in ("figure_files", "baseline_files")]
-        found = flips(files[0], files[1], claim["benchmark"], claim["metric"]) if all(files) else None
-        if found:
-            lines.append({"arm": names.get(claim["arm"], claim["arm"]), "benchmark": f"{claim['benchmark']} {claim['metric']}", "flips": found})  # fmt: skip
-    return lines
-
-
-def curve_lines(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Learning curves as a table: an arm a line, a column a number of labels."""
-    rows = csv_files.read_rows(path, ["benchmark", "arm", "labels", "accuracy"])
-    names = labels([row["arm"] for row in rows])
-    budgets = sorted({int(float(row["labels"])) for row in rows if row["labels"]})
-    body: dict[tuple[str, str], dict[int, str]] = {}
-    for row in rows:
-        if row["labels"] and row.get("accuracy"):
-            key = (row["benchmark"], names[row["arm"]])
-            body.setdefault(key, {})[int(float(row["labels"]))] = number(float(row["accuracy"]))
-    return ["benchmark", "arm", *(f"{b:,} labels" for b in budgets)], [
-        [*key, *(cells.get(b, "") for b in budgets)] for key, cells in body.items()
+        for one in corpus["clusterings"]
     ]
-
-
-def svg_of(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    if "<svg" not in text:
-        raise InputError(f"{path}: no SVG; make it again with the rule that draws it")
-    return text
+    profile: list[Part] = []
+    if corpus["profile"]:
+        facts, measures = files.next("profile_facts"), files.next("profile_measures")
+        drawn = files.take("profile_plots", plots)
+        profile = profiles.profile_parts(
+            facts, measures, drawn, files.next("profile_pages"), files.next("profile_cards"), link
+        )
+    table, page = (
+        (files.next("samplers"), files.next("sampler_pages")) if corpus["compared"] else (None, None)
+    )
+    gates = samplers.chapter(corpus["name"], table, page, files.take("subsets", corpus["subsets"]), link)
+    first = of_corpora.chapter(corpus, source, shards, heldout, clusterings, profile, link)
+    return [first, *([gates] if gates else [])]
 
 
 def main(
@@ -153,13 +84,35 @@ def main(
     plots: list[Path],
     spec: str,
     out: Path,
+    answer_out: Path,
     items: list[Path] = [],
     fronts: list[Path] = [],
+    costs: list[Path] = [],
+    losses: list[Path] = [],
     curves: list[Path] = [],
     curve_plots: list[Path] = [],
-    pages: list[Path] = [],
-    costs: list[Path] = [],
     areas: list[Path] = [],
+    models: list[Path] = [],
+    metrics: list[Path] = [],
+    timings: list[Path] = [],
+    sources: list[Path] = [],
+    documents: list[Path] = [],
+    heldout: list[Path] = [],
+    clusters: list[Path] = [],
+    reviews: list[Path] = [],
+    sweeps: list[Path] = [],
+    samplers: list[Path] = [],
+    sampler_pages: list[Path] = [],
+    subsets: list[Path] = [],
+    profile_facts: list[Path] = [],
+    profile_measures: list[Path] = [],
+    profile_plots: list[Path] = [],
+    profile_pages: list[Path] = [],
+    profile_cards: list[Path] = [],
+    shifts: list[Path] = [],
+    shift_plots: list[Path] = [],
+    shift_pages: list[Path] = [],
+    pages: list[Path] = [],
 ) -> None:
     """Write the report of a run.
 
@@ -167,88 +120,99 @@ def main(
         tables: TABLE.csv of each table, in the order of the spec.
         claims: TABLE.claims.json of each.
         plots: TABLE.svg of each, its forest plot.
-        spec: JSON: tables (name, title, confidence, and whether there are costs and curves), pages (chapter and title, in the order of
-            --pages).
+        spec: JSON: `tables` (name, title, confidence, whether there are costs and curves, `runs`: the arm of each training), `corpora` (name,
+            source, licence, group, number of shards and subsets, whether its samplers are compared and it has a profile, and its clusterings with
+            whether there is a review and a sweep), `shifts` (experiment, corpus), `profile_plots` (their number a profile), `pages` (chapter and
+            title, in the order of --pages).
         out: index.html to write.
+        answer_out: answer.rst to write: the question, the answer and the main tables.
         items: items.parquet of all evaluations of the tables.
         fronts: TABLE.pareto.svg of the tables with costs.
+        costs: TABLE.costs.csv of the tables with costs.
+        losses: TABLE.losses.svg of the tables with costs.
         curves: TABLE.curves.csv of the tables with rounds of labelling.
         curve_plots: TABLE.curves.svg of these.
+        areas: TABLE.curves.areas.csv of these: their headline.
+        models: manifest.json of the trainings of each table with costs, in the order of its runs.
+        metrics: metrics.json of each.
+        timings: timings.json of each.
+        sources: source.json of each corpus.
+        documents: document shards, corpus by corpus.
+        heldout: heldout.parquet of each corpus.
+        clusters: clusters.parquet of each clustering.
+        reviews: review.html of the clusterings that have one.
+        sweeps: sweep.html of the clusterings that have one.
+        samplers: compare_samplers.csv of the corpora whose samplers are compared.
+        sampler_pages: compare_samplers.html of these.
+        subsets: manifest.json of the subsets, corpus by corpus.
+        profile_facts: facts.json of the corpora with a profile.
+        profile_measures: describe.csv of these.
+        profile_plots: plots of these, as many of each.
+        profile_pages: profile.html of these.
+        profile_cards: card.md of these.
+        shifts: shift.csv of each experiment of the spec.
+        shift_plots: shift.svg of each.
+        shift_pages: shift.html of each.
         pages: other pages of the run, which are linked.
-        costs: TABLE.costs.csv of the tables with costs.
-        areas: TABLE.curves.areas.csv of the tables with rounds: their headline.
     """
-    settings = read_spec(spec, "tables", "pages")
-    names = settings["tables"]
-    for option, given, wanted in (
-        ("tables", tables, len(names)), ("claims", claims, len(names)), ("plots", plots, len(names)), ("pages", pages, len(settings["pages"])),
-        ("fronts", fronts, sum(t["costs"] for t in names)), ("costs", costs, sum(t["costs"] for t in names)),
-        ("curves", curves, sum(t["curves"] for t in names)), ("areas", areas, sum(t["curves"] for t in names)), ("curve-plots", curve_plots, sum(t["curves"] for t in names)),
-    ):  # fmt: skip
-        if len(given) != wanted:
-            raise InputError(f"--{option}: {len(given)} files; the spec names {wanted}")
-
-    def link(path: Path | str) -> str:
-        return os.path.relpath(path, out.parent)
-
+    given = {name: value for name, value in locals().items() if isinstance(value, list) and name != "items"}
+    settings = read_spec(spec, "tables", "corpora", "shifts", "profile_plots", "pages")
+    files = Files(given, expected(settings))
+    link = linker(out)
     known = {str(path): path for path in items}
-    of_front, of_costs = iter(fronts), iter(costs)
-    of_curves, of_curve_plots, of_areas = iter(curves), iter(curve_plots), iter(areas)
-    chapters = []
-    read = []
-    for table, path, ledger, plot in zip(names, tables, claims, plots, strict=True):
-        rows, claimed = read_rows(path), read_json(ledger)
-        level = round(1 - table["confidence"], 9)
-        headline = read_rows(next(of_areas)) if table["curves"] else rows
-        read.append((table["title"], headline))
-        one: dict[str, Any] = {
-            "name": table["name"],
-            "title": table["title"],
-            "answer": answer_of(headline, level),
-            "comparisons": comparisons(rows, claimed, link, level),
-            "headline": comparisons(headline, [], link, level) if table["curves"] else None,
-            "forest": svg_of(plot),
-            "flips": flip_lines(claimed, known, {row["arm"]: row["label"] for row in rows}),
-            "links": [(text, link(path.with_name(f"{table['name']}{end}"))) for text, end in
-                      (("CSV", ".csv"), ("LaTeX", ".tex"), ("all figures and tests", ".html"), ("claims", ".claims.csv"))],
-            "front": None, "curves": None, "curve_plot": None, "costs": None,
-        }  # fmt: skip
-        if table["costs"]:
-            one["front"] = svg_of(next(of_front))
-            rows_of_costs = csv_files.read_rows(next(of_costs), ["arm"])
-            columns = [n for n in ("arm", "runs", "unit", "selection_hours", "training_hours", "training_labels", "peak_memory_mb")
-                       if rows_of_costs and n in rows_of_costs[0]]  # fmt: skip
-            one["costs"] = [c.replace("_", " ") for c in columns], [[_cost(row[c]) for c in columns] for row in rows_of_costs]  # fmt: skip
-            one["links"].append(("costs", link(path.with_name(f"{table['name']}.costs.html"))))
-        if table["curves"]:
-            one["curves"], one["curve_plot"] = curve_lines(next(of_curves)), svg_of(next(of_curve_plots))
-            one["links"].append(("learning curves", link(path.with_name(f"{table['name']}.curves.html"))))
-        chapters.append(one)
+    table_chapters, trained, all_models = [], [], []
+    for table in settings["tables"]:
+        one = of_tables.chapter(table, files, known, link)
+        table_chapters.append(one)
+        if not table["costs"]:
+            continue
+        plot, count = read_plot(files.next("losses")), len(table["runs"])
+        of_table = training.read(
+            table["runs"], *(files.take(option, count) for option in ("models", "metrics", "timings"))
+        )
+        if of_table:
+            about_costs = next((text, target) for text, target in one["links"] if text == "costs")
+            trained.append(training.chapter(table["name"], table["title"], of_table, plot, about_costs, link))
+            all_models += of_table
+    others = [
+        chapter
+        for corpus in settings["corpora"]
+        for chapter in corpus_chapters(corpus, settings["profile_plots"], files, link)
+    ]
+    shifted = [
+        profiles.shift_chapter(one["experiment"], one["corpus"], files.next("shifts"), files.next("shift_plots"), files.next("shift_pages"), link)
+        for one in settings["shifts"]
+    ]  # fmt: skip
     kinds: dict[str, list[tuple[str, str]]] = {}
-    for page, path in zip(settings["pages"], pages, strict=True):
-        kinds.setdefault(page["chapter"], []).append((page["title"], link(path)))
-    provenance = [(str(path), f"sha256 {digest(path)}") for path in (*tables, *claims)]
+    for page in settings["pages"]:
+        kinds.setdefault(page["chapter"], []).append((page["title"], link(files.next("pages"))))
+    of_models = training.settings(all_models, link)
+    ordered = sorted([*trained, *others, *shifted], key=lambda one: GROUPS.index(one.group))
+    groups = [
+        (group, list(members)) for group, members in itertools.groupby(ordered, key=lambda one: one.group)
+    ]
+    digests = [
+        (str(path), link(path), f"sha256 {sha256(path)[:16]}")
+        for one in table_chapters
+        for path in one["sources"]
+    ]
+    answer = of_run([(one["title"], one["rows"]) for one in table_chapters])
     text = render(
         "report.html",
-        title="Which documents are worth training on?",
-        answer=of_run(read),
-        chapters=chapters,
+        title=TITLE,
+        question=QUESTION,
+        answer=answer,
+        tables=table_chapters,
+        groups=groups,
         pages=kinds,
-        provenance=provenance,
-        symbols=[(symbol, verdict, LEGEND[verdict]) for verdict, symbol in SYMBOLS.items()],
+        models=of_models,
+        digests=digests,
         script=read_template("report.js"),
     )
+    write_text(answer_out, front_page(QUESTION, TITLE, answer, table_chapters))
     write_text(out, text)
-    say(
-        f"[report] {len(chapters)} tables, {sum(len(c['comparisons']['lines']) for c in chapters)} comparisons: {out}"
-    )
-
-
-def _cost(text: str) -> str:
-    try:
-        return number(float(text))
-    except ValueError:
-        return text
+    lines = sum(len(one["comparisons"]["lines"]) for one in table_chapters)
+    say(f"[report] {len(table_chapters)} tables, {lines} comparisons, {len(ordered)} other chapters: {out}")
 
 
 if __name__ == "__main__":

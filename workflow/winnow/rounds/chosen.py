@@ -36,7 +36,7 @@ from winnow.sample.sampler import Sampler, from_config, needs
 from winnow.schema import read_spec
 from winnow.stage import InputError, read_json, run, say, write_text
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 """Of this module and of `vector_map`."""
 FITTED, SHOWN, EXAMPLES, CHARACTERS = 10_000, 2_000, 10, 240
 """Pool documents that the map is fitted on and that it shows; examples of an arm, and characters of each."""

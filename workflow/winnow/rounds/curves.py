@@ -17,7 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from winnow.compare.statistics import EQUAL, FEWEST_SEEDS, Comparison, Run, compare_samplers, holm, verdict
+from winnow.compare.statistics import (
+    EQUAL,
+    FEWEST_SEEDS,
+    Comparison,
+    Run,
+    compare_samplers,
+    holm,
+    minimum_detectable_effect,
+    possible,
+    verdict,
+)
 
 Runs = Mapping[Run, np.ndarray]
 """What the items contributed, float64 [items], by (data seed, training seed)."""
@@ -122,6 +132,19 @@ def compare_arms(pairs: Mapping[str, tuple[Runs, Runs]], confidence: float = 0.9
         )
         for name, one in found.items()
     }
+
+
+def detectable(
+    test: Test, tests: int, baseline: float, confidence: float
+) -> tuple[float | None, bool | None]:
+    """The minimum detectable effect of a test of accuracies at the strictest level of its family of `tests`, and whether there is
+    one within the bounds of an accuracy for a `baseline` of this mean; (None, None) without a standard error."""
+    if test.comparison.p is None:
+        return None, None
+    effect = minimum_detectable_effect(test.comparison, (1 - confidence) / tests)
+    if effect is None:
+        return None, None
+    return (effect, True) if possible(effect, baseline, (0.0, 1.0)) else (None, False)
 
 
 def crossing(labels: Sequence[int], values: Sequence[float], target: float) -> float | None:

@@ -28,6 +28,7 @@ from winnow.rounds.curves import (
     Test,
     area,
     compare_arms,
+    detectable,
     interval,
     labels_to_reach,
     points,
@@ -37,27 +38,16 @@ from winnow.rounds.curves import (
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, read_json, run, write_text
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 COLUMNS = (
     "benchmark", "arm", "labels", "seeds", "accuracy", "low", "high", "f1", "f1_positive", "calibration_error",
     "overconfidence", "effect", "effect_low", "effect_high", "p", "p_adjusted", "verdict", "gain", "gain_low", "gain_high",
     "changed", "kappa", "ceiling_agreement",
 )  # fmt: skip
 AREAS = (
-    "benchmark",
-    "arm",
-    "baseline",
-    "is_baseline",
-    "metric",
-    "group",
-    "figure",
-    "effect",
-    "ci_low",
-    "ci_high",
-    "p_adjusted",
-    "seeds",
-    "verdict",
-)
+    "benchmark", "arm", "baseline", "is_baseline", "metric", "group", "figure", "effect", "ci_low", "ci_high", "p_adjusted",
+    "minimum_detectable_effect_family", "detectable_family", "seeds", "verdict",
+)  # fmt: skip
 """Columns of the CSV of areas: names as in the CSV of a table, of which these tests are the headline."""
 FIGURES = ("f1", "f1_positive", "calibration_error", "overconfidence")
 CEILING = "ceiling"
@@ -250,6 +240,10 @@ def area_rows(results: Sequence[Result], baseline: str, confidence: float) -> li
         if test := result.area:
             one = test.comparison
             row |= {"effect": one.effect, "ci_low": one.low, "ci_high": one.high, "p_adjusted": test.p_adjusted, "verdict": test.verdict}  # fmt: skip
+            here = [other.area for other in results if other.benchmark == result.benchmark and other.area]
+            tested = sum(other.comparison.p is not None for other in here)
+            effect, able = detectable(test, tested, result.area_mean - one.effect, confidence)
+            row |= {"minimum_detectable_effect_family": effect, "detectable_family": "" if able is None else str(able).lower()}  # fmt: skip
         rows.append(row)
     return rows
 

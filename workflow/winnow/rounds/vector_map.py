@@ -13,6 +13,9 @@ import numpy as np
 from winnow import figures
 from winnow.projection import Projection
 
+POOL, EDGE = (0.6, 0.6, 0.6, 0.4), "#7f7f7f"
+"""Points are pixels, which a page cannot recolour: these are seen on white and on dark paper."""
+
 
 def plot(
     rounds: Mapping[str, np.ndarray],
@@ -27,7 +30,7 @@ def plot(
     from matplotlib.lines import Line2D
 
     last = max(int(one.max(initial=0)) for one in rounds.values())
-    shades = colormaps["viridis"](np.linspace(0.92, 0.05, last + 1))
+    shades = colormaps["viridis"](np.linspace(0.9, 0.25, last + 1))
     columns = 2 if len(rounds) in (2, 4) else min(3, len(rounds))
     several = len({name.rpartition("/")[0] for name in rounds}) > 1
     rows = -(-len(rounds) // columns)
@@ -41,7 +44,7 @@ def plot(
         for axis in axes.flat[len(rounds) :]:
             axis.set_visible(False)
         for axis, (name, one) in zip(axes.flat, rounds.items(), strict=False):
-            axis.scatter(*pool.T, s=3, color="#d9d9d9", linewidths=0, rasterized=True)
+            axis.scatter(*pool.T, s=3, color=POOL, linewidths=0, rasterized=True)
             for index in range(last + 1):
                 here = place[name][one == index]
                 axis.scatter(
@@ -49,7 +52,7 @@ def plot(
                     s=size,
                     color=[shades[index]],
                     linewidths=0.3 if size > 10 else 0,
-                    edgecolors="white",
+                    edgecolors=EDGE,
                     rasterized=True,
                 )
             axis.set_title(name if several else name.rpartition("/")[2], fontsize=9)
@@ -59,7 +62,7 @@ def plot(
         for axis in axes[:, 0]:
             axis.set_ylabel(f"component 2 ({fitted.explained[1]:.1%})", fontsize=8)
         dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 5}
-        handles = [Line2D([], [], color="#d9d9d9", label="pool", **dot)]
+        handles = [Line2D([], [], color=POOL, label="pool", **dot)]
         handles += [
             Line2D([], [], color=shades[i], label="first draw" if i == 0 else f"round {i}", **dot)
             for i in range(last + 1)

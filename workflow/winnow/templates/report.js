@@ -34,3 +34,14 @@ for (const button of document.querySelectorAll("button.copy")) {
     }
   });
 }
+for (const button of document.querySelectorAll("button.statistics")) {
+  const tables = button.closest("section").querySelectorAll("table.sortable");
+  const show = all => {
+    tables.forEach(table => table.classList.toggle("brief", !all));
+    button.setAttribute("aria-expanded", all);
+    button.textContent = all ? "Hide p-values and power" : "Show p-values and power";
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => show(button.getAttribute("aria-expanded") === "false"));
+  show(false);
+}

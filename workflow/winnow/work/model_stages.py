@@ -170,8 +170,19 @@ def write_report(job: Job) -> Work:
         _table(Job(job.config, job.rule, {"table": name}, job.sizes))[:2] for name in job.config["targets"]
     ]
     answers = sum(runs * items for runs, items in of_tables)
+    names = {
+        name
+        for table in job.config["targets"]
+        for name in job.config["tables"][table].get("experiments") or []
+    }
+    corpora = {one["corpus"] for one in job.config["experiments"] if one["name"] in names}
+    documents = sum(
+        Job(job.config, job.rule, {"corpus": corpus}, job.sizes).size.documents for corpus in corpora
+    )
     largest = max((runs * items for runs, items in of_tables), default=0.0)
-    return Work("light", serial=0.5 + 8e-6 * answers, memory_mb=TABLES + 100 + 400 * largest / MB)
+    return Work(
+        "light", serial=0.5 + 8e-6 * answers + 1e-7 * documents, memory_mb=TABLES + 100 + 400 * largest / MB
+    )
 
 
 def chart_learning_curves(job: Job) -> Work:
