@@ -22,6 +22,7 @@ from pathlib import Path
 from common import DATA, figure, options, peer, pile_texts, processor, real_file
 from winnow.device import pick_device
 
+SMALL = [2, 64, 2, 512, 512]
 TASKS = {  # task -> split -> file of the real data
     "arc_challenge": {"train": "arc_challenge_train", "validation": "arc_challenge_validation", "test": "arc_challenge_test"},
     "winogrande": {"validation": "winogrande_validation"},
@@ -29,7 +30,7 @@ TASKS = {  # task -> split -> file of the real data
 }  # fmt: skip
 
 
-def make_model(folder: Path, shape: list[int]) -> Path:
+def make_model(folder: Path, shape: list[int] = SMALL) -> Path:
     """A GPT-NeoX of random weights, with a byte-level BPE."""
     import torch
     from tokenizers import ByteLevelBPETokenizer
@@ -102,9 +103,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a folder in Hugging Face format")
     parser.add_argument("--mirrors", type=Path, help="benchmark folders")
     names = ("LAYERS", "WIDTH", "HEADS", "SEQUENCE", "VOCABULARY")
-    parser.add_argument(
-        "--shape", type=int, nargs=5, metavar=names, default=[2, 64, 2, 512, 512], help="of the made model"
-    )
+    parser.add_argument("--shape", type=int, nargs=5, metavar=names, default=SMALL, help="of the made model")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--limit", type=int, default=100, help="items a task")
     parser.add_argument("--own-batch", action="store_true", help="winnow sizes its batches itself")

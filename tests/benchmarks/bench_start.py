@@ -93,11 +93,7 @@ def main() -> None:
             Path(scratch, name).mkdir()
         cases.append(("to the first training step", 3.5, "train.loop", "main", "stage.rate_at = stop",
                       training(Path(scratch, "train"))))  # fmt: skip
-        patch = (
-            "import winnow.evaluate.language_model as scored\nmade = scored.language_model\n"
-            "def language_model(*arguments):\n    lm = made(*arguments)\n    lm._model_call = stop\n    return lm\n"
-            "scored.language_model = language_model"
-        )
+        patch = "import winnow.evaluate.language_model as scored\nscored.log_likelihoods = stop"
         cases.append(("to the first evaluated items", 3.0, "evaluate.harness", "evaluate", patch,
                       evaluation(Path(scratch, "evaluate"))))  # fmt: skip
         for what, limit, *job in cases:
