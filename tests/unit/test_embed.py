@@ -240,7 +240,7 @@ def test_a_gpu_reads_texts_without_padding_and_finds_the_same_vectors(encoder, m
     assert np.allclose(equal, encoder.encode(["river one", "stone two", "sugar six"]), atol=2e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.text(st.sampled_from("ab e\u0301語🎻\n7"), max_size=4000), min_size=1, max_size=3),
     st.integers(1, 9),

@@ -18,15 +18,15 @@ BLOCK = 4096
 Result = TypeVar("Result")
 
 
-def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Rows in batches of at most `tokens` padded tokens, longest first.
+def batches(lengths: np.ndarray, tokens: int, rows: int = 0) -> Iterator[np.ndarray]:
+    """Rows in batches of at most `tokens` padded tokens, or of so many `rows` if not 0, longest first.
 
     `lengths`: int [n], tokens per row, each at least 1. Yields int64 index arrays; every row once.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, tokens // int(lengths[order[start]]))
+        size = rows or max(1, tokens // int(lengths[order[start]]))
         yield order[start : start + size]
         start += size
 
@@ -38,13 +38,14 @@ def of_batches(
     device: str,
     progress: Progress | None = None,
     documents: float = 0,
+    rows_a_batch: int = 0,
 ) -> Iterator[tuple[np.ndarray, Result]]:
     """(rows, function(rows)) of the `batches` of some lengths, in their order, side by side on the cores of a processor.
 
     With a batch, `progress` advances by its share of `documents`, by tokens: rows count unequally because the long ones come
     first.
     """
-    parts, total = list(batches(lengths, tokens)), int(lengths.sum())
+    parts, total = list(batches(lengths, tokens, rows_a_batch)), int(lengths.sum())
     if progress and not total:
         progress.add(documents)
     for rows, result in zip(parts, side_by_side(function, parts, device), strict=True):

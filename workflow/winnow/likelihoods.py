@@ -64,11 +64,7 @@ def log_likelihoods(
         of_input.setdefault((*context, *continuation)[-limit - 1 : -1], []).append(number)
     inputs = sorted(of_input, key=lambda ids: (-len(ids), ids))
     lengths = np.array([len(ids) for ids in inputs], dtype=np.int64)
-    parts = (
-        [np.arange(start, min(start + rows, len(inputs))) for start in range(0, len(inputs), rows)]
-        if rows
-        else list(batches(lengths, tokens))
-    )
+    parts = batches(lengths, tokens, rows)
 
     def of_batch(part: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
         numbers, at, places, targets = [], [], [], []

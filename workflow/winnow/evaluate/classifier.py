@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from winnow.evaluate.models import TOKENS_CPU, TOKENS_GPU, load
+from winnow.batching import distinct, of_batches, padded
+from winnow.classifier import BATCH_TOKENS
+from winnow.evaluate.models import load
+from winnow.in_flight import METER
 from winnow.metrics import macro_f1
 from winnow.parquet import open_parquet
 from winnow.stage import InputError, Progress
@@ -23,24 +26,21 @@ def predict(model: Any, tokenizer: Any, texts: list[str], batch_size: int) -> tu
     """
     import torch
 
-    from winnow.batching import distinct, padded
-
     ids, place = distinct([encoded.ids for encoded in tokenizer.encode_batch_fast(texts)])
-    order = np.argsort([-len(i) for i in ids], kind="stable")
+    device, lengths = model.device.type, np.array([len(row) for row in ids])
     classes, confidence = np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids))
     progress = Progress("evaluate", total=len(ids), unit="texts")
-    budget = TOKENS_CPU if model.device.type == "cpu" else TOKENS_GPU
-    start = 0
-    while start < len(order):
-        size = batch_size or max(1, budget // max(1, len(ids[order[start]])))
-        chosen = order[start : start + size]
-        tokens, mask = (x.to(model.device) for x in padded([ids[i] for i in chosen]))
-        with torch.inference_mode():
-            p = model(input_ids=tokens, attention_mask=mask).logits.double().softmax(-1)
-        highest = p.max(-1)
-        classes[chosen], confidence[chosen] = highest.indices.cpu().numpy(), highest.values.cpu().numpy()
-        start += size
-        progress.add(len(chosen))
+
+    def of_batch(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tokens, mask = padded([ids[row] for row in rows])
+        with torch.inference_mode(), METER:
+            logits = model(input_ids=tokens.to(device), attention_mask=mask.to(device)).logits
+            highest = logits.double().softmax(-1).max(-1)
+            return highest.indices.cpu().numpy(), highest.values.cpu().numpy()
+
+    batches = of_batches(of_batch, lengths, BATCH_TOKENS[device], device, progress, len(ids), batch_size)
+    for rows, (chosen, sure) in batches:
+        classes[rows], confidence[rows] = chosen, sure
     return classes[place], confidence[place]
 
 
@@ -82,7 +82,6 @@ def evaluate_classifier(
             "f1": macro_f1(labels, predictions)[0],
             "items": len(labels),
         }
-    budget = TOKENS_CPU if device.type == "cpu" else TOKENS_GPU
     return rows, {
         "tasks": tasks,
         "leaves": {name: [name] for name in benchmarks},
@@ -93,6 +92,6 @@ def evaluate_classifier(
         "classes": classes,
     }, {
         "device": device.type,
-        "batch": {"texts": batch_size} if batch_size else {"tokens": budget},
+        "batch": {"texts": batch_size} if batch_size else {"tokens": BATCH_TOKENS[device.type]},
         "seconds": {"load_model": round(ready - started, 3), "evaluate": round(time.monotonic() - ready, 3)},
     }  # fmt: skip

@@ -49,7 +49,7 @@ def language_model(model: Any, tokenizer: Any, batch_size: int) -> Any:
     """lm-eval's HFLM around a loaded model; with batch_size 0 its batches are sized by their tokens.
 
     Prompts, continuations and what is made of their log-likelihoods are lm-eval's; the log-likelihoods are computed by
-    `winnow.likelihoods`, which lm-eval's own loop does one request at a time.
+    `winnow.likelihoods` (to the 7 digits of float32), which lm-eval's own loop does one request at a time.
     """
     from lm_eval.models.huggingface import HFLM
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window

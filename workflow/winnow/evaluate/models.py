@@ -9,9 +9,6 @@ from winnow.light_imports import skip_unused
 from winnow.stage import InputError, read_json
 from winnow.weights import loading
 
-TOKENS_CPU, TOKENS_GPU = 8_192, 131_072
-"""Padded tokens of a batch at most, where batches are sized by their tokens."""
-
 
 def is_classifier(model: Path) -> bool:
     """Whether the folder holds a sequence classifier. Raises InputError if it is not a model with safetensors."""
