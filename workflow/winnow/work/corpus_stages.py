@@ -15,7 +15,7 @@ from typing import Any
 from winnow.experiments import proxies_of
 from winnow.sample.sampler import needs
 from winnow.work import networks
-from winnow.work.job import CHARACTERS, ENCODER, MB, PIECES, PYTHON, TABLES, TORCH, Job, host_mb
+from winnow.work.job import CHARACTERS, ENCODER, LOGITS, MB, PIECES, PYTHON, TABLES, TORCH, Job, host_mb
 from winnow.work.networks import Network
 from winnow.work.requests import COMPRESSED, Work
 from winnow.work.sizes import shard_documents, subset_documents, tokens_of
@@ -227,7 +227,7 @@ def _score(job: Job, documents: float) -> Work:
         ENCODER + weights + job.block_mb + job.tokenised_mb(scorer.get("characters", 20_000) / CHARACTERS)
     )
     largest = max(network.weights / max(1, network.width) for network, _ in models)
-    memory += min(2**26, 2048 * largest) * 12 / MB
+    memory += 8 * min(1.0, 1024 * largest / 2**25) * LOGITS
     return Work(
         "encoder", {"evaluate": flops}, spread=4e-7 * documents * tokenised, memory_mb=host_mb(job.gpus, memory),
         disk=24.0 * documents, threads=8, gpus=job.gpus,

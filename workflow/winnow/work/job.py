@@ -13,6 +13,8 @@ from winnow.work.sizes import BLOCK, CorpusSize, Items, items_of, shard_document
 MB = 1e6
 PYTHON, TABLES, TORCH, ENCODER, EVALUATION = 100, 200, 450, 600, 900
 """MB of a process that has loaded nothing, pyarrow, torch, transformers, lm-eval."""
+LOGITS = 3 * 134
+"""MB of the logits of a batch and what is made of them, on each core (winnow.likelihoods)."""
 CUDA = 4000
 """MB of the host beside a process on a GPU."""
 ENCODING = 130.0

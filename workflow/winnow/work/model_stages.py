@@ -13,7 +13,7 @@ from winnow.profile import kinds as families
 from winnow.selection import is_large_model
 from winnow.work import networks
 from winnow.work.corpus_stages import draw_mb
-from winnow.work.job import ENCODER, ENCODING, EVALUATION, MB, PIECES, TABLES, Job, host_mb
+from winnow.work.job import ENCODER, ENCODING, EVALUATION, LOGITS, MB, PIECES, TABLES, Job, host_mb
 from winnow.work.requests import Work
 from winnow.work.sizes import BLOCK, shard_documents, tokens_of, training_rows
 
@@ -95,7 +95,7 @@ def _evaluate(job: Job, name: str, gpus: int) -> Work:
             threads=threads,
             gpus=gpus,
         )
-    logits = 1100 if not gpus else 2000
+    logits = LOGITS * threads if not gpus else 2000
     whole = sum(one.all for one in items)
     return Work(
         "evaluation", {"evaluate": flops}, serial=0.18 * sum(one.tasks for one in items) + 1.5e-3 * requests + 2e-5 * whole,
