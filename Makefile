@@ -70,7 +70,7 @@ bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour; figures in result
 lint: $(DEV_STAMP) ## check format, style, import layers, types and the workflow
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	@$(BIN)/python $(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -m snakemake --lint
@@ -78,7 +78,7 @@ lint: $(DEV_STAMP) ## check format, style, import layers, types and the workflow
 format: $(DEV_STAMP) ## format Python and Snakemake files
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt Snakefile workflow/rules
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt Snakefile workflow/Snakefile workflow/rules
 
 pictures: $(STAMP) ## draw the pictures of the README from the demo's results (requires chromium)
 	@$(SNAKEMAKE)

@@ -69,12 +69,12 @@ def read_config():
 
 COMMAND = command_line()
 # The files of config/ and the run's own, over them.
-SHIPPED = (
-    [] if workflow.config_settings.replace_workflow_config else definition_files(HOME, own=WHOLE_CONFIG)
-)
-GIVEN = list(workflow.configfiles if MODULE and WHOLE_CONFIG else workflow.overwrite_configfiles)
-# Files with the lines that messages name; none where the config is a part of another workflow's.
-FILES = [*SHIPPED, *GIVEN] if WHOLE_CONFIG else []
+SHIPPED = [] if workflow.config_settings.replace_workflow_config else definition_files(HOME, own=WHOLE_CONFIG)
+GIVEN = list(workflow.overwrite_configfiles)
+# Files whose lines messages name: with those of the directive `configfile`; none where the config is a part of another
+# workflow's.
+DECLARED = [file for file in workflow.configfiles if file not in GIVEN]
+FILES = [*SHIPPED, *DECLARED, *GIVEN] if WHOLE_CONFIG else []
 LOCK = lock_file(HOME)
 try:
     CONFIG = read_config()

@@ -14,17 +14,13 @@ def repository():
     """The folder of this repository: not workflow.basedir, which is that of the main workflow where this one is a module of it.
 
     Of a module that another workflow names by a commit, tag or branch (`github(...)`), Snakemake reads single files out of
-    its clone. The stages are a Python package, so the files of the commit are written beside the clones, once."""
+    its clone. The stages are a Python package, so the files of the commit are written beside the clones, once.
+    """
     rules = workflow.current_basedir
     if isinstance(rules, LocalSourceFile):
         return Path(rules.get_path_or_uri(secret_free=True)).parents[1]
-    if hasattr(rules, "hosted_repo"):
-        rules.fetch_if_required()
-        clone = rules.hosted_repo.repo
-    else:
-        from git import Repo
-
-        clone = Repo(rules.repo_path)
+    rules.fetch_if_required()
+    clone = rules.hosted_repo.repo
     commit = clone.commit(rules.ref).hexsha
     folder = Path(workflow.sourcecache.cache_path) / "winnow" / commit
     if not folder.exists():

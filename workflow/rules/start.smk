@@ -113,7 +113,7 @@ onstart:
     claim_results()
 
 
-# Once for a module of which `use rule NAME from winnow with:` reads this file again.
+# Once: this file is read again for each change that another workflow makes to a rule of this module.
 STARTED = workflow.__dict__.setdefault("winnow_results", set())
 if workflow.is_main_process and R not in STARTED:
     STARTED.add(R)

@@ -49,7 +49,7 @@ PARTITIONS = cluster_partitions()
 def place(definition):
     """Sends the jobs of a rule to the partition for what they ask (a GPU, or none), within the limits of the partition.
     Nothing changes on a machine without partitions, nor for rules that run where Snakemake runs."""
-    if not site("slurm_partition") or workflow.is_local(definition):
+    if not site("slurm_partition") or definition.norun or definition.name in workflow._localrules:
         return
     before = {key: definition.resources.get(key) for key in (*KEYS, "slurm_extra", "checkpoint_minutes")}
     chosen = "slurm_partition" in workflow.resource_settings._parsed_overwrite_resources.get(
