@@ -90,7 +90,7 @@ pictures: $(STAMP) ## draw the pictures of the README from the demo's results (r
 	done
 
 docs: $(DEV_STAMP) ## build the documentation site, site/index.html; broken links and anchors are errors
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
 	@echo "$$PWD/site/index.html"
 
 lock: ## resolve lock.txt again (requires uv)

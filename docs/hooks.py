@@ -24,16 +24,26 @@ from pymdownx.slugs import slugify
 
 ROOT = Path(__file__).resolve().parents[1]
 INCLUDE = re.compile(r'^\[[^\]]*\]\(([^)#\s]+)(?:#([^)\s]+))? "include"\)$', re.MULTILINE)
-CODE = re.compile(r"(^```.*?^```$|^(?:    .*\n)+|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+# Blocks of code, fenced or indented, and code inside a line, which may go on in the next one.
+CODE = re.compile(r"(^```[\s\S]*?^```$|(?<=\n\n)(?:    .*\n)+|`(?:[^`\n]|\n(?!\n))+`)", re.MULTILINE)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]*)(#[^)\s]*)?\)")
-LANGUAGES = {".yaml": "yaml", ".yml": "yaml", ".py": "python", ".toml": "toml", ".smk": "python", ".csv": "text"}
+LANGUAGES = {
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".py": "python",
+    ".toml": "toml",
+    ".smk": "python",
+    ".csv": "text",
+}
 
 slug = slugify(case="lower")
 
 
 def section(text: str, anchor: str | None, where: str) -> str:
     """The body of the section whose heading has this anchor, or all below the title. Raises ValueError if there is none."""
-    headings = list(re.finditer(r"^(#+) (.+)$", CODE.sub(lambda code: "." * len(code[0]), text), re.MULTILINE))
+    headings = list(
+        re.finditer(r"^(#+) (.+)$", CODE.sub(lambda code: "." * len(code[0]), text), re.MULTILINE)
+    )
     for at, heading in enumerate(headings):
         title = text[heading.start(2) : heading.end(2)]
         if anchor is None or slug(title, "-") == anchor:
@@ -85,18 +95,31 @@ class Site:
             parts += [from_root(text[end : line.start()], "docs"), included(line)]
             end = line.end()
         whole = "".join([*parts, from_root(text[end:], "docs")])
-        return whole.replace("<!-- commands -->", commands()).replace("<!-- stages -->", stages())
+        for mark, reference in (("<!-- commands -->", commands), ("<!-- stages -->", stages)):
+            if mark in whole:
+                whole = whole.replace(mark, reference())
+        return whole
 
     def linked(self) -> None:
-        """Adds the files that pages link and that are no page yet; turns all links into links between pages."""
-        files: set[str] = set()
-        for name, text in self.pages.items():
+        """Turns all links into links between pages, and adds the files that pages link and that are no page yet."""
+        todo = list(self.pages)
+        while todo:
+            name = todo.pop()
+            files: set[str] = set()
             self.pages[name] = outside_code(
-                text, lambda part, name=name: LINK.sub(lambda link: self._link(name, link, files), part)
+                self.pages[name],
+                lambda part, name=name, files=files: LINK.sub(
+                    lambda link: self._link(name, link, files), part
+                ),
             )
-        for path in sorted(files):
-            text = (ROOT / path).read_text(encoding="utf-8")
-            self.pages[f"files/{path}.md"] = f"# {path}\n\n{code_block(path, text)}\n"
+            for path in sorted(files):
+                self.homes[path, ""] = page = f"files/{path.removesuffix('.md')}.md"
+                text = (ROOT / path).read_text(encoding="utf-8")
+                if path.endswith(".md"):
+                    self.pages[page] = from_root(text, posixpath.dirname(path))
+                else:
+                    self.pages[page] = f"# {path}\n\n{code_block(path, text)}\n"
+                todo.append(page)
 
     def _link(self, page: str, link: re.Match[str], files: set[str]) -> str:
         path, anchor = link[1].lstrip("/"), link[2] or ""
@@ -108,11 +131,11 @@ class Site:
             target, anchor = home, anchor if (path, "") in self.homes else ""
         elif home := self.homes.get((path, "")):
             target = home
-        elif (ROOT / path).is_dir():
-            return f"](../{path}/)"  # strict: an error
+        elif not (ROOT / path).is_file():
+            return f"](../{path})"  # which mkdocs then names
         else:
             files.add(path)
-            target, anchor = f"files/{path}.md", ""
+            target = f"files/{path.removesuffix('.md')}.md"
         return f"]({posixpath.relpath(target, posixpath.dirname(page) or '.')}{anchor})"
 
 
@@ -142,7 +165,11 @@ def described(command: str, function: ast.FunctionDef) -> str:
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = dict(
-        zip([a.arg for a in positional][len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+        zip(
+            [a.arg for a in positional][len(positional) - len(arguments.defaults) :],
+            arguments.defaults,
+            strict=True,
+        )
     )
     defaults |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
     rows = []
@@ -172,7 +199,9 @@ def stage_modules() -> Iterator[tuple[str, list[str]]]:
     """Modules with a command line, and the functions that are its commands."""
     for path in sorted((ROOT / "workflow" / "winnow").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if found := re.search(r'^if __name__ == "__main__":\n(?:    .*\n)*?    run\(([\w, ]+)\)', text, re.MULTILINE):
+        if found := re.search(
+            r'^if __name__ == "__main__":\n(?:    .*\n)*?    run\(([\w, ]+)\)', text, re.MULTILINE
+        ):
             module = ".".join(path.relative_to(ROOT / "workflow").with_suffix("").parts)
             yield module, found[1].split(", ")
 
