@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -102,23 +103,37 @@ def test_references_are_those_of_the_code(site: Path) -> None:
 
 
 @pytest.mark.browser
-def test_a_browser_opens_the_pages_from_disk_and_searches_them(site: Path) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_opens_the_pages_from_disk_and_searches_them(site: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     from playwright.sync_api import sync_playwright
 
-    chromium = os.environ.get("WINNOW_CHROMIUM", "/usr/bin/chromium")
+    program = os.environ.get("WINNOW_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium (apt-get install chromium, or WINNOW_CHROMIUM)")
     asked: list[str] = []
     errors: list[str] = []
+    serious: list[str] = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(color_scheme="dark")
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(color_scheme=scheme)
+        looked_at = browser.new_page(
+            color_scheme=scheme
+        )  # axe asks for style sheets by script, which files refuse
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        for path in site.glob("*.html"):
-            if path.name != "404.html":
-                page.goto(path.as_uri())
+        for path in sorted(site.glob("*.html")):
+            if path.name == "404.html":
+                continue
+            page.goto(path.as_uri())
+            looked_at.goto(path.as_uri())
+            for one in axe.Axe().run(looked_at).response["violations"]:
+                if one["impact"] in ("serious", "critical"):
+                    serious.append(f"{path.name}: {one['id']}: {one['nodes'][0]['html']}")
         page.fill("input.md-search__input", "fingerprint")
         page.wait_for_selector(".md-search-result__item", timeout=30_000)
         browser.close()
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert errors == []
+    assert serious == []

@@ -14,68 +14,21 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Finished, Snakemake, copy_workflow
+from documented import blocks
 
-RUN: dict[str, Any] = {
-    "corpora": {"notes": {"source": {"files": ["data/notes.jsonl"]}, "text": "text", "heldout": {"documents": 20}}},
-    "clusterings": {"notes-k3": {"encoder": "minilm", "k": 3}},
-    "budgets": {"few": {"train": 50}},
-    "experiments": [
-        {"name": "notes", "corpus": "notes", "clustering": "notes-k3", "samplers": ["random", "uniform"], "budget": "few",
-         "model": "neox-nano", "data_seeds": [0], "suites": ["mini"]},
-    ],
-    "tables": {"notes": {"title": "Notes", "experiments": ["notes"], "baseline": "random"}},
-    "targets": ["notes"],
-}  # fmt: skip
-# Its own configuration, rules of the names that Winnow's targets have, and a rule that reads a table of Winnow's.
-OUTER = """
-configfile: "config/config.yaml"
-
-
-module winnow:
-    snakefile:
-        {snakefile!r}
-    config:
-        config["winnow"]
-
-
-use rule * from winnow as winnow_*
-
-
-rule all:
-    default_target: True
-    input:
-        "answer.txt",
-
+# The Snakefiles and the section of docs/module.md; snakedeploy 0.17.1 writes the second Snakefile.
+BY_PATH, DEPLOYED = blocks("docs/module.md", "python")
+RUN: dict[str, Any] = yaml.safe_load(blocks("docs/module.md", "yaml")[0])["winnow"]
+RESULTS = RUN.pop("results")
+# A rule with the name of a target of Winnow's.
+MODELS = """
 
 rule models:
-    input:
-        "selected/tables/notes.md",
     output:
-        "answer.txt",
+        "models.txt",
     shell:
-        'head -1 {{input}} >{{output}}; echo "${{{{PYTHONPATH-none}}}} ${{{{HF_HUB_OFFLINE-none}}}}" >>{{output}}'
+        'echo "${{PYTHONPATH-none}} ${{HF_HUB_OFFLINE-none}}" >{output}'
 """
-# What snakedeploy 0.17.1 writes to workflow/Snakefile for `deploy-workflow https://github.com/owner/winnow . --tag v1`.
-DEPLOYED = """from snakemake.utils import min_version
-
-
-min_version("6.10.0")
-
-
-configfile: "config/config.yaml"
-
-
-# declare https://github.com/owner/winnow as a module
-module winnow:
-    snakefile: 
-        github("owner/winnow", path="workflow/Snakefile", tag="v1")
-    config:
-        config
-
-
-# use all rules from https://github.com/owner/winnow
-use rule * from winnow
-"""  # noqa: W291
 DRY = ("--dry-run", "--quiet", "rules", "--cores", "1")
 
 
@@ -114,10 +67,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "data/notes.jsonl").write_text(documents())
     # Names that Winnow has, too.
     (tmp_path / "config/config.yaml").write_text(
-        yaml.safe_dump({"samples": 3, "winnow": {**RUN, "results": "selected"}})
+        yaml.safe_dump({"samples": 3, "winnow": {**RUN, "results": RESULTS}})
     )
     (tmp_path / "config/models.yaml").write_text("- a list of the other workflow\n")
-    (tmp_path / "Snakefile").write_text(OUTER.format(snakefile=str(ROOT / "Snakefile")))
+    (tmp_path / "Snakefile").write_text(BY_PATH.replace("/path/to/winnow", str(ROOT)) + MODELS)
     return tmp_path
 
 
@@ -144,13 +97,13 @@ def run(folder: Path, *arguments: str, **more: str) -> str:
 
 
 def test_a_module_plans_the_jobs_of_the_workflow(folder: Path, snakemake: Snakemake) -> None:
-    (folder / "my.yaml").write_text(yaml.safe_dump({**RUN, "results": "selected"}))
+    (folder / "my.yaml").write_text(yaml.safe_dump({**RUN, "results": RESULTS}))
     elsewhere = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder / "other"))
     (folder / "other").mkdir()
     (folder / "other/data").symlink_to(folder / "data")
     alone = snakemake(*elsewhere, "selected/tables/notes.md", "--configfile", "my.yaml", *DRY, cwd=folder)
     done = snakemake(*DRY, cwd=folder)
-    assert done.jobs() == {**{f"winnow_{name}": n for name, n in alone.jobs().items()}, "models": 1}
+    assert done.jobs() == {**{f"winnow_{name}": n for name, n in alone.jobs().items()}, "answer": 1}
     (line,) = re.findall(r"^Forecast: .*$", done.text, re.MULTILINE)
     assert line in alone.text
 
@@ -165,7 +118,7 @@ def test_a_rule_can_be_changed_where_it_is_used(folder: Path, snakemake: Snakema
 
 
 def test_the_targets_of_the_other_workflow_are_its_own(folder: Path, snakemake: Snakemake) -> None:
-    assert snakemake("models", *DRY, cwd=folder).jobs()["models"] == 1
+    assert snakemake("models", *DRY, cwd=folder).jobs() == {"models": 1}
     assert "models" not in snakemake("winnow_subsets", *DRY, cwd=folder).jobs()
 
 
@@ -190,11 +143,11 @@ def test_a_prefix_is_refused(folder: Path, snakemake: Snakemake) -> None:
 
 @pytest.mark.slow
 def test_another_workflow_runs_winnow_to_a_table(folder: Path) -> None:
-    run(folder)
-    title, environment = (folder / "answer.txt").read_text().splitlines()
-    assert title == "# Notes"
-    assert environment == "none none"  # the module's environment is not that of the other rules
-    latest = json.loads((folder / "selected/logs/run.json").read_text())
+    run(folder, "all", "models")
+    assert (folder / "answer.txt").read_text().startswith("# Notes\n")
+    # The module's environment is not that of the other rules.
+    assert (folder / "models.txt").read_text() == "none none\n"
+    latest = json.loads((folder / RESULTS / "logs/run.json").read_text())
     assert latest["ended"]  # one run at a time writes there
     assert not (folder / "results").exists()
     assert "Nothing to be done" in run(folder, "--dry-run")
@@ -217,7 +170,7 @@ def deployed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     for path in (folder / "config").iterdir():
         path.unlink()
     (folder / "workflow").mkdir()
-    (folder / "workflow/Snakefile").write_text(DEPLOYED)
+    (folder / "workflow/Snakefile").write_text(DEPLOYED.replace("OWNER", "owner").replace("TAG", "v1"))
     for path in (source / "config").glob("*.yaml"):
         (folder / "config" / path.name).write_text(path.read_text())
     (folder / "my.yaml").write_text(yaml.safe_dump(RUN))
