@@ -132,6 +132,24 @@ def test_a_wrong_config_is_an_error_of_one_line(folder: Path, snakemake: Snakema
     )
 
 
+def test_a_rule_of_the_other_workflow_may_make_the_documents(folder: Path, snakemake: Snakemake) -> None:
+    """In a call before: without it, the whole workflow was refused since its documents were not there."""
+    (folder / "data/notes.jsonl").rename(folder / "raw.jsonl")
+    with open(folder / "Snakefile", "a") as out:
+        out.write(
+            '\nrule prepare:\n    input: "raw.jsonl"\n    output: "data/notes.jsonl"\n    shell: "cp {input} {output}"\n'
+        )
+    missing = "corpora.notes.source.files[0]: data/notes.jsonl: no file there"
+    done = snakemake("prepare", "--quiet", "all", "--cores", "1", cwd=folder)
+    assert done.code == 0, done.text
+    assert f"warning: module winnow: {missing}" in done.err
+    done = snakemake(*DRY, cwd=folder)
+    assert done.jobs()["winnow_write_documents"] == 1
+    assert "warning" not in done.err
+    (folder / "data/notes.jsonl").unlink()
+    assert "data/notes.jsonl: no file there" in error(snakemake("winnow_subsets", *DRY, cwd=folder))
+
+
 def test_a_prefix_is_refused(folder: Path, snakemake: Snakemake) -> None:
     """Snakemake would move outputs, and not what rules look for on disk."""
     text = (folder / "Snakefile").read_text()

@@ -64,7 +64,18 @@ def read_config():
         config.update(merged)
     workflow.configfiles.extend(SHIPPED)
     sources = check_sources if runs_jobs() else None
-    return resolve(merged, FILES, tables=asks_for_tables(), sources=sources, lock=LOCK)
+    given = dict(files=FILES, tables=asks_for_tables(), lock=LOCK)
+    try:
+        return resolve(merged, sources=sources, **given)
+    except InputError as error:
+        # Rules of the workflow that has this one as a module may make the files: in an earlier call, since jobs here depend
+        # on their content. A job that needs a file that is not there ends the run with its line.
+        if not MODULE:
+            raise
+        checked = resolve(merged, local=False, **given)
+        if workflow.is_main_process:
+            print(f"warning: module {__name__}: {error}", file=sys.stderr)
+        return checked
 
 
 COMMAND = command_line()
