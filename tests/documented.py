@@ -32,6 +32,7 @@ RUN_BY = {
     ".venv/bin/snakemake --profile profiles/local": "Makefile",
     ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
     ".venv/bin/winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
+    ".venv/bin/snakemake clusters --profile profiles/local": PLANNED,
     # The paper.
     ".venv/bin/snakemake --profile profiles/local published_tables --configfile config/minipile.yaml": ".ci/run",
     "snakemake --profile profiles/local published_tables --configfile config/minipile.yaml": ".ci/run",

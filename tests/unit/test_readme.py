@@ -1,6 +1,7 @@
 """What the pages tell a stranger to type is what CI or a test runs, and what they link is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -98,3 +99,24 @@ def test_environment_files_pin_what_the_lock_pins(root: Path):
             r"^[ -]*([a-z0-9-]+)==([^\s]+)", file.read_text(), flags=re.MULTILINE
         ):
             assert lock[name] == version, f"{file.name}: {name}"
+
+
+def test_the_workflow_catalog_finds_what_it_looks_for(root: Path):
+    """Without these the Snakemake workflow catalog lists no usage, and snakedeploy warns."""
+    usage = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"software-stack-deployment", "report"}
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda"}
+    assert usage["software-stack-deployment"]["conda"]
+    named = set()
+    for path in (root / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            environment = re.search(r'conda:\n\s+"\.\./\.\./(envs/\w+\.yaml)"', rule)
+            assert environment, f"{path.name}: {rule.split(':')[0]}"
+            named.add(environment[1])
+    assert named == {path.relative_to(root).as_posix() for path in (root / "envs").glob("*.yaml")}
+    assert (root / "workflow/Snakefile").exists()
+    assert {"snakemake", "workflow"} <= set(re.findall(r"\w+", (root / "README.md").read_text().lower()))
+    cited = yaml.safe_load((root / "CITATION.cff").read_text())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert project["description"].lower() in cited["title"].lower()
