@@ -15,6 +15,7 @@ import pytest
 import yaml
 from conftest import ROOT, Finished, Snakemake, copy_workflow
 from documented import blocks
+from winnow import run_lock
 
 # The Snakefiles and the section of docs/module.md; snakedeploy 0.17.1 writes the second Snakefile.
 BY_PATH, DEPLOYED = blocks("docs/module.md", "python")
@@ -148,6 +149,18 @@ def test_a_rule_of_the_other_workflow_may_make_the_documents(folder: Path, snake
     assert "warning" not in done.err
     (folder / "data/notes.jsonl").unlink()
     assert "data/notes.jsonl: no file there" in error(snakemake("winnow_subsets", *DRY, cwd=folder))
+
+
+def test_two_runs_do_not_write_to_one_folder_of_results(folder: Path, snakemake: Snakemake) -> None:
+    """`onstart` of a module is not called: nothing kept a second run out."""
+    run_lock.claim(folder / RESULTS)
+    try:
+        done = snakemake("winnow_subsets", "--cores", "1", cwd=folder)
+        assert f"module winnow: {RESULTS}: another run writes to this results folder" in error(done)
+        done = snakemake("models", "--cores", "1", cwd=folder)  # no job of the module
+        assert done.code == 0, done.text
+    finally:
+        (folder / RESULTS / "logs/run.json").unlink()
 
 
 def test_a_prefix_is_refused(folder: Path, snakemake: Snakemake) -> None:

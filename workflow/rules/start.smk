@@ -57,6 +57,14 @@ def write_jobs(path):
         json.dump(rows, file)
 
 
+def own_jobs():
+    """(rule, wildcards) of the jobs that are needed. A workflow that has this one as a module has its own jobs, too, and names
+    for these rules."""
+    names = {proxy.rule.name: name for name, proxy in rules._rules.items()}
+    needed = [job for job in workflow.dag.needrun_jobs() if job.rule.name in names]
+    return [(names[job.rule.name], dict(job.wildcards_dict)) for job in needed]
+
+
 def show_forecast(record):
     """Prints a forecast of the heavy jobs before Snakemake's first table of jobs."""
     if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SHOWN and not workflow.touch:
@@ -64,11 +72,7 @@ def show_forecast(record):
         if path := os.environ.get("WINNOW_JOBS"):
             write_jobs(path)
             return True
-        # Another workflow may have its own jobs, and names for these rules.
-        names = {proxy.rule.name: name for name, proxy in rules._rules.items()}
-        needed = [job for job in workflow.dag.needrun_jobs() if job.rule.name in names]
-        jobs = [(names[job.rule.name], dict(job.wildcards_dict)) for job in needed]
-        if line := forecast.forecast(CONFIG, R, jobs, forecast_cores(), LOCK):
+        if line := forecast.forecast(CONFIG, R, own_jobs(), forecast_cores(), LOCK):
             logger.info(line)
     return True
 
@@ -100,7 +104,8 @@ def claim_before_jobs(record):
     """Claims the results folder in a workflow that has this one as a module: only its own `onstart` is called."""
     if getattr(record, "event", None) == LogEvent.RUN_INFO and not workflow.dryrun and not CLAIMED:
         CLAIMED.append(True)
-        claim_results()
+        if own_jobs():
+            claim_results()
     return True
 
 
