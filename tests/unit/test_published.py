@@ -186,15 +186,15 @@ def test_what_the_page_on_the_studies_quotes_is_what_is_computed(study, tables, 
     findings = sum(study.findings.values())
     assert f"Of {len(study.printed)} printed comparison rows, {len(study.findings)} hold" in page
     assert f": {findings} findings." in page
-    told = [r for r in rows.values() if r.published_verdict]
-    stands = [r for r in told if r.published_verdict == r.raw_verdict]
-    assert f"{len(told)} rows print a verdict. {len(stands)} follow from the raw figures." in page
-    (other,) = [r for r in told if r not in stands]
+    verdicts = [r for r in rows.values() if r.published_verdict]
+    confirmed = [r for r in verdicts if r.published_verdict == r.raw_verdict]
+    assert f"{len(verdicts)} rows print a verdict. {len(confirmed)} follow from the raw figures." in page
+    (other,) = [r for r in verdicts if r not in confirmed]
     assert (other.a, other.b, other.benchmark) == ("160M MiniPile", "160M Density", "winogrande")
     shift = other.figures["b_value"] - other.figures["a_value"]
     short = [f"{x:+.4f}".replace("0.", ".") for x in (shift, other.ci_low, other.ci_high)]
     assert f"({short[0]}, interval {short[1]} to {short[2]})" in page
-    lost = [r for r in stands if r.raw_verdict != "not distinguishable" and r.p_adjusted >= 0.05]
+    lost = [r for r in confirmed if r.raw_verdict != "not distinguishable" and r.p_adjusted >= 0.05]
     assert {(r.b, r.benchmark) for r in lost} == {
         ("160M Lossi", "lambada_openai"),
         ("160M Density", "lambada_openai"),
