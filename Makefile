@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/local --cores $(CORES
 CPU_ONLY := $(shell test "$$(uname)" = Linux && ! test -e /dev/nvidiactl && ! test -e /dev/dxg && echo yes)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo plan clusters test bench test-all test-faults test-slurm test-real test-browser test-studies lint format lock pictures
+.PHONY: help install demo plan clusters docs test bench test-all test-faults test-slurm test-real test-browser test-studies lint format lock pictures
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -70,7 +70,7 @@ bench: $(DEV_STAMP) ## run all benchmarks, up to half an hour; figures in result
 lint: $(DEV_STAMP) ## check format, style, import layers, types and the workflow
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/rules
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	@$(BIN)/python $(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -m snakemake --lint
@@ -78,7 +78,7 @@ lint: $(DEV_STAMP) ## check format, style, import layers, types and the workflow
 format: $(DEV_STAMP) ## format Python and Snakemake files
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt Snakefile workflow/rules
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m snakefmt Snakefile workflow/Snakefile workflow/rules
 
 pictures: $(STAMP) ## draw the pictures of the README from the demo's results (requires chromium)
 	@$(SNAKEMAKE)
@@ -88,6 +88,10 @@ pictures: $(STAMP) ## draw the pictures of the README from the demo's results (r
 		chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=4000 --window-size=$$size \
 			--screenshot="docs/$$name.png" "file://$$PWD/results/$$page" 2> results/logs/chromium.log || exit 1; \
 	done
+
+docs: $(DEV_STAMP) ## build the documentation site, site/index.html; broken links and anchors are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
+	@echo "$$PWD/site/index.html"
 
 lock: ## resolve lock.txt again (requires uv)
 	@envs/lock.sh

@@ -10,6 +10,7 @@ min_version("9.20")
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/repository.smk"
 include: "workflow/rules/config.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/pins.smk"
@@ -26,21 +27,6 @@ include: "workflow/rules/published.smk"
 include: "workflow/rules/rounds.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
-
-
-localrules:
-    all,
-    clusters,
-    sweep,
-    profile,
-    shifts,
-    subsets,
-    samplers,
-    models,
-    paper_tables,
-    partial_tables,
-    published_tables,
-    preflight,
 
 
 rule all:

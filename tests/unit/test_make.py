@@ -50,6 +50,7 @@ def test_install_makes_the_environment_once_in_a_folder_with_blanks(clone: Path)
     assert [p[1] if p[0] == "<-m>" else p[0] for p in programs] == [
         "<ruff>", "<ruff>", "<snakefmt>", "<.venv/bin/lint-imports>", "<mypy>", "<snakemake>",
     ]  # fmt: skip
+    assert make(clone, "docs")[1] == ["python <-m> <mkdocs> <build> <--clean>"]
     assert [path.name for path in clone.parent.iterdir() if path != clone] == ["calls.txt"]
 
 

@@ -122,6 +122,13 @@ def test_a_missing_meta_column_is_named_with_its_place(check: Check) -> None:
     assert message == "corpora.mine.meta[1]: posts.jsonl: no column 'b'; columns: text, a"
 
 
+def test_without_pyarrow_the_jobs_check_the_sources(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snakemake alone, with the stages in environments of conda, ended in a traceback."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = check(posts(60), corpus={"text": "body"})
+    assert "note: pyarrow is not installed here: the first jobs will check the local sources\n" in message
+
+
 def test_a_key_that_comes_after_the_first_megabyte_is_no_mistake(check: Check) -> None:
     rows = posts(2000, filler=lambda i: "x" * 1000)
     rows[-1]["late"] = "here"

@@ -172,3 +172,35 @@ def test_a_superseded_run_is_known_by_its_kind(study) -> None:
     assert {(row.benchmark, row.metric): row.figures["a_value"] for row in rows} == {
         (row.benchmark, row.metric): float(last[row.benchmark, row.metric]) for row in rows
     }
+
+
+def test_what_the_page_on_the_studies_quotes_is_what_is_computed(study, tables, root: Path) -> None:
+    """docs/studies.md: the figures of the published tables, so that they cannot drift from config/published."""
+    page = " ".join((root / "docs/studies.md").read_text().split())
+    rows = {
+        (r.a, r.b, r.benchmark, r.metric): r
+        for name, table in tables.items()
+        if "published" in table
+        for r in published.compare_published(study, name, table["published"])
+    }
+    findings = sum(study.findings.values())
+    assert f"Of {len(study.printed)} printed comparison rows, {len(study.findings)} hold" in page
+    assert f": {findings} findings." in page
+    verdicts = [r for r in rows.values() if r.published_verdict]
+    confirmed = [r for r in verdicts if r.published_verdict == r.raw_verdict]
+    assert f"{len(verdicts)} rows print a verdict. {len(confirmed)} follow from the raw figures." in page
+    (other,) = [r for r in verdicts if r not in confirmed]
+    assert (other.a, other.b, other.benchmark) == ("160M MiniPile", "160M Density", "winogrande")
+    shift = other.figures["b_value"] - other.figures["a_value"]
+    short = [f"{x:+.4f}".replace("0.", ".") for x in (shift, other.ci_low, other.ci_high)]
+    assert f"({short[0]}, interval {short[1]} to {short[2]})" in page
+    lost = [r for r in confirmed if r.raw_verdict != "not distinguishable" and r.p_adjusted >= 0.05]
+    assert {(r.b, r.benchmark) for r in lost} == {
+        ("160M Lossi", "lambada_openai"),
+        ("160M Density", "lambada_openai"),
+    }
+    for row in lost:
+        assert f"{row.p_adjusted:.3f}".lstrip("0") in page
+    constant = {v for r in rows.values() for v in r.constant}
+    assert {"Reproduction", "Lossi", "Density"} <= constant
+    assert rows["160M MiniPile", "160M Density", "mmlu", "acc"].figures["b_value"] == 0.2295

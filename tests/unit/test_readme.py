@@ -1,55 +1,38 @@
-"""What the README tells a stranger to type is what CI or a test runs."""
+"""What the pages tell a stranger to type is what CI or a test runs, and what they link is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
-
-RUN_BY = {
-    "make demo": ".ci/run",
-    "make test": ".ci/run",
-    ".venv/bin/snakemake --profile profiles/local": "Makefile",
-    ".venv/bin/snakemake --profile profiles/local --report results/report.html": "Makefile",
-    ".venv/bin/snakemake --profile profiles/local published_tables --configfile config/minipile.yaml": ".ci/run",
-    ".venv/bin/winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5": "Makefile",
-    ".venv/bin/snakemake --profile slurm --configfile config/minipile.yaml -n": "tests/workflow/test_dry_run.py",
-    ".venv/bin/winnow check my.yaml": "tests/end_to_end/test_own_corpus.py",
-    ".venv/bin/snakemake --profile profiles/local --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
-    ".venv/bin/snakemake --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
-    ".venv/bin/snakemake sweep --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
-    ".venv/bin/snakemake profile --profile profiles/local --configfile my.yaml": "tests/end_to_end/test_own_corpus.py",
-    ".venv/bin/snakemake --profile slurm --configfile my.yaml -n": "tests/end_to_end/test_own_corpus.py",
-}
-PAGES = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "config/README.md",
-    "config/SAMPLERS.md",
-    "results/README.md",
-    "profiles/README.md",
-    "docs/reviewing-clusters.md",
-    "config/exclusions/README.md",
-)
-
-
-def commands(text: str) -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
-    return [line for line in lines if line]
+from documented import NOT_RUN, PAGES, RUN_BY, commands, text_of
 
 
 def test_every_command_is_run_somewhere(root: Path):
-    found = commands((root / "README.md").read_text())
-    assert set(found) == set(RUN_BY)
+    """Of all pages: a command that nothing runs stops working one day, and nobody notices. New ones go into a list of
+    tests/documented.py, as run by a test or not run for a reason."""
+    found = {command: page for page in PAGES for command in commands(page)}
+    assert {
+        command: page for command, page in found.items() if command not in RUN_BY and command not in NOT_RUN
+    } == {}
+    assert [command for command in (*RUN_BY, *NOT_RUN) if command not in found] == []
     for file in set(RUN_BY.values()):
         assert (root / file).exists()
 
 
-def test_pages_that_the_readme_links_are_there(root: Path):
+def anchors(page: Path) -> set[str]:
+    """Anchors of the headings of a page, as GitHub and the site (mkdocs.yml) make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_pages_and_sections_that_pages_link_are_there(root: Path):
     for page in PAGES:
-        text = (root / page).read_text()
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-            assert (root / page).parent.joinpath(link).exists(), f"{page}: {link}"
+        for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?", text_of(page)):
+            target = (root / page).parent.joinpath(link) if link else root / page
+            assert target.exists(), f"{page}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page}: {link}#{anchor}"
 
 
 def test_files_that_contributors_are_sent_to_are_there(root: Path):
@@ -116,3 +99,24 @@ def test_environment_files_pin_what_the_lock_pins(root: Path):
             r"^[ -]*([a-z0-9-]+)==([^\s]+)", file.read_text(), flags=re.MULTILINE
         ):
             assert lock[name] == version, f"{file.name}: {name}"
+
+
+def test_the_workflow_catalog_finds_what_it_looks_for(root: Path):
+    """Without these the Snakemake workflow catalog lists no usage, and snakedeploy warns."""
+    usage = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"software-stack-deployment", "report"}
+    assert set(usage["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda"}
+    assert usage["software-stack-deployment"]["conda"]
+    named = set()
+    for path in (root / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            environment = re.search(r'conda:\n\s+"\.\./\.\./(envs/\w+\.yaml)"', rule)
+            assert environment, f"{path.name}: {rule.split(':')[0]}"
+            named.add(environment[1])
+    assert named == {path.relative_to(root).as_posix() for path in (root / "envs").glob("*.yaml")}
+    assert (root / "workflow/Snakefile").exists()
+    assert {"snakemake", "workflow"} <= set(re.findall(r"\w+", (root / "README.md").read_text().lower()))
+    cited = yaml.safe_load((root / "CITATION.cff").read_text())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert project["description"].lower() in cited["title"].lower()

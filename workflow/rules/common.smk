@@ -26,12 +26,20 @@ PYTHON_PATH = (
     if not workflow.deployment_settings.deployment_method
     else ""
 )
-shell.prefix(
+
+
+class StageShell(shell):
+    """Runs the commands of this workflow's rules. A prefix of `shell` itself would hold for every rule of a workflow that has
+    this one as a module."""
+
+
+StageShell.prefix(
     "set -euo pipefail; exec 3>&2; trap : TERM; "
     + PYTHON_PATH
-    + f"export PYTHONPATH={shlex.quote(os.path.join(workflow.basedir, 'workflow'))} WINNOW_TERMINAL_FD=3 "
+    + f"export PYTHONPATH={shlex.quote(str(HOME / 'workflow'))} WINNOW_TERMINAL_FD=3 "
     "HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=true WINNOW_GPUS=0; "
 )
+shell = StageShell
 
 
 # ---------------------------------------------------------------- wildcards

@@ -1,12 +1,7 @@
 # Snakemake's command line and the files of config/ -> COMMAND and the checked CONFIG. No rules here.
 import contextlib
 import io
-import os
 import re
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from snakemake.cli import get_argument_parser
 from winnow.commands.preflight import check_sources
@@ -25,9 +20,10 @@ def command_line():
 
 
 def asks_for_tables():
-    """Whether the run's tables are among the targets: they are by default, and not in the process of a job."""
-    if not workflow.is_main_process:
-        return False
+    """Whether the run's tables are among the targets: they are by default, and not in the process of a job. The targets of a
+    workflow that has this one as a module may require them."""
+    if MODULE or not workflow.is_main_process:
+        return workflow.is_main_process
     targets = COMMAND.targets if COMMAND else []
     return not targets or any(
         target in ("all", "paper_tables", "partial_tables")
@@ -44,34 +40,53 @@ def runs_jobs():
 
 def stop(error):
     """Ends the command with the one line of an error."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {f'module {__name__}: ' if MODULE else ''}{error}", file=sys.stderr)
     sys.exit(1)
 
 
 def read_config():
     """The files of config/ merged, the run's own over them, checked. Not by the directive `configfile`: that looks for
     them in the working directory, and announces each."""
-    for folder in (workflow.basedir, os.path.dirname(sys.executable)):
+    for folder in (str(HOME), os.path.dirname(sys.executable)):
         # Snakemake reads braces as wildcards, PATH and PYTHONPATH a colon as an end.
         if sign := re.search(r"[{}:\n]", folder):
             raise InputError(
                 f"{folder}: Winnow cannot run from a folder with {sign.group()!r} in its path; move it"
             )
+    paths = workflow.modifier.path_modifier
+    if MODULE and (paths.prefix or paths._prefix_replacements):
+        raise InputError(
+            "prefix and replace_prefix move only some of its files; set the key results of its config instead"
+        )
     merged = read_files(SHIPPED)
     merge(merged, config)
-    config.update(merged)
+    if not MODULE:
+        config.update(merged)
     workflow.configfiles.extend(SHIPPED)
     sources = check_sources if runs_jobs() else None
-    return resolve(config, [*SHIPPED, *GIVEN], tables=asks_for_tables(), sources=sources, lock=LOCK)
+    given = dict(files=FILES, tables=asks_for_tables(), lock=LOCK)
+    try:
+        return resolve(merged, sources=sources, **given)
+    except InputError as error:
+        # Rules of the workflow that has this one as a module may make the files: in an earlier call, since jobs here depend
+        # on their content. A job that needs a file that is not there ends the run with its line.
+        if not MODULE:
+            raise
+        checked = resolve(merged, local=False, **given)
+        if workflow.is_main_process:
+            print(f"warning: module {__name__}: {error}", file=sys.stderr)
+        return checked
 
 
 COMMAND = command_line()
 # The files of config/ and the run's own, over them.
-SHIPPED = definition_files(workflow.basedir)
-if workflow.modifier.skip_configfile or workflow.config_settings.replace_workflow_config:
-    SHIPPED = []
+SHIPPED = [] if workflow.config_settings.replace_workflow_config else definition_files(HOME, own=WHOLE_CONFIG)
 GIVEN = list(workflow.overwrite_configfiles)
-LOCK = lock_file(workflow.basedir)
+# Files whose lines messages name: with those of the directive `configfile`; none where the config is a part of another
+# workflow's.
+DECLARED = [file for file in workflow.configfiles if file not in GIVEN]
+FILES = [*SHIPPED, *DECLARED, *GIVEN] if WHOLE_CONFIG else []
+LOCK = lock_file(HOME)
 try:
     CONFIG = read_config()
 except InputError as error:

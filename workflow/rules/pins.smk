@@ -12,7 +12,7 @@ def check_pinned(hub, revision, kind):
     if is_commit(revision):
         return
     source = dict(hub=hub, revision=revision)
-    place = where_named(CONFIG, [*SHIPPED, *GIVEN], source, kind)
+    place = where_named(CONFIG, FILES, source, kind)
     line = f"{place}: {not_pinned(source, pin_command(GIVEN))}"
     if runs_jobs() and not workflow.dryrun:
         stop(line)

@@ -12,19 +12,19 @@ from winnow.commands import forecast
 def check_targets():
     """Ends the command with one line for a run config among the targets, a misspelt target, and for the paper's
     targets in a run without published figures."""
-    rules = [rule.name for rule in workflow.rules]
+    names = [rule.name for rule in workflow.rules]
     published = any(has_published_figures(CONFIG, table) for table in CONFIG["targets"])
     for target in COMMAND.targets if COMMAND else []:
         if target.endswith((".yaml", ".yml", ".json")) and not target.startswith(f"{R}/"):
             stop(f"{target} is among the targets; a run config goes behind --configfile")
-        if re.fullmatch(r"[\w-]+", target) and target not in rules and not os.path.exists(target):
+        if re.fullmatch(r"[\w-]+", target) and target not in names and not os.path.exists(target):
             known = sorted(rule.name for rule in workflow.rules if not rule.output)
             near = difflib.get_close_matches(target, known, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             stop(f"no target {target!r}; {hint}known: {', '.join(known)}, and any file that a rule makes")
         if target in ("paper_tables", "published_tables") and not published:
             profile = {"paper_tables": "slurm", "published_tables": "profiles/local"}[target]
-            file = os.path.relpath(os.path.join(workflow.basedir, "config", "minipile.yaml"))
+            file = os.path.relpath(HOME / "config" / "minipile.yaml")
             stop(
                 f"{target}: no table of this run has published figures; those of the paper: "
                 f"snakemake {target} --profile {profile} --configfile {file}"
@@ -57,6 +57,14 @@ def write_jobs(path):
         json.dump(rows, file)
 
 
+def own_jobs():
+    """(rule, wildcards) of the jobs that are needed. A workflow that has this one as a module has its own jobs, too, and names
+    for these rules."""
+    names = {proxy.rule.name: name for name, proxy in rules._rules.items()}
+    needed = [job for job in workflow.dag.needrun_jobs() if job.rule.name in names]
+    return [(names[job.rule.name], dict(job.wildcards_dict)) for job in needed]
+
+
 def show_forecast(record):
     """Prints a forecast of the heavy jobs before Snakemake's first table of jobs."""
     if getattr(record, "event", None) == LogEvent.RUN_INFO and not FORECAST_SHOWN and not workflow.touch:
@@ -64,22 +72,16 @@ def show_forecast(record):
         if path := os.environ.get("WINNOW_JOBS"):
             write_jobs(path)
             return True
-        jobs = [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]
-        if line := forecast.forecast(CONFIG, R, jobs, forecast_cores(), LOCK):
+        if line := forecast.forecast(CONFIG, R, own_jobs(), forecast_cores(), LOCK):
             logger.info(line)
     return True
 
 
 FORECAST_SHOWN = []
-check_targets()
-for one in workflow.rules:
+if not MODULE:
+    check_targets()
+for one in workflow.modifier.rules:
     place(one)
-if workflow.is_main_process:
-    logger.addFilter(show_forecast)
-    logger.addFilter(check_cluster)
-else:
-    # The signal before a job's time limit is for the stage; this process and its shell would end by it.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def with_results(action):
@@ -93,10 +95,35 @@ def with_results(action):
         stop(f"{R}: cannot be written ({error.strerror}); take another folder, or change its permissions")
 
 
+def claim_results():
+    if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
+        with_results(run_lock.claim)
+
+
+def claim_before_jobs(record):
+    """Claims the results folder in a workflow that has this one as a module: only its own `onstart` is called."""
+    if getattr(record, "event", None) == LogEvent.RUN_INFO and not workflow.dryrun and not CLAIMED:
+        CLAIMED.append(True)
+        if own_jobs():
+            claim_results()
+    return True
+
+
+CLAIMED = []
 if COMMAND and COMMAND.unlock:
     with_results(run_lock.release)
 
 
 onstart:
-    if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
-        with_results(run_lock.claim)
+    claim_results()
+
+
+# Once: this file is read again for each change that another workflow makes to a rule of this module.
+STARTED = workflow.__dict__.setdefault("winnow_results", set())
+if workflow.is_main_process and R not in STARTED:
+    STARTED.add(R)
+    for watch in [show_forecast, check_cluster, *([claim_before_jobs] if MODULE else [])]:
+        logger.addFilter(watch)
+elif not workflow.is_main_process:
+    # The signal before a job's time limit is for the stage; this process and its shell would end by it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -1,5 +1,4 @@
 # Inputs and params of the rules of compare.smk: tables, partial tables and costs. No rules here.
-from snakemake.io import strip_wildcard_constraints
 from winnow.experiments import (
     has_published_figures,
     is_baseline,
@@ -15,10 +14,10 @@ from winnow.selection import runs_model, selection_jobs, trainings_of
 
 FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
 COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "pareto.svg"]
-GUIDE = Path(workflow.basedir) / "docs" / "reading-tables.md"
+GUIDE = HOME / "docs" / "reading-tables.md"
 # The working directory's own where it has them, as the files of config/.
 PUBLISHED = [
-    path if os.path.exists(path) else f"{workflow.basedir}/{path}"
+    path if os.path.exists(path) else str(HOME / path)
     for path in ("config/published/results.csv", "config/published/comparisons.csv")
 ]
 
@@ -207,7 +206,7 @@ def partial_outputs(wildcards):
 @functools.cache
 def timings_pattern(rule):
     """The benchmark files of a rule, as the rule has them."""
-    return strip_wildcard_constraints(workflow.get_rule(rule).benchmark)
+    return str(getattr(rules, rule).benchmark)
 
 
 def selection_timings(table):

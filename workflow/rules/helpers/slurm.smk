@@ -49,7 +49,7 @@ PARTITIONS = cluster_partitions()
 def place(definition):
     """Sends the jobs of a rule to the partition for what they ask (a GPU, or none), within the limits of the partition.
     Nothing changes on a machine without partitions, nor for rules that run where Snakemake runs."""
-    if not site("slurm_partition") or definition.name in workflow._localrules:
+    if not site("slurm_partition") or definition.norun or definition.name in workflow._localrules:
         return
     before = {key: definition.resources.get(key) for key in (*KEYS, "slurm_extra", "checkpoint_minutes")}
     chosen = "slurm_partition" in workflow.resource_settings._parsed_overwrite_resources.get(
@@ -176,7 +176,7 @@ def nodes_checked(wildcards):
     return expand(f"{R}/preflight/{{kind}}.json", kind=["cpu", "gpu"] if gpu else ["cpu"])
 
 
-if COMMAND and "preflight" in COMMAND.targets and not COMMAND.dryrun:
+if COMMAND and workflow.modifier.modify_rulename("preflight") in COMMAND.targets and not COMMAND.dryrun:
     for path in (Path(R) / "preflight").glob("*.json"):  # what was checked at another time
         path.unlink()
 

@@ -5,6 +5,7 @@ In: a checked configuration. Out: a ConfigError for what is wrong, a line on std
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,9 +23,14 @@ def check_sources(config: dict[str, Any]) -> None:
     """Checks the configuration against the first rows of the local sources that the run needs.
 
     Raises ConfigError (InputError for a person's file of exclusions) for what is wrong; what looks odd, but can be
-    meant, is a note on stderr.
+    meant, is a note on stderr. In an environment without pyarrow (Snakemake alone, with the stages in those of conda) only
+    the jobs check the sources, and a note says so.
     """
     needed = needs(config)
+    if importlib.util.find_spec("pyarrow") is None:
+        if any("files" in config["corpora"][name]["source"] for name in needed.corpora):
+            say("note: pyarrow is not installed here: the first jobs will check the local sources")
+        return
     for name in needed.corpora:
         corpus = config["corpora"][name]
         if "files" not in corpus["source"] or "hub" in corpus["source"]:

@@ -34,11 +34,11 @@ LARGEST = 1_000_000
 """Values of a config file, aliases written out: a few lines of nested aliases can stand for billions."""
 
 
-def definition_files(root: str | Path) -> list[str]:
-    """The files of `config/` that every run reads, in the order in which they are merged: the working directory's own
+def definition_files(root: str | Path, own: bool = True) -> list[str]:
+    """The files of `config/` that every run reads, in the order in which they are merged: with `own` the working directory's
     where it has them, else those of the workflow's folder `root`."""
     names = [f"config/{name}.yaml" for name in FILES]
-    return [name if os.path.exists(name) else str(Path(root) / name) for name in names]
+    return [name if own and os.path.exists(name) else str(Path(root) / name) for name in names]
 
 
 def read_files(files: Iterable[str | Path]) -> dict[str, Any]:
