@@ -35,7 +35,6 @@ from bench_sample import cluster_table
 from common import ROOT, cores, figure, options, processor
 from winnow.sample.sampler import needs
 
-SHARDS = 256
 BLOCK = 4096
 BANK = 256  # different vectors of a half of a cluster
 HALVES = 0.3  # from the middle of a cluster to each of its halves, as a tangent
@@ -45,7 +44,7 @@ GB = 2**20  # of the kilobytes that the kernel counts
 class Corpus:
     """Where the files of a corpus are, and which documents each shard has."""
 
-    def __init__(self, folder: Path, share: float, dimensions: int):
+    def __init__(self, folder: Path, share: float, dimensions: int, shards: int):
         self.folder, self.share, self.dimensions = folder, share, dimensions
         table = cluster_table()
         self.sizes = np.maximum((table["documents"].to_numpy() * share).astype(np.int64), 4)
@@ -53,7 +52,7 @@ class Corpus:
         self.excluded = table["excluded"].to_numpy().astype(bool)
         self.loss = table["proxy_loss"].to_numpy() if "proxy_loss" in table.column_names else None
         self.documents = int(self.sizes.sum())
-        shards, blocks = max(1, round(SHARDS * share)), -(-self.documents // BLOCK)
+        shards, blocks = max(1, round(shards * share)), -(-self.documents // BLOCK)
         self.cuts = np.minimum(np.arange(shards + 1) * blocks // shards * BLOCK, self.documents)
         self.names = [f"{s:04d}" for s in range(shards)]
 
@@ -180,7 +179,9 @@ class Measured:
             figure(f"{stage} of {documents:,} documents, peak memory", "GB", peak)
 
 
-def bench_clusters(corpus: Corpus, config: dict[str, Any], measured: Measured, threads: int) -> None:
+def bench_clusters(
+    corpus: Corpus, config: dict[str, Any], measured: Measured, threads: int, lsh: bool
+) -> None:
     """Fits (links to vectors of one shard), then assignments and buckets, shard by shard."""
     spawn = multiprocessing.get_context(
         "spawn"
@@ -207,7 +208,7 @@ def bench_clusters(corpus: Corpus, config: dict[str, Any], measured: Measured, t
         for name, start, end in zip(
             corpus.names, corpus.cuts.tolist(), corpus.cuts[1:].tolist(), strict=False
         ):
-            stages = [f"assign_clusters {k}" for k in ("e5-k220", "e5-k440")] + ["score_vectors lsh"]
+            stages = ["assign_clusters e5-k220", "assign_clusters e5-k440", *["score_vectors lsh"] * lsh]
             if not measured.lacks(*((stage, name) for stage in stages)):
                 continue
             vectors = corpus.path("vectors.npy")
@@ -217,11 +218,12 @@ def bench_clusters(corpus: Corpus, config: dict[str, Any], measured: Measured, t
                              "--documents", corpus.path(f"documents/{name}.parquet"), "--embeddings", vectors,
                              "--centroids", corpus.path(f"{k}/centroids.npy"), "--threads", threads,
                              "--out", corpus.path(f"{k}/assignments/{name}.parquet"))  # fmt: skip
-            measured.run("score_vectors lsh", name, "score.documents", "vectors", "--embeddings", vectors,
-                         "--assignments", corpus.path(f"e5-k220/assignments/{name}.parquet"),
-                         "--centroids", corpus.path("e5-k220/centroids.npy"), "--heldout", corpus.path("heldout.parquet"),
-                         "--spec", json.dumps({"scorer": config["scorers"]["lsh"]}),
-                         "--out", corpus.path(f"lsh/{name}.parquet"))  # fmt: skip
+            if lsh:
+                measured.run("score_vectors lsh", name, "score.documents", "vectors", "--embeddings", vectors,
+                             "--assignments", corpus.path(f"e5-k220/assignments/{name}.parquet"),
+                             "--centroids", corpus.path("e5-k220/centroids.npy"), "--heldout", corpus.path("heldout.parquet"),
+                             "--spec", json.dumps({"scorer": config["scorers"]["lsh"]}),
+                             "--out", corpus.path(f"lsh/{name}.parquet"))  # fmt: skip
             vectors.unlink()
             print(f"  {name} of {len(corpus.names)}", flush=True)
     for k in ("e5-k220", "e5-k440"):
@@ -243,8 +245,8 @@ def bench_clusters(corpus: Corpus, config: dict[str, Any], measured: Measured, t
           f"{away:,} documents in all, of which {held:,} are held out", flush=True)  # fmt: skip
 
 
-def samplers_of(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Clustering and sampler of each draw of the full budget; and lsh, whose buckets are scored here."""
+def samplers_of(config: dict[str, Any], lsh: bool) -> Iterator[tuple[str, str]]:
+    """Clustering and sampler of each draw of the full budget; and lsh, if its buckets are scored here."""
     pairs = [
         (one["clustering"], sampler)
         for one in config["experiments"]
@@ -253,10 +255,10 @@ def samplers_of(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
         and one["clustering"] in ("e5-k220", "e5-k440")
         for sampler in one["samplers"]
     ]
-    yield from dict.fromkeys([*pairs, ("e5-k220", "lsh")])
+    yield from dict.fromkeys([*pairs, *[("e5-k220", "lsh")] * lsh])
 
 
-def bench_draws(corpus: Corpus, config: dict[str, Any], measured: Measured) -> None:
+def bench_draws(corpus: Corpus, config: dict[str, Any], measured: Measured, lsh: bool) -> None:
     """The draw that a proxy learns from, the probe of its losses, and every sampler's draw."""
     heldout, mean = corpus.path("heldout.parquet"), corpus.loss
     if mean is None:
@@ -290,7 +292,7 @@ def bench_draws(corpus: Corpus, config: dict[str, Any], measured: Measured) -> N
     for name, start, end in zip(corpus.names, corpus.cuts.tolist(), corpus.cuts[1:].tolist(), strict=False):
         if not (out := corpus.path(f"losses/{name}.parquet")).is_file():
             write_losses(corpus.folder, start, end, mean, out)
-    for k, name in samplers_of(config):
+    for k, name in samplers_of(config, lsh):
         facts = needs(config["samplers"][name])
         more: list[Any] = []
         if facts.scores == "lsh":
@@ -307,6 +309,10 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--share", type=float, default=0.01, help="of the Pile")
     parser.add_argument("--dimensions", type=int, default=384, help="of the vectors; e5-large has 1,024")
+    parser.add_argument("--shards", type=int, default=256, help="of the whole Pile")
+    parser.add_argument(
+        "--lsh", action="store_true", help="score the buckets of the sampler lsh, too, and draw with it"
+    )
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument(
         "--folder", type=Path, help="where to work and to leave the files; else a temporary folder"
@@ -320,10 +326,10 @@ def main() -> None:
     folder = asked.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        need = 12e9 * asked.share + 2.2 * asked.dimensions * 134e6 / SHARDS
+        need = 12e9 * asked.share + 2.2 * asked.dimensions * 134e6 / asked.shards
         if shutil.disk_usage(folder).free < need and not (folder / "measured.jsonl").exists():
             sys.exit(f"{folder}: {need / 1e9:.1f} GB of disk are required")
-        corpus = Corpus(folder, asked.share, asked.dimensions)
+        corpus = Corpus(folder, asked.share, asked.dimensions, asked.shards)
         print(processor())
         print(f"{corpus.documents:,} documents in {len(corpus.names)} shards, {asked.dimensions} dimensions, "
               f"{asked.threads} threads", flush=True)  # fmt: skip
@@ -333,8 +339,8 @@ def main() -> None:
                 pool.apply(prepare, (corpus,))
             (folder / "prepared").touch()
         measured = Measured(folder / "measured.jsonl")
-        bench_clusters(corpus, config, measured, asked.threads)
-        bench_draws(corpus, config, measured)
+        bench_clusters(corpus, config, measured, asked.threads, asked.lsh)
+        bench_draws(corpus, config, measured, asked.lsh)
         measured.show(corpus.documents)
         print(
             f"disk {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e9:.1f} GB; {processor()}"

@@ -7,6 +7,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 from winnow import run_lock
 from winnow.commands import forecast
+from winnow.provenance import record_run
 
 
 def check_targets():
@@ -100,3 +101,4 @@ if COMMAND and COMMAND.unlock:
 onstart:
     if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
         with_results(run_lock.claim)
+        record_run(Path(R), Path(workflow.basedir), CONFIG, [*SHIPPED, *GIVEN], sys.argv)

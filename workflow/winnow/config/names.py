@@ -30,6 +30,7 @@ RESERVED = (
     "downloads",
     "logs",
     "preflight",
+    "provenance",
     "report",
     "report.html",
     "tables",
