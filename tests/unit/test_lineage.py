@@ -168,7 +168,9 @@ def test_probes_list_all_seeds_that_hold_a_document(results, capsys):
     ("arguments", "message"),
     [
         (["results/tables/t.csv", "3"], "t.csv: has the rows 1 to 2; row 3 is none of them"),
-        (["results/tables/t.csv"], "row 0 is none of them"),
+        (["results/tables/t.csv", "-1"], "row -1 is none of them"),
+        (["results/tables/t.csv"], "t.claims.json: no such file or directory; make it again"),
+        (["results/tables/t.csv", "--out", "x"], "--out: name a row, too"),
         (["results/tables/t.claims.csv", "1"], "t.claims.csv: no column 'figure'"),
         (["results/tables/no.csv", "1"], "no.csv: No such file or directory"),
         ([], "name a table and a row"),

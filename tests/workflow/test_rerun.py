@@ -263,9 +263,11 @@ NOTHING: Counter[str] = Counter()
 
 
 def whole(jobs: Counter[str]) -> Counter[str]:
-    """With the costs of each table that is made anew, and the report of all tables and pages."""
-    jobs = jobs + Counter(chart_costs=jobs["compare_arms"])
-    reported = any(jobs[rule] for rule in ("compare_arms", "chart_costs", "compare_samplers"))
+    """With the costs and the provenance of each table that is made anew, and the report of all tables and pages."""
+    jobs = jobs + Counter(chart_costs=jobs["compare_arms"], trace_provenance=jobs["compare_arms"])
+    reported = any(
+        jobs[rule] for rule in ("compare_arms", "chart_costs", "trace_provenance", "compare_samplers")
+    )
     return jobs + Counter(write_report=int(reported))
 
 
@@ -512,6 +514,7 @@ STAGES: dict[str, Counter[str]] = {
     "report.site": Counter(write_report=1),
     "compare.costs": Counter(chart_costs=3),
     "compare.power": Counter(chart_costs=3),
+    "compare.provenance": Counter(trace_provenance=3),
     "compare.arms": Counter(compare_arms=3),
     "compare.claims": Counter(compare_arms=3),
     "compare.sentences": Counter(compare_arms=3),

@@ -80,8 +80,8 @@ def write(
     process was given; `outputs`: files that it wrote; `began`: seconds since the epoch.
     """
     made = {name(one, results): one for one in outputs if one.is_file()}
-    folders = {str(folder) for key in made for folder in Path(key).parents}
-    given = {name(one, results) for one in inputs if one.exists()} - made.keys() - folders
+    given = {name(one, results) for one in inputs if one.exists()} - made.keys() - {os.path.abspath(results)}
+    given -= {str(Path(key).parent) for key in made}  # the folder that it writes to
     record: dict[str, Any] = {
         "run": run,
         "command": command,

@@ -119,7 +119,7 @@ class Record:
         return {
             "Winnow": self.winnow,
             "Python": self.job["python"],
-            **self.job["packages"],
+            **dict(sorted(self.job["packages"].items())),
             "device": self.device,
         }
 
@@ -161,20 +161,22 @@ class Records:
         return records
 
     @cached_property
-    def _makers(self) -> dict[str, list[Record]]:
-        """The records by the files they made, and by the folders of these."""
-        makers: dict[str, list[Record]] = {}
-        for record in sorted(self.all, key=lambda one: one.job["ended"]):
-            for output in record.job["outputs"]:
-                makers[output] = [record]  # of two, the later one
-                for folder in Path(output).parents:
-                    makers.setdefault(str(folder), []).append(record)
-        return makers
+    def _makers(self) -> dict[str, Record]:
+        """The record of each file; of two, the later one."""
+        by_end = sorted(self.all, key=lambda one: one.job["ended"])
+        return {output: record for record in by_end for output in record.job["outputs"]}
+
+    @cached_property
+    def _inside(self) -> dict[str, list[Record]]:
+        """The records of the files in a folder."""
+        inside: dict[str, list[Record]] = {}
+        for output, record in self._makers.items():
+            inside.setdefault(str(Path(output).parent), []).append(record)
+        return inside
 
     def maker(self, path: Path) -> Record | None:
         """The record of the job that wrote a file; None if there is none."""
-        key = name(path, self.results)
-        return next((record for record in self._makers.get(key, []) if key in record.job["outputs"]), None)
+        return self._makers.get(name(path, self.results))
 
     def digest(self, path: Path) -> str | None:
         """SHA-256 of a file when it was written; None without a record."""
@@ -190,7 +192,7 @@ class Records:
         seen = set(left)
         while left:
             key = left.pop()
-            makers = self._makers.get(key, [])
+            makers = [self._makers[key]] if key in self._makers else self._inside.get(key, [])
             if not makers and not os.path.isabs(key):
                 missing.add(key)
             for record in makers:

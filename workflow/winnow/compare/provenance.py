@@ -82,7 +82,7 @@ def stages(jobs: Sequence[Record]) -> list[dict[str, Any]]:
                 "ended": max(record.job["ended"] for record in of_rule),
                 "seconds": round(sum(record.job["seconds"] for record in of_rule), 2),
                 "hosts": sorted({record.job["host"] for record in of_rule}),
-                "facts": {fact: sorted(values) for fact, values in facts.items()},
+                "facts": {fact: sorted(facts[fact]) for fact in sorted(facts)},
             }
         )
     return sorted(rows, key=lambda row: (row["began"], row["rule"]))
@@ -90,7 +90,7 @@ def stages(jobs: Sequence[Record]) -> list[dict[str, Any]]:
 
 def stage_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows of `stages` as a table."""
-    head = ["rule", "jobs", "began", "hosts", "device", "Winnow", "Python", "notes"]
+    head = ["rule", "jobs", "began", "hosts", "device", "Winnow", "Python", "packages"]
     body = []
     for row in rows:
         facts = {fact: ", ".join(values) for fact, values in row["facts"].items()}
@@ -116,7 +116,7 @@ def page_of(title: str, found: Mapping[str, Any]) -> Page:
     ]  # fmt: skip
     sections = [Section("Jobs", stage_table(found["stages"]))]
     if runs:
-        head = ["began", "run", "host", "commit", "text", "configuration"]
+        head = ["began", "run", "host", "commit", "command", "configuration"]
         sections.append(Section("Runs", (head, sorted(runs))))
     return Page(f"{title}: how it was made", warnings, LEGEND, sections, [], [] if warnings else [answer])
 
