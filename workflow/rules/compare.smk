@@ -218,7 +218,7 @@ rule trace_provenance:
         runtime=runtime_of("trace_provenance"),
     params:
         spec=lambda wildcards: spec(title=CONFIG["tables"][wildcards.table]["title"]),
-        results=R,
+        results=lambda wildcards: R,
         prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
         version=version("compare.provenance", "pages"),
     shell:
