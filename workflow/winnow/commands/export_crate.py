@@ -27,12 +27,18 @@ TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 ROOT = Path(__file__).parents[3]
 KINDS = {".parquet": "application/vnd.apache.parquet", ".json": "application/json", ".csv": "text/csv", ".md": "text/markdown",
          ".html": "text/html", ".svg": "image/svg+xml", ".png": "image/png", ".tex": "application/x-tex",
-         ".tsv": "text/tab-separated-values"}  # fmt: skip
+         ".tsv": "text/tab-separated-values", ".yaml": "application/yaml"}  # fmt: skip
 NO_LICENSE = "No licence was stated for these results. Documents in them have the licences of their sources."
 
 
 def export_crate(
-    results: Path = Path("results"), /, *, table: list[str] = [], license: str = "", name: str = ""
+    results: Path = Path("results"),
+    /,
+    *,
+    table: list[str] = [],
+    license: str = "",
+    name: str = "",
+    author: list[str] = [],
 ) -> None:
     """Describe the tables of a run and all that they were made of as an RO-Crate, in the folder of the results.
 
@@ -41,6 +47,7 @@ def export_crate(
         table: Names of tables; without it, all tables of the folder.
         license: URL of the licence of the results, such as https://spdx.org/licenses/CC-BY-4.0.
         name: Name of the crate; without it, that of its folder.
+        author: Names of the people who ran it.
     """
     ledgers = ledgers_of(results, table)
     records = Records(results)
@@ -56,7 +63,7 @@ def export_crate(
         raise InputError(
             f"{results}/provenance: no records of the jobs that made these tables; run the workflow again, without --nolock"
         )
-    crate = describe(results, ledgers, jobs, license, name or results.resolve().name)
+    crate = describe(results, ledgers, jobs, license, name or results.resolve().name, author)
     write_json(results / METADATA, crate.metadata.generate())
     files = sum(len(record.job["outputs"]) for record in jobs)
     print(f"{results / METADATA}: {len(ledgers)} tables, {len(jobs)} jobs, {files} files")
@@ -83,7 +90,14 @@ def ledgers_of(results: Path, names: Sequence[str]) -> list[Path]:
     return [found[one] for one in names or found]
 
 
-def describe(results: Path, ledgers: Sequence[Path], jobs: Sequence[Record], license: str, name: str) -> Any:
+def describe(
+    results: Path,
+    ledgers: Sequence[Path],
+    jobs: Sequence[Record],
+    license: str,
+    name: str,
+    authors: Sequence[str],
+) -> Any:
     """The crate (rocrate.ROCrate) of tables and of the jobs behind them."""
     try:
         from rocrate.rocrate import ROCrate
@@ -103,6 +117,9 @@ def describe(results: Path, ledgers: Sequence[Path], jobs: Sequence[Record], lic
     root["datePublished"] = max(record.job["ended"] for record in jobs)
     root["license"] = add("CreativeWork", license, name=license) if license else NO_LICENSE
     root["conformsTo"] = add("CreativeWork", PROFILE, name="Process Run Crate", version="0.5")
+    agents = [add("Person", f"#person-{quote(one)}", name=one) for one in authors]
+    if agents:
+        root["author"] = single(agents)
     winnow = add_winnow(add)
     root["citation"] = winnow
     made = {output: record for record in jobs for output in record.job["outputs"]}
@@ -117,7 +134,7 @@ def describe(results: Path, ledgers: Sequence[Path], jobs: Sequence[Record], lic
         add.folder(
             folder, kind, [output for output in made if str(Path(output).parent) == folder and exist[output]]
         )
-    root["mentions"] = [add_action(add, record, winnow, made, exist) for record in jobs]
+    root["mentions"] = single([add_action(add, record, winnow, agents, made, exist) for record in jobs])
     return crate
 
 
@@ -134,13 +151,27 @@ class Adder:
         return {"@id": identifier}
 
     def file(self, path: str, **properties: Any) -> None:
-        kind = {"encodingFormat": KINDS[end]} if (end := Path(path).suffix) in KINDS else {}
-        self.crate.add_file(dest_path=path, properties={"name": path, **kind, **properties})
+        kind = KINDS.get(Path(path).suffix, "application/octet-stream")
+        self.crate.add_file(dest_path=path, properties={"name": path, "encodingFormat": kind, **properties})
 
     def folder(self, path: str, kind: str, files: Iterable[str]) -> None:
         parts = [{"@id": quote(one)} for one in sorted(files)]
-        properties = {"name": f"{kind} {path}", "hasPart": parts}
+        properties = {"name": f"{kind} {path}", "hasPart": single(parts)}
         self.crate.add_dataset(dest_path=f"{path}/", properties=properties)
+
+    def package(self, package: str, version: str) -> dict[str, str]:
+        """A package of PyPI, or Python itself; the build of a version (2.13.0+cpu) is on no page of its own."""
+        public, _, build = version.partition("+")
+        url = f"https://pypi.org/project/{package}/{public}/"
+        if package == "Python":
+            url = f"https://www.python.org/downloads/release/python-{public.replace('.', '')}/"
+        identifier = f"{url}#{quote(build)}" if build else url
+        return self("SoftwareApplication", identifier, name=package, softwareVersion=version, url=url)
+
+
+def single(values: Sequence[Any]) -> Any:
+    """The only one of some values, or all of them, as JSON-LD writes them."""
+    return values[0] if len(values) == 1 else list(values)
 
 
 def folders(outputs: Iterable[str]) -> list[tuple[str, str]]:
@@ -166,21 +197,25 @@ def add_winnow(add: Adder) -> dict[str, str]:
         for number, one in enumerate(cited["authors"])
     ]  # fmt: skip
     url = {"url": cited["repository-code"]} if "repository-code" in cited else {}
-    return add("SoftwareApplication", "#winnow", name=cited["title"], softwareVersion=str(cited["version"]), author=authors,
+    return add("SoftwareApplication", "#winnow", name=cited["title"], softwareVersion=str(cited["version"]), author=single(authors),
                license=add("CreativeWork", license, name=cited["license"]), **url)  # fmt: skip
 
 
 def add_action(
-    add: Adder, record: Record, winnow: dict[str, str], made: dict[str, Record], exist: dict[str, bool]
+    add: Adder,
+    record: Record,
+    winnow: dict[str, str],
+    agents: Sequence[dict[str, str]],
+    made: dict[str, Record],
+    exist: dict[str, bool],
 ) -> dict[str, str]:
     """The job of a record: what it ran, with which software, on what, from what, and what it made."""
     job = record.job
     software = {"Python": job["python"], **job["packages"]}
-    needs = [add("SoftwareApplication", f"#{quote(package)}-{quote(version)}", name=package, softwareVersion=version)
-             for package, version in sorted(software.items())]  # fmt: skip
+    needs = [add.package(package, version) for package, version in sorted(software.items())]
     digest = hashlib.sha256(repr((record.winnow, sorted(software.items()))).encode()).hexdigest()[:8]
     tool = add("SoftwareApplication", f"#{job['command'][0]}-{digest}", name=job["command"][0],
-               softwareVersion=f"Winnow {record.winnow}", isPartOf=winnow, softwareRequirements=needs)  # fmt: skip
+               softwareVersion=f"Winnow {record.winnow}", isPartOf=winnow, softwareRequirements=single(needs))  # fmt: skip
     machine = [add("PropertyValue", f"#{quote(kind)}-{quote(value)}", name=kind, value=value)
                for kind, value in (("host", job["host"]), ("device", record.device))]  # fmt: skip
     objects = [{"@id": quote(f"{RUNS}/{job['run']}.json")}] if record.run else []
@@ -191,9 +226,11 @@ def add_action(
             objects.append(add("CreativeWork", f"file://{quote(key)}", name=key))
     properties: dict[str, Any] = dict(
         name=f"{record.rule} {record.ids}", description=" ".join(job["command"]), instrument=tool, startTime=job["began"],
-        endTime=job["ended"], object=objects, result=[{"@id": quote(one)} for one in job["outputs"] if exist[one]],
+        endTime=job["ended"], object=single(objects), result=single([{"@id": quote(one)} for one in job["outputs"] if exist[one]]),
         resourceUsage=machine, actionStatus="http://schema.org/CompletedActionStatus",
     )  # fmt: skip
+    if agents:
+        properties["agent"] = single(agents)
     if job["slurm_job"]:
         properties["identifier"] = f"SLURM job {job['slurm_job']}"
     return add("CreateAction", f"#{quote(record.rule)}/{quote(record.ids)}", **properties)
