@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from winnow.compare.provenance import items_of_arms, stages, summary
 from winnow.csv_files import read_rows
+from winnow.parquet import doc_range
 from winnow.provenance import Records, differences, not_recorded
 from winnow.stage import InputError, atomic_path, read_json, sha256
 
@@ -303,14 +304,31 @@ def show_document(results: Path, named: str, out: Path | None) -> None:
             print(f"held out of all subsets ({', '.join(str(one.get('role', '')) for one in held)})")
     for copy in copies(results, corpus, doc):
         print(f"the same text: document {copy} of {corpus}")
+    show_similar(results, corpus, doc)
     lines = holders(results, corpus, doc)
     for kind, path, what in lines:
-        print(f"{kind:7}  {path}{'  ' + what if what else ''}")
-    subsets = {path for kind, path, _ in lines if kind == "subset"}
-    models = [path for kind, path, _ in lines if kind == "model"]
-    print(f"subsets that hold it: {len(subsets)}; models trained on it: {len(models)}")
+        print(f"{kind:9}  {path}{'  ' + what if what else ''}")
+    kinds = [kind for kind, _, _ in lines]
+    print(
+        f"subsets that hold it: {len({path for kind, path, _ in lines if kind == 'subset'})}; models trained on it: "
+        f"{kinds.count('model')}; benchmarks made of it: {kinds.count('benchmark')}; files of its shard: {kinds.count('file')}"
+    )
+    print("to remove it: docs/provenance.md")
     if out is not None:
         write_lines(out, ("kind", "path", "what"), lines)
+
+
+def show_similar(results: Path, corpus: str, doc: int) -> None:
+    """Prints how similar a document is to an earlier one of its cluster, where a scorer of near-duplicates measured it."""
+    measured = False
+    for path in sorted((results / corpus / "clusterings").glob("*/scores/*/all.parquet")):
+        if "score" not in pq.read_schema(path).names:
+            continue
+        measured = True
+        for score in pq.read_table(path, columns=["score"], filters=[("doc", "=", doc)])["score"].to_pylist():
+            print(f"cosine similarity to another document of its cluster, at most: {score:.3f} ({path})")
+    if not measured:
+        print("near-duplicates are not listed: no sampler of the run measures them (scorer semdedup)")
 
 
 def copies(results: Path, corpus: str, doc: int) -> list[int]:
@@ -325,7 +343,8 @@ def copies(results: Path, corpus: str, doc: int) -> list[int]:
 
 
 def holders(results: Path, corpus: str, doc: int) -> list[tuple[str, str, str]]:
-    """Kind (subset or model), path and what more there is to say of all that hold a document of a corpus."""
+    """Kind (subset, model, benchmark or file), path and what more there is to say of all that hold a document of a corpus: files
+    are those of its shard, with its text, vector, cluster or scores."""
     lines: list[tuple[str, str, str]] = []
     trained: set[Path] = set()
     for draw in sorted((results / corpus / "subsets").rglob("draw.parquet")):
@@ -347,7 +366,30 @@ def holders(results: Path, corpus: str, doc: int) -> list[tuple[str, str, str]]:
             zip(table["data_seed"].to_pylist(), table["round"].to_pylist(), strict=True)
         ):
             lines.append(("model", str(draws.parent), f"probes of data seed {seed}, from round {first} on"))
+    for data in sorted((results / corpus / "benchmarks").glob("*/data.parquet")):
+        made_of = read_json(data.with_name("manifest.json"))["spec"]["benchmark"]
+        if (
+            "heldout" in made_of
+            and pq.read_table(data, columns=["item"], filters=[("item", "=", doc)]).num_rows
+        ):
+            lines.append(("benchmark", str(data.parent), made_of["heldout"]))
+    for path in shard_files(results / corpus, doc):
+        lines.append(("file", str(path), ""))
     return lines
+
+
+def shard_files(corpus: Path, doc: int) -> list[Path]:
+    """Files of the shard of a document: its text, vectors, clusters, scores, measures and predictions."""
+    for shard in sorted((corpus / "documents").glob("*.parquet")):
+        with pq.ParquetFile(shard) as file:
+            low, high = doc_range(file)
+        if low <= doc <= high:
+            return sorted(
+                path
+                for path in corpus.rglob(f"{shard.stem}.*")
+                if path.suffix in (".parquet", ".npy", ".npz")
+            )
+    return []
 
 
 def write_lines(out: Path, header: tuple[str, ...], lines: list[tuple[Any, ...]]) -> None:

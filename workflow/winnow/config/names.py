@@ -33,6 +33,7 @@ RESERVED = (
     "provenance",
     "report",
     "report.html",
+    "ro-crate-metadata.json",
     "tables",
     "timings",
 )
