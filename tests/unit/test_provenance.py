@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from winnow.commands.export_crate import export_crate
 from winnow.compare.provenance import trace
 from winnow.job_record import PACKAGES, place, shown
 from winnow.provenance import Records, code_version, differences, record_run
-from winnow.stage import RUN_FILE, RUN_ID, sha256, write_json
+from winnow.stage import RUN_FILE, RUN_ID, InputError, sha256, write_json
 
 TORCH = {"numpy": "2.4.6", "torch": "2.13.0"}
 
@@ -234,3 +235,56 @@ def test_without_git_the_code_is_known_by_its_digest(tmp_path: Path, monkeypatch
     assert (code["commit"], code["changed"]) == (None, None)
     assert re.fullmatch(r"sha256 [0-9a-f]{64}", code["code"])
     assert code["version"] == "0.1.0"
+
+
+def test_a_crate_requires_tables_records_and_its_package(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="tables: no tables; run the workflow first"):
+        export_crate(results.folder)
+    table_of(results)
+    (results.folder / "tables/t.csv").touch()
+    with pytest.raises(InputError, match=r"--table 'x': must be one of the tables of .*: t"):
+        export_crate(results.folder, table=["x"])
+    monkeypatch.setitem(sys.modules, "rocrate", None)
+    monkeypatch.setitem(sys.modules, "rocrate.rocrate", None)
+    with pytest.raises(InputError, match="export-crate: requires the package rocrate"):
+        export_crate(results.folder)
+    for path in (results.folder / "provenance").rglob("*.json"):
+        path.unlink()
+    with pytest.raises(InputError, match="provenance: no records of the jobs"):
+        export_crate(results.folder)
+
+
+def test_a_crate_describes_files_jobs_and_software(results: Results) -> None:
+    pytest.importorskip("rocrate")
+    table_of(results, packages={**TORCH, "torch": "2.12.0+cpu"}, slurm_job="17", gpus=["H100"])
+    for name in ("tables/t.csv", "c/random/items.parquet", "c/uniform/items.parquet"):
+        (results.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (results.folder / name).touch()
+    export_crate(
+        results.folder, license="https://spdx.org/licenses/CC-BY-4.0", author=["A. Name"], name="Study"
+    )
+    metadata = json.loads((results.folder / "ro-crate-metadata.json").read_text())
+    graph = {entity["@id"]: entity for entity in metadata["@graph"]}
+    assert metadata["@context"] == [
+        "https://w3id.org/ro/crate/1.1/context",
+        "https://w3id.org/ro/terms/workflow-run/context",
+    ]
+    root = graph["./"]
+    assert (root["name"], root["license"]) == ("Study", {"@id": "https://spdx.org/licenses/CC-BY-4.0"})
+    assert root["conformsTo"] == {"@id": "https://w3id.org/ro/wfrun/process/0.5"}
+    assert graph["c/uniform/items.parquet"]["sha256"] == "0" * 64
+    assert "c/vectors.npy" not in graph  # it was removed since
+    action = graph["#train/uniform"]
+    assert action["@type"] == "CreateAction"
+    assert action["result"] == {"@id": "c/uniform/items.parquet"}
+    assert action["object"] == {"@id": "provenance/runs/r1.json"}
+    assert action["agent"] == {"@id": "#person-A.%20Name"}
+    assert action["identifier"] == "SLURM job 17"
+    assert {graph[one["@id"]]["value"] for one in action["resourceUsage"]} == {"n1", "H100"}
+    tool = graph[action["instrument"]["@id"]]
+    assert tool["softwareVersion"] == "Winnow aaaaaaaaaaaa"
+    assert "2.12.0+cpu" in {graph[one["@id"]]["softwareVersion"] for one in tool["softwareRequirements"]}
+    assert graph["#train/random"]["instrument"] != action["instrument"]
+    assert graph["#winnow"]["license"] == {"@id": "https://spdx.org/licenses/Apache-2.0"}

@@ -49,7 +49,7 @@ class Folder:
         return done.stdout + done.stderr
 
     def winnow(self, *arguments: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(self.path / "workflow")}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(self.path / "workflow"), *sys.path])}
         line = [sys.executable, "-m", "winnow", *arguments]
         done = subprocess.run(line, cwd=self.path, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -83,15 +83,12 @@ def test_every_file_has_the_record_of_the_job_that_made_it(run: Folder) -> None:
     train = json.loads(run.record("train_model/notes/none/random/few/seed0/tiny/seed0").read_text())
     assert {"torch", "transformers", "numpy"} <= train["packages"].keys()
     assert '"training_seed":0' in " ".join(train["command"])
-    source = json.loads(run.record("index_source/notes").read_text())
-    assert [one for one in source["inputs"] if one.endswith("notes.jsonl")] or "notes.jsonl" in str(
-        source["command"]
-    )
+    assert "notes.jsonl" in str(json.loads(run.record("index_source/notes").read_text())["command"])
     (of_run,) = (run.results / "provenance/runs").glob("*.json")
     assert train["run"] == of_run.stem
     facts = json.loads(of_run.read_text())
     assert facts["config"]["budgets"]["few"]["train"] == 50
-    assert "run.json" in facts["config_files"]
+    assert "run.json" in map(os.path.basename, facts["config_files"])
     assert facts["winnow"]["commit"] is None  # a copy without git
     assert re.fullmatch("sha256 [0-9a-f]{64}", facts["winnow"]["code"])
 

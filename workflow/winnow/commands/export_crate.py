@@ -144,7 +144,7 @@ class Adder:
     def __init__(self, crate: Any):
         self.crate = crate
 
-    def __call__(self, kind: str, identifier: str, **properties: Any) -> dict[str, str]:
+    def __call__(self, kind: str, identifier: str, /, **properties: Any) -> dict[str, str]:
         """Adds a contextual entity, unless there is one of this identifier; returns the reference to it."""
         if self.crate.get(identifier) is None:
             self.crate.add_jsonld({"@id": identifier, "@type": kind, **properties})
