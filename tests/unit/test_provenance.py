@@ -202,6 +202,13 @@ def test_results_without_records_are_said_to_have_none(results: Results) -> None
     assert "All jobs of a rule" not in text
 
 
+def test_a_table_without_comparisons_is_said_to_have_none(results: Results) -> None:
+    claims = results.folder / "tables/t.claims.json"
+    write_json(claims, [])
+    trace(claims=claims, results=results.folder, spec='{"title": "T"}', out=claims.with_name("t"))
+    assert "**The table compares no arms" in claims.with_name("t.provenance.md").read_text()
+
+
 def test_a_run_records_its_commit_config_and_command(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -700,6 +700,16 @@ def test_an_edit_of_a_stage_without_a_new_version_reruns_nothing(toy: Toy) -> No
         assert toy.jobs() == NOTHING
 
 
+def test_records_of_jobs_rerun_nothing(toy: Toy) -> None:
+    """They say where and with what a file was made: another machine, commit or package is no reason to make it again."""
+    record = toy.folder / "results/provenance/train_model/x.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    assert toy.jobs() == NOTHING
+    record.unlink()
+    assert toy.jobs() == NOTHING
+
+
 def upside_down(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: upside_down(value[key]) for key in reversed(list(value))}

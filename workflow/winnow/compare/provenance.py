@@ -108,7 +108,9 @@ def page_of(title: str, found: Mapping[str, Any]) -> Page:
     warnings = [f"Made differently: {line}" for line in found["differences"]]
     if unrecorded:
         warnings.append(not_recorded(unrecorded))
-    answer = "All jobs of a rule were made with the same versions on the same kind of device."
+    answer = ["All jobs of a rule were made with the same versions on the same kind of device."]
+    if not found["stages"]:
+        answer = ["The table compares no arms, so there is nothing to trace."]
     runs = [
         [run.get("began", ""), name[:12], run.get("host", ""), (run.get("winnow") or {}).get("commit") or "unknown",
          " ".join(run.get("command", [])), run.get("config_sha256", "").removeprefix("sha256 ")[:12]]
@@ -118,7 +120,7 @@ def page_of(title: str, found: Mapping[str, Any]) -> Page:
     if runs:
         head = ["began", "run", "host", "commit", "command", "configuration"]
         sections.append(Section("Runs", (head, sorted(runs))))
-    return Page(f"{title}: how it was made", warnings, LEGEND, sections, [], [] if warnings else [answer])
+    return Page(f"{title}: how it was made", warnings, LEGEND, sections, [], [] if warnings else answer)
 
 
 def trace(*, claims: Path, results: Path, spec: str, out: Path) -> None:
