@@ -46,7 +46,7 @@ APART = ("timings", "logs", "provenance", "tensorboard", "state")
 """Folders of what differs from run to run (results/README.md)."""
 TIMED = (
     "timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg",
-    ".provenance.json", ".provenance.md", ".provenance.html"
+    ".provenance.json", ".provenance.md", ".provenance.html", "index.html"
 )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ RUN = {
 }  # fmt: skip
 TIMINGS = ("timings", "logs", "provenance", "tensorboard")  # folders
 TIMED = ("timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg",
-         ".provenance.json", ".provenance.md", ".provenance.html")  # fmt: skip
+         ".provenance.json", ".provenance.md", ".provenance.html", "index.html")  # fmt: skip
 
 
 def prepare(folder: Path) -> Path:
