@@ -13,6 +13,7 @@ TINY = {
     "bench_cluster.py": (["--vectors", "9000", "--k", "4", "--rounds", "1"], "floor of one pass"),
     "bench_embed.py": (["--documents", "6", "--rounds", "1"], "mean cosine 1.000000"),
     "bench_evaluate.py": (["--limit", "4"], " 0 different"),
+    "bench_pile_size.py": (["--share", "0.003", "--dimensions", "32", "--lsh"], "differ from the published ones by"),
     "bench_profile.py": (["--rows", "2000", "--rounds", "1", "--packages", "none"], "counts are equal"),
     "bench_sample.py": (["--share", "0.0002", "--documents", "800"], "subset 2: scan"),
     "bench_start.py": (["--rounds", "1"], "slowest light stage"),
@@ -21,7 +22,14 @@ TINY = {
     "calibrate.py": (["2", "2"], "any verdict"),
     "documents.py": (["--gigabytes", "0.001", "--rounds", "1"], "of the peer's speed"),
 }  # fmt: skip
-MADE_UP = {"bench_embed.py", "bench_evaluate.py", "bench_sample.py", "bench_start.py", "documents.py"}
+MADE_UP = {
+    "bench_embed.py",
+    "bench_evaluate.py",
+    "bench_pile_size.py",
+    "bench_sample.py",
+    "bench_start.py",
+    "documents.py",
+}
 
 
 @pytest.mark.slow

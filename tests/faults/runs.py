@@ -42,10 +42,11 @@ RUN: dict[str, Any] = {
 LONG = {**RUN, "recipes": {"short": {**RUN["recipes"]["short"], "steps": 100_000_000}}}
 """The same run with a training that does not end."""
 
-APART = ("timings", "logs", "tensorboard", "state")
+APART = ("timings", "logs", "provenance", "tensorboard", "state")
 """Folders of what differs from run to run (results/README.md)."""
 TIMED = (
-    "timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg", "report/index.html"
+    "timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg",
+    ".provenance.json", ".provenance.md", ".provenance.html", "report/index.html"
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from winnow.cluster.kmeans import assign, fingerprint, fit, sample_rows, spherical_kmeans, summarise
+from winnow.keys import keys
 from winnow.products import single
 from winnow.stage import InputError, canonical
 
@@ -102,6 +104,37 @@ def test_the_sample_is_the_stated_one_and_free_of_heldout_documents(tmp_path: Pa
     assert sum(map(len, sample_rows(corpus.documents, corpus.removed, 10**6, 3))) == 600
     other = sample_rows(corpus.documents, corpus.removed, 200, 4)
     assert any(not np.array_equal(a, b) for a, b in zip(rows, other, strict=True))
+
+
+@pytest.mark.parametrize("size", [0, 1, 700, 5000, 10**6])
+def test_the_sample_has_the_smallest_keys_of_the_whole_pool(tmp_path: Path, size: int) -> None:
+    cuts = [0, 0, 3, 1500, 1500, 4096, 9000]  # empty shards, and one that alone has more than the sample
+    doc = np.random.default_rng(0).permutation(20_000)[:9000].astype(np.int64)
+    removed = np.sort(doc[::7])
+    shards = [doc[a:b] for a, b in itertools.pairwise(cuts)]
+    paths = [tmp_path / f"{i}.parquet" for i in range(len(shards))]
+    for path, part in zip(paths, shards, strict=True):
+        pq.write_table(pa.table({"doc": part}), path)
+    key = keys("kmeans-sample", 5, doc)
+    key[np.isin(doc, removed)] = np.iinfo(np.uint64).max
+    chosen = np.argsort(key)[: min(size, len(doc) - len(removed))]
+    rows = sample_rows(paths, removed, size, 5)
+    assert [part.dtype for part in rows] == [np.int64] * len(shards)
+    for part, first, last in zip(rows, cuts, cuts[1:], strict=False):
+        here = np.sort(chosen[(chosen >= first) & (chosen < last)]) - first
+        np.testing.assert_array_equal(part, here)
+
+
+def test_memory_of_the_sample_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    path = tmp_path / "shard.parquet"
+    pq.write_table(pa.table({"doc": np.arange(1 << 20)}), path)
+    peaks = []
+    for shards in (1, 4):
+        tracemalloc.start()
+        sample_rows([path] * shards, np.zeros(0, dtype=np.int64), 500, 0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] < 16e6, peaks
 
 
 def test_heldout_documents_do_not_move_a_centroid(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ BAD = [
     ("classifier's encoder", "models: {minilm-classifier: {encoder: bert}}", "1: models.minilm-classifier.encoder: unknown encoder 'bert'; known: bert-base-uncased, e5-base-4k, e5-large, minilm, minilm-128, minilm-64"),
     ("encoder", "clusterings: {mine: {encoder: bert, k: 3}}", "1: clusterings.mine.encoder: unknown encoder 'bert'; known: bert-base-uncased, e5-base-4k, e5-large, minilm, minilm-128, minilm-64"),
     ("reserved clustering", "clusterings: {none: {encoder: minilm, k: 3}}", "1: clusterings.none: the name is that of samplers without clusters; take another"),
-    ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, calibration.json, downloads, logs, preflight, report, report.html, tables, timings"),
+    ("reserved corpus", "corpora: {tables: {source: {files: [a]}, text: t}}", "1: corpora.tables: the name is reserved; take another than benchmarks, calibration.json, downloads, logs, preflight, provenance, report, report.html, ro-crate-metadata.json, tables, timings"),
     ("colliding table", "tables: {a.claims: {title: A, experiments: [pile-mini], baseline: random}}", "1: tables.a.claims: the name collides with files of other tables; take another"),
     ("own column", "corpora: {mine: {source: {files: [a]}, text: t, meta: [bytes]}}", "1: corpora.mine.meta[0]: 'bytes' is a column of Winnow's own; rename it in the source"),
     ("column of a clustering", "corpora: {mine: {source: {files: [a]}, text: t, meta: [a, cluster]}}", "1: corpora.mine.meta[1]: 'cluster' is a column of Winnow's own; rename it in the source"),

@@ -153,6 +153,38 @@ def test_a_document_leads_to_its_copies_subsets_and_models(results, tmp_path, ca
     assert "subsets that hold it: 0; models trained on it: 0" in text
 
 
+def test_a_heldout_document_leads_to_the_benchmarks_made_of_it(results, capsys):
+    for name, kind, items in (("bpb", {"heldout": "bits-per-byte"}, [9]), ("pairs", {"grammar": "minimal-pairs"}, [9]), ("few", {"heldout": "cloze"}, [4])):  # fmt: skip
+        write_json(results / f"c/benchmarks/{name}/manifest.json", {"spec": {"benchmark": kind}})
+        pq.write_table(pa.table({"item": items}), results / f"c/benchmarks/{name}/data.parquet")
+    lineage(document="c:9")
+    text = capsys.readouterr().out
+    assert "benchmark  results/c/benchmarks/bpb  bits-per-byte" in text
+    assert "benchmarks made of it: 1;" in text  # items of grammar are not documents
+
+
+def test_a_document_leads_to_the_files_of_its_shard_and_its_similarity(results, tmp_path, capsys):
+    for name in ("embeddings/e/0000.npy", "embeddings/e/0001.npy", "models/none/random/few/seed0/m/seed0/predictions/0001.parquet"):  # fmt: skip
+        (results / "c" / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / "c" / name).write_bytes(b"vectors")
+    lineage(document="c:7")
+    text = capsys.readouterr().out
+    assert "near-duplicates are not listed" in text
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("file ")] == [
+        "results/c/documents/0001.parquet",
+        "results/c/embeddings/e/0001.npy",
+        "results/c/models/none/random/few/seed0/m/seed0/predictions/0001.parquet",
+    ]
+    scores = results / "c/clusterings/k/scores/semdedup/all.parquet"
+    scores.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"doc": [7, 8], "score": [0.98, 0.1]}), scores)
+    lineage(document="c:7", out=tmp_path / "holders.tsv")
+    text = capsys.readouterr().out
+    assert "cosine similarity to another document of its cluster, at most: 0.980" in text
+    with open(tmp_path / "holders.tsv") as file:
+        assert [row["kind"] for row in csv.DictReader(file, delimiter="\t")] == ["file"] * 3
+
+
 def test_probes_list_all_seeds_that_hold_a_document(results, capsys):
     folder = results / "c/probes/none/random/few/p/s"
     folder.mkdir(parents=True)
@@ -168,7 +200,9 @@ def test_probes_list_all_seeds_that_hold_a_document(results, capsys):
     ("arguments", "message"),
     [
         (["results/tables/t.csv", "3"], "t.csv: has the rows 1 to 2; row 3 is none of them"),
-        (["results/tables/t.csv"], "row 0 is none of them"),
+        (["results/tables/t.csv", "-1"], "row -1 is none of them"),
+        (["results/tables/t.csv"], "t.claims.json: no such file or directory; make it again"),
+        (["results/tables/t.csv", "--out", "x"], "--out: name a row, too"),
         (["results/tables/t.claims.csv", "1"], "t.claims.csv: no column 'figure'"),
         (["results/tables/no.csv", "1"], "no.csv: No such file or directory"),
         ([], "name a table and a row"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_too_small_a_pool_is_one_line(tmp_path: Path) -> None:
 def test_a_shard_finds_its_rows_in_the_reduced_vectors_by_document(tmp_path: Path) -> None:
     corpus, reduced = Corpus(tmp_path, 3), tmp_path / "r.npy"
     whole = corpus.reduced(PCA, reduced)
-    parts = vectors_of_shards([reduced], corpus.documents)
+    parts = list(vectors_of_shards([reduced], corpus.documents))
     assert [len(part) for part in parts] == [50, 50, 50]
     assert np.array_equal(np.concatenate(parts), whole)
     some = np.array([700, 100, 14900])
@@ -150,11 +151,23 @@ def test_a_shard_finds_its_rows_in_the_reduced_vectors_by_document(tmp_path: Pat
         vectors_of_shards(corpus.embeddings[:2], corpus.documents)
 
 
+def test_shards_of_vectors_are_mapped_one_at_a_time(tmp_path: Path) -> None:
+    """Their pages count as memory of the job: of the Pile, 275 GB."""
+    corpus = Corpus(tmp_path, 3)
+    alive: list[weakref.ref] = []
+    most = 0
+    for part in vectors_of_shards(corpus.embeddings, corpus.documents):
+        alive.append(weakref.ref(part))
+        most = max(most, sum(one() is not None for one in alive))
+    assert len(alive) == 3
+    assert most < 3
+
+
 def test_a_clustering_on_reduced_vectors_is_that_of_shards_of_them(tmp_path: Path) -> None:
     """Fit, assignment and LSH buckets: the file of all documents stands for one of each shard."""
     corpus, reduced = Corpus(tmp_path, 2), tmp_path / "r.npy"
     corpus.reduced(PCA, reduced)
-    parts = vectors_of_shards([reduced], corpus.documents)
+    parts = list(vectors_of_shards([reduced], corpus.documents))
     cut = [tmp_path / f"cut-{i}.npy" for i in (0, 1)]
     for path, part in zip(cut, parts, strict=True):
         np.save(path, part)

@@ -146,7 +146,7 @@ def test_the_full_size_asks_for_enough(paper: dict[str, Any]) -> None:
         "write_documents": 2000,  # row groups and chunks of each thread
         "hold_out": 1500,
         "embed_documents": 4 * 335 * 2 + 1000,  # weights twice, a block of texts
-        "fit_clusters": 32 * n + 10 * 0.1126 * 1024,  # keys of all documents, the sample
+        "fit_clusters": 10 * 0.1126 * 1024 + 0.525 * 1024,  # the sample, pages of a shard's vectors
         "assign_clusters": 2 * 0.525 * 1024,  # a shard's vectors
         "summarise_clusters": 50,
         "draw_sample": 2 * 1.01 * 60,  # twice the budget

@@ -48,6 +48,7 @@ DEFAULT = {
     "map_chosen_documents": 1,
     "chart_labelling_costs": 1,
     "chart_costs": 2,
+    "trace_provenance": 3,
 }
 PAPER = {
     "copy_guide": 1,
@@ -84,6 +85,7 @@ PAPER = {
     "write_report": 1,
     "compare_arms": 15,
     "chart_costs": 15,
+    "trace_provenance": 15,
 }
 SST2 = {
     "copy_guide": 1,
@@ -118,6 +120,7 @@ SST2 = {
     "map_chosen_documents": 2,
     "chart_labelling_costs": 2,
     "chart_costs": 1,
+    "trace_provenance": 2,
 }
 TINYSTORIES = {
     "build_grammar_benchmark": 1,
@@ -157,6 +160,7 @@ TINYSTORIES = {
     "write_report": 1,
     "compare_arms": 4,
     "chart_costs": 4,
+    "trace_provenance": 4,
 }
 
 
@@ -623,7 +627,12 @@ def test_published_models_are_measured_without_training(clone: Path, snakemake: 
     done = snakemake(*asked, "--config", "targets=[theirs]", cwd=clone)
     jobs = done.jobs()
     jobs.pop("copy_guide", None)  # it may be there already
-    assert jobs == {**alone, "chart_costs": 1, "write_report": 1}  # nothing of the default's experiments
+    assert jobs == {
+        **alone,
+        "chart_costs": 1,
+        "trace_provenance": 1,
+        "write_report": 1,
+    }  # nothing of the default's experiments
     for key, value, message in (
         ("suites", None, "key 'suites' is required where there are none"),
         ("baseline", "c", "'c' is not among the arms a, b"),

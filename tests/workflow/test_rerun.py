@@ -265,9 +265,11 @@ REPORT = Counter(write_report=1)
 
 
 def whole(jobs: Counter[str]) -> Counter[str]:
-    """With the costs of each table that is made anew, and the report of all tables and pages."""
-    jobs = jobs + Counter(chart_costs=jobs["compare_arms"])
-    reported = any(jobs[rule] for rule in ("compare_arms", "chart_costs", "compare_samplers"))
+    """With the costs and the provenance of each table that is made anew, and the report of all tables and pages."""
+    jobs = jobs + Counter(chart_costs=jobs["compare_arms"], trace_provenance=jobs["compare_arms"])
+    reported = any(
+        jobs[rule] for rule in ("compare_arms", "chart_costs", "trace_provenance", "compare_samplers")
+    )
     return jobs + Counter(write_report=int(reported))
 
 
@@ -515,6 +517,7 @@ STAGES: dict[str, Counter[str]] = {
     "report.site": Counter(write_report=1),
     "compare.costs": Counter(chart_costs=3),
     "compare.power": Counter(chart_costs=3),
+    "compare.provenance": Counter(trace_provenance=3),
     "compare.arms": Counter(compare_arms=3),
     "compare.claims": Counter(compare_arms=3),
     "compare.sentences": Counter(compare_arms=3),
@@ -713,6 +716,16 @@ def test_an_edit_of_a_stage_without_a_new_version_reruns_nothing(toy: Toy) -> No
     path = "workflow/winnow/train/loop.py"
     with toy.changed(path, (toy.folder / path).read_text() + "\n# an edit\n"):
         assert toy.jobs() == NOTHING
+
+
+def test_records_of_jobs_rerun_nothing(toy: Toy) -> None:
+    """They say where and with what a file was made: another machine, commit or package is no reason to make it again."""
+    record = toy.folder / "results/provenance/train_model/x.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    assert toy.jobs() == NOTHING
+    record.unlink()
+    assert toy.jobs() == NOTHING
 
 
 def upside_down(value: Any) -> Any:

@@ -38,8 +38,9 @@ RUN = {
     "tables": {"notes": {"title": "Notes", "experiments": ["notes"], "baseline": "random"}},
     "targets": ["notes"],
 }  # fmt: skip
-TIMINGS = ("timings", "logs", "tensorboard")  # folders
-TIMED = ("timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg")
+TIMINGS = ("timings", "logs", "provenance", "tensorboard")  # folders
+TIMED = ("timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg",
+         ".provenance.json", ".provenance.md", ".provenance.html", "index.html")  # fmt: skip
 
 
 def prepare(folder: Path) -> Path:

@@ -191,3 +191,42 @@ rule chart_costs:
             --out {params.prefix:q} \
             &>{log:q}
         """
+
+
+rule trace_provenance:
+    """Where and with what the arms of a table were made, and whether they were made alike."""
+    input:
+        f"{R}/tables/{{table}}.claims.json",
+    output:
+        f"{R}/tables/{{table}}.provenance.json",
+        f"{R}/tables/{{table}}.provenance.md",
+        report(
+            f"{R}/tables/{{table}}.provenance.html",
+            caption="../report/provenance.rst",
+            category="Provenance",
+            labels={"table": "{table}"},
+        ),
+    log:
+        f"{R}/logs/trace_provenance/{{table}}.log",
+    benchmark:
+        f"{R}/timings/trace_provenance/{{table}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: threads_of("trace_provenance")
+    resources:
+        mem_mb=mem_mb_of("trace_provenance"),
+        runtime=runtime_of("trace_provenance"),
+    params:
+        spec=lambda wildcards: spec(title=CONFIG["tables"][wildcards.table]["title"]),
+        results=lambda wildcards: R,
+        prefix=lambda wildcards: f"{R}/tables/{wildcards.table}",
+        version=version("compare.provenance", "pages"),
+    shell:
+        """
+        python -m winnow.compare.provenance \
+            --claims {input:q} \
+            --results {params.results:q} \
+            --spec {params.spec:q} \
+            --out {params.prefix:q} \
+            &>{log:q}
+        """

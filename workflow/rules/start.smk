@@ -7,6 +7,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 from winnow import run_lock
 from winnow.commands import forecast
+from winnow.provenance import record_run
 
 
 def check_targets():
@@ -98,6 +99,7 @@ def with_results(action):
 def claim_results():
     if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
         with_results(run_lock.claim)
+        record_run(Path(R), HOME, CONFIG, [*SHIPPED, *GIVEN], sys.argv)
 
 
 def claim_before_jobs(record):

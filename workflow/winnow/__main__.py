@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": ("winnow.commands.plan:plan", "show what a run will take: jobs, hours, memory, disk, price; or what it took"),
     "calibrate": ("winnow.commands.calibrate:calibrate", "measure this machine's speed for plans, forecasts and time limits"),
     "lineage": ("winnow.commands.lineage:lineage", "show what a figure was made of, or which models hold a document"),
+    "export-crate": ("winnow.commands.export_crate:export_crate", "describe tables and how they were made as an RO-Crate"),
     "timings": ("winnow.commands.timings:command", "show the seconds and memory of a run by rule"),
     "readme": ("winnow.config.reference:readme", "write the key reference in config/README.md from the schema"),
 }  # fmt: skip

@@ -25,7 +25,7 @@ from winnow.stage import write_text
 STAGE_VERSION = 3
 TEMPLATES = Path(__file__).parent / "templates"
 NOTES = "notes"
-PROSE = (NOTES, "text", "Favours", "Loses")
+PROSE = (NOTES, "text", "Favours", "Loses", "command", "packages")
 """Headings of columns of prose, which wrap and are aligned to the left."""
 HOW_TO_READ = "How to read a table"
 

@@ -136,8 +136,11 @@ def vectors_of(embeddings: Path, doc: np.ndarray, of: Path) -> np.ndarray:
     return table["vector"][row[0] : row[-1] + 1] if whole else table["vector"][row]
 
 
-def vectors_of_shards(embeddings: Sequence[Path], documents: Sequence[Path]) -> list[np.ndarray]:
-    """`vectors_of` of each shard of documents: `embeddings` are as many shards, or one file of all documents."""
+def vectors_of_shards(embeddings: Sequence[Path], documents: Sequence[Path]) -> Iterator[np.ndarray]:
+    """`vectors_of` of each shard of documents, one after the other: `embeddings` are as many shards, or one file of all documents.
+
+    A shard is mapped when it is asked for: pages that were read count as memory of the process until it is let go.
+    """
     if len(embeddings) == 1:
         embeddings = [embeddings[0]] * len(documents)
     if len(embeddings) != len(documents):
@@ -145,7 +148,7 @@ def vectors_of_shards(embeddings: Sequence[Path], documents: Sequence[Path]) -> 
             f"--embeddings: {len(embeddings)} files for {len(documents)} shards; one for each, or one for all"
         )
     pairs = zip(embeddings, documents, strict=True)
-    return [vectors_of(path, doc_column(shard), shard) for path, shard in pairs]
+    return (vectors_of(path, doc_column(shard), shard) for path, shard in pairs)
 
 
 def doc_range(file: pq.ParquetFile) -> tuple[int, int]:

@@ -20,6 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from winnow import job_record
+
 
 class InputError(Exception):
     """Bad input. The message is one line: the file, key or row, what is wrong, and what would be right."""
@@ -32,6 +34,9 @@ def canonical(value: Any) -> str:
 
 RUN_ID, RUN_FILE = "WINNOW_RUN_ID", "WINNOW_RUN_FILE"
 """Environment of a job: the id of the run that started it, and the file that names the latest run of its results folder."""
+
+WRITTEN: list[Path] = []
+"""Files that this process has written, for its record (winnow.job_record)."""
 
 WATCH = 5.0
 """Seconds between two looks of a job at that file."""
@@ -91,6 +96,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         follow_umask(partial)
         check_current()
         partial.replace(path)
+        WRITTEN.append(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -257,14 +263,32 @@ def _check_kinds(values: list[Any]) -> None:
                 raise InputError(f"{path}: a named pipe, socket or device; a file is required")
 
 
+def _write_record(record: Path, given: list[Any], began: float) -> None:
+    """The record of a job with the arguments `given`, which began at so many seconds since the epoch."""
+    check_current()
+    paths = [one for value in given for one in (value if isinstance(value, list) else [value])]
+    module = getattr(sys.modules["__main__"].__spec__, "name", sys.argv[0])
+    job_record.write(
+        record,
+        Path(os.environ[RUN_FILE]).parent.parent,
+        os.environ.get(RUN_ID),
+        [module, *job_record.shown(sys.argv[1:])],
+        [path for path in paths if isinstance(path, Path)],
+        WRITTEN,
+        began,
+    )
+
+
 def run(*commands: Callable[..., None], name: str = "") -> None:
     """Makes a command line from the signatures of `commands` and runs it; `name` is its name in the help.
 
     Several commands become sub-commands. An InputError, and a full disk, end the process with one line on stderr and
-    exit code 1.
+    exit code 1. A job of a run that ends well leaves a record (winnow.job_record).
     """
     import gc
     import typing
+
+    began = time.time()
 
     from cyclopts import App, Parameter
 
@@ -302,8 +326,16 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
         if command in commands:
             for option, given in values.items():
                 bound.arguments[lists[option]] = list(map(hints[lists[option]].__args__[0], given))
-        _check_kinds([*bound.args, *bound.kwargs.values()])
-        command(*bound.args, **bound.kwargs)
+        given = [*bound.args, *bound.kwargs.values()]
+        _check_kinds(given)
+        record = job_record.place(os.environ.get(RUN_FILE))
+        if record is None:
+            command(*bound.args, **bound.kwargs)
+        else:
+            check_current()
+            record.unlink(missing_ok=True)
+            command(*bound.args, **bound.kwargs)
+            _write_record(record, given, began)
     except InputError as error:
         say(f"error: {error}")
         sys.exit(1)

@@ -13,6 +13,7 @@ from winnow.experiments import (
 from winnow.selection import runs_model, selection_jobs, trainings_of
 
 FORMATS = ["csv", "md", "tex", "html", "svg", "png", "claims.csv", "claims.json"]
+PROVENANCE = ["provenance.json", "provenance.md", "provenance.html"]
 COSTS = ["costs.csv", "costs.md", "costs.html", "power.csv", "losses.svg", "pareto.svg"]
 GUIDE = HOME / "docs" / "reading-tables.md"
 # The working directory's own where it has them, as the files of config/.
@@ -31,10 +32,11 @@ def guide():
 
 
 def tables(names):
-    """The tables, and what their trainings cost; a probe takes seconds, and has no loss curve."""
+    """The tables, how they were made, and what their trainings cost; a probe takes seconds, and has no loss curve."""
     trained = [name for name in names if table_runs(CONFIG, name) or not table_probes(CONFIG, name)]
     costs = expand(f"{R}/tables/{{table}}.{{format}}", table=trained, format=COSTS)
-    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=FORMATS) + costs + guide()
+    formats = [*FORMATS, *PROVENANCE]
+    return expand(f"{R}/tables/{{table}}.{{format}}", table=names, format=formats) + costs + guide()
 
 
 # ---------------------------------------------------------------- what a table is made of

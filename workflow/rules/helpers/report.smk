@@ -184,4 +184,7 @@ def reported_pages():
         pages.append(
             ("Rounds of labelling", f"{title}: what labelling cost", f"{R}/tables/{name}.labelling.html")
         )
+    for name in CONFIG["targets"]:
+        title = CONFIG["tables"][name]["title"]
+        pages.append(("How the tables were made", title, f"{R}/tables/{name}.provenance.html"))
     return pages

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from winnow.device import native_bfloat16, pick_device
 from winnow.keys import keys
 from winnow.parquet import (
+    batches,
     check_finite,
     doc_column,
     is_listed,
@@ -262,19 +263,51 @@ def sample_rows(
 ) -> list[np.ndarray]:
     """Rows, shard by shard, of the `size` pool documents with the smallest keys of `purpose`.
 
-    `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows per shard.
+    `removed`: int64, sorted: documents outside the pool. Returns an int64 array of rows per shard, ascending.
+    One pass; memory is O(size), whatever the number of documents. Raises InputError as `batches` does.
     """
-    docs = [doc_column(path) for path in documents]
-    order_keys = [keys(purpose, seed, doc) for doc in docs]
-    for doc, key in zip(docs, order_keys, strict=True):
-        key[is_listed(doc, removed)] = np.uint64(2**64 - 1)
-    everything = np.concatenate(order_keys)
-    pool = len(everything) - len(removed)
-    size = min(size, pool)
-    if size == 0:
-        return [np.zeros(0, dtype=np.int64) for _ in docs]
-    limit = np.partition(everything, size - 1)[size - 1]
-    return [np.flatnonzero(key <= limit) for key in order_keys]
+    kept = _Smallest(size)
+    for shard, path in enumerate(documents):
+        first = 0
+        for (doc,) in batches(path, ["doc"]):
+            key = keys(purpose, seed, doc)
+            near = np.flatnonzero(key <= kept.limit)
+            near = near[~is_listed(doc[near], removed)]
+            kept.add(shard, first + near, key[near])
+            first += len(doc)
+    shards, rows = kept.finish()
+    return np.split(rows, np.searchsorted(shards, np.arange(1, len(documents))))
+
+
+class _Smallest:
+    """The `size` rows of the smallest keys of those added; holds up to twice as many, and what was added last."""
+
+    def __init__(self, size: int):
+        self.size, self.limit = size, np.uint64(2**64 - 1)
+        integers = np.zeros(0, dtype=np.int64)
+        self._parts = [(integers, integers, np.zeros(0, dtype=np.uint64))]  # shard, row, key
+        self._count = 0
+
+    def add(self, shard: int, rows: np.ndarray, key: np.ndarray) -> None:
+        """Adds rows int64 [n] of a shard, which come after those added before, and their keys uint64 [n]."""
+        self._parts.append((np.full(len(rows), shard), rows, key))
+        self._count += len(rows)
+        if self._count > 2 * self.size:
+            self._cut()
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """(shard int64 [m], row int64 [m]) of the smallest keys, m <= size, in the order in which they were added."""
+        self._cut()
+        shards, rows, _ = self._parts[0]
+        return shards, rows
+
+    def _cut(self) -> None:
+        shards, rows, key = map(np.concatenate, zip(*self._parts, strict=True))
+        if self.size < len(key):
+            self.limit = np.partition(key, self.size - 1)[self.size - 1] if self.size else np.uint64(0)
+            keep = key <= self.limit if self.size else np.zeros(len(key), dtype=bool)
+            shards, rows, key = shards[keep], rows[keep], key[keep]
+        self._parts, self._count = [(shards, rows, key)], len(key)
 
 
 def fit(

@@ -1,6 +1,7 @@
 """`winnow lineage`: from a figure of a table down to the documents it rests on, and from a document up to the models that hold it.
 
-In: a table (CSV) and its claims ledger, results.json beside the items, manifests of models and subsets, draws, source.json.
+In: a table (CSV) and its claims ledger, results.json beside the items, manifests of models and subsets, draws, source.json,
+and the records of the jobs that made them (winnow.provenance).
 Out: lines for people; with --out the documents, a line each. Everything is read; nothing is computed anew but digests.
 """
 
@@ -16,7 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from winnow.compare.provenance import items_of_arms, stages, summary
 from winnow.csv_files import read_rows
+from winnow.parquet import doc_range
+from winnow.provenance import Records, differences, not_recorded
 from winnow.stage import InputError, atomic_path, read_json, sha256
 
 ROW = ("arm", "benchmark", "metric", "scope", "group")
@@ -46,11 +50,11 @@ def lineage(
     results: Path = Path("results"),
     out: Path | None = None,
 ) -> None:
-    """Show what a figure of a table was made of, or which subsets and models hold a document.
+    """Show what a table or a figure of it was made of, where and with what; or which subsets and models hold a document.
 
     Args:
         table: A table as CSV (results/tables/NAME.csv).
-        row: Number of its row; 1 is the first one below the header.
+        row: Number of its row; 1 is the first one below the header. Without it: how all arms of the table were made.
         document: CORPUS:ID instead: a document by its number, the row of the source, counted from 0.
         results: Folder of the results.
         out: File to write (tab-separated): the documents of a figure (corpus, doc, split, arm, data_seed, source file and the row
@@ -62,6 +66,10 @@ def lineage(
         )
     if document:
         show_document(results, document, out)
+    elif not row and table is not None:
+        if out is not None:
+            raise InputError("--out: name a row, too; it lists the documents of a figure")
+        show_table(table)
     else:
         assert table is not None
         show_figure(table, row, out)
@@ -70,9 +78,44 @@ def lineage(
 # ---------------------------------------------------------------- from a figure to its documents
 
 
+def show_table(table: Path) -> None:
+    """Prints with what, where and when the arms of a table were made, and where this differs between them."""
+    claims = read_json(table.with_suffix(".claims.json"))
+    arms = {
+        arm: [_as_seen(table, str(path)) for path in paths] for arm, paths in items_of_arms(claims).items()
+    }
+    found = summary(arms, Records(table.resolve().parent.parent))
+    print(f"{table}: {len(arms)} arms")
+    for row in found["stages"]:
+        print(f"  {stage_line(row)}")
+    show_problems(found["differences"], found["unrecorded"])
+
+
+def stage_line(row: dict[str, Any]) -> str:
+    """A row of `winnow.compare.provenance.stages` in a line."""
+    facts = {fact: ", ".join(values) for fact, values in row["facts"].items()}
+    packages = [
+        f"{fact} {text}" for fact, text in facts.items() if fact not in ("Winnow", "Python", "device")
+    ]
+    return (
+        f"{row['rule']} ({row['jobs']} {'job' if row['jobs'] == 1 else 'jobs'}) on {', '.join(row['hosts'])} "
+        f"({facts['device']}), {row['began']}; Winnow {facts['Winnow']}, "
+        f"Python {', '.join([facts['Python'], *packages])}"
+    )
+
+
+def show_problems(different: list[str], unrecorded: list[str]) -> None:
+    """Prints where jobs were made differently, and which files have no record."""
+    for line in different:
+        print(f"  DIFFERENT: {line}")
+    if unrecorded:
+        print(f"  {not_recorded(unrecorded)}")
+
+
 def show_figure(table: Path, number: int, out: Path | None) -> None:
     """Prints what a row of a table rests on."""
     results = table.resolve().parent.parent
+    records = Records(results)
     row = table_row(table, number)
     about = f"{row['benchmark']} ({row['metric']}{', ' + row['group'] if row['group'] else ''})"
     print(f"{table}, row {number}: {row['arm']} on {about}: {row['figure']}")
@@ -88,7 +131,10 @@ def show_figure(table: Path, number: int, out: Path | None) -> None:
         for path in files:
             if not path.is_file():
                 raise InputError(f"{path}: no such file, which {table} was made of; run the workflow again")
-            print(f"  items    {path}  sha256 {sha256(path)[:12]}")
+            digest = sha256(path)
+            print(f"  items    {path}  sha256 {digest[:12]}")
+            if records.digest(path) not in (None, digest):
+                print(f"    CHANGED: {path} is not the file that its job wrote")
             for _, runs in groupby(runs_of(results, path, seeds), lambda run: run.draw):
                 of_draw = list(runs)
                 show_runs(of_draw)
@@ -96,6 +142,12 @@ def show_figure(table: Path, number: int, out: Path | None) -> None:
         different = {line[1] for line in of_arm}
         print(f"  {len(different):,} different documents in {len({line[4] for line in of_arm})} draws")
         lines += of_arm
+        made, unrecorded = records.upstream(files)
+        print("  made by")
+        for stage in stages(made):
+            print(f"    {stage_line(stage)}")
+        show_problems([], unrecorded)
+    show_problems(differences({arm: records.upstream(files)[0] for arm, files in arms.items()}), [])
     if out is not None:
         write_lines(out, DOCUMENTS, lines)
         print(f"\n{out}: {len(lines):,} lines, one for each document of each draw")
@@ -252,14 +304,31 @@ def show_document(results: Path, named: str, out: Path | None) -> None:
             print(f"held out of all subsets ({', '.join(str(one.get('role', '')) for one in held)})")
     for copy in copies(results, corpus, doc):
         print(f"the same text: document {copy} of {corpus}")
+    show_similar(results, corpus, doc)
     lines = holders(results, corpus, doc)
     for kind, path, what in lines:
-        print(f"{kind:7}  {path}{'  ' + what if what else ''}")
-    subsets = {path for kind, path, _ in lines if kind == "subset"}
-    models = [path for kind, path, _ in lines if kind == "model"]
-    print(f"subsets that hold it: {len(subsets)}; models trained on it: {len(models)}")
+        print(f"{kind:9}  {path}{'  ' + what if what else ''}")
+    kinds = [kind for kind, _, _ in lines]
+    print(
+        f"subsets that hold it: {len({path for kind, path, _ in lines if kind == 'subset'})}; models trained on it: "
+        f"{kinds.count('model')}; benchmarks made of it: {kinds.count('benchmark')}; files of its shard: {kinds.count('file')}"
+    )
+    print("to remove it: docs/provenance.md")
     if out is not None:
         write_lines(out, ("kind", "path", "what"), lines)
+
+
+def show_similar(results: Path, corpus: str, doc: int) -> None:
+    """Prints how similar a document is to an earlier one of its cluster, where a scorer of near-duplicates measured it."""
+    measured = False
+    for path in sorted((results / corpus / "clusterings").glob("*/scores/*/all.parquet")):
+        if "score" not in pq.read_schema(path).names:
+            continue
+        measured = True
+        for score in pq.read_table(path, columns=["score"], filters=[("doc", "=", doc)])["score"].to_pylist():
+            print(f"cosine similarity to another document of its cluster, at most: {score:.3f} ({path})")
+    if not measured:
+        print("near-duplicates are not listed: no sampler of the run measures them (scorer semdedup)")
 
 
 def copies(results: Path, corpus: str, doc: int) -> list[int]:
@@ -274,7 +343,8 @@ def copies(results: Path, corpus: str, doc: int) -> list[int]:
 
 
 def holders(results: Path, corpus: str, doc: int) -> list[tuple[str, str, str]]:
-    """Kind (subset or model), path and what more there is to say of all that hold a document of a corpus."""
+    """Kind (subset, model, benchmark or file), path and what more there is to say of all that hold a document of a corpus: files
+    are those of its shard, with its text, vector, cluster or scores."""
     lines: list[tuple[str, str, str]] = []
     trained: set[Path] = set()
     for draw in sorted((results / corpus / "subsets").rglob("draw.parquet")):
@@ -296,7 +366,30 @@ def holders(results: Path, corpus: str, doc: int) -> list[tuple[str, str, str]]:
             zip(table["data_seed"].to_pylist(), table["round"].to_pylist(), strict=True)
         ):
             lines.append(("model", str(draws.parent), f"probes of data seed {seed}, from round {first} on"))
+    for data in sorted((results / corpus / "benchmarks").glob("*/data.parquet")):
+        made_of = read_json(data.with_name("manifest.json"))["spec"]["benchmark"]
+        if (
+            "heldout" in made_of
+            and pq.read_table(data, columns=["item"], filters=[("item", "=", doc)]).num_rows
+        ):
+            lines.append(("benchmark", str(data.parent), made_of["heldout"]))
+    for path in shard_files(results / corpus, doc):
+        lines.append(("file", str(path), ""))
     return lines
+
+
+def shard_files(corpus: Path, doc: int) -> list[Path]:
+    """Files of the shard of a document: its text, vectors, clusters, scores, measures and predictions."""
+    for shard in sorted((corpus / "documents").glob("*.parquet")):
+        with pq.ParquetFile(shard) as file:
+            low, high = doc_range(file)
+        if low <= doc <= high:
+            return sorted(
+                path
+                for path in corpus.rglob(f"{shard.stem}.*")
+                if path.suffix in (".parquet", ".npy", ".npz")
+            )
+    return []
 
 
 def write_lines(out: Path, header: tuple[str, ...], lines: list[tuple[Any, ...]]) -> None:

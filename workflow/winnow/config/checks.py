@@ -120,7 +120,7 @@ def _cross_check(config: dict[str, Any]) -> None:
             known_definition(config, "benchmarks", benchmark, ("suites", name, index))
     for name in config["tables"]:
         if name in ("paper", "reading-tables") or name.endswith(
-            (".claims", ".costs", ".power", ".pareto", ".losses", ".curves")
+            (".claims", ".costs", ".power", ".pareto", ".provenance", ".losses", ".curves")
         ):
             raise ConfigError(("tables", name), "the name collides with files of other tables; take another")
     names: set[str] = set()

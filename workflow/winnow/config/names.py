@@ -30,8 +30,10 @@ RESERVED = (
     "downloads",
     "logs",
     "preflight",
+    "provenance",
     "report",
     "report.html",
+    "ro-crate-metadata.json",
     "tables",
     "timings",
 )

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from winnow.keys import keys
-from winnow.parquet import Lookup, Measure, Where, batches, listed_docs, open_parquet
+from winnow.parquet import Lookup, Measure, Where, batches, is_listed, listed_docs, open_parquet
 from winnow.sample.candidates import Rows
 from winnow.sample.cluster_table import ClusterTable, cluster_ids, read_clusters, read_with_losses
 from winnow.sample.rankings import RANKINGS
@@ -67,15 +67,19 @@ class Filtered:
     def tests(self) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
         """Reason, and the test that documents int64 [n] pass, bool [n]; in the order of REASONS."""
         for reason, out in self.documents.items():
-            yield reason, partial(np.isin, test_elements=out, invert=True)
+            yield reason, partial(_not_listed, listed=out)
         if (only := self.only) is not None:
-            yield "not looked at", partial(np.isin, test_elements=only)
+            yield "not looked at", partial(is_listed, listed=only)
         if (where := self.where) is not None:
             yield "where", lambda doc: where(doc) > 0
         if (measured := self.measured) is not None:
             yield UNMEASURED, lambda doc: measured(doc) > 0
         if (near := self.near) is not None:
             yield "near-duplicates", lambda doc: near(doc) <= self.limit
+
+
+def _not_listed(doc: np.ndarray, listed: np.ndarray) -> np.ndarray:
+    return ~is_listed(doc, listed)
 
 
 class Pool:

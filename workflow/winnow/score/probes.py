@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.keys import keys
-from winnow.parquet import batches, is_listed, listed_docs, read_table
+from winnow.parquet import BATCH, batches, is_listed, listed_docs, read_table
 from winnow.schema import read_spec
 from winnow.stage import InputError, atomic_path, run
 
@@ -31,19 +31,43 @@ def probe(*, assignments: list[Path], heldout: Path, trained: list[Path] = [], s
     """
     scorer = read_spec(spec, "scorer")["scorer"]
     removed = listed_docs([heldout, *trained])
-    kept_doc, kept_cluster = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    doc, cluster, key = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.uint64)
+    last = np.zeros(
+        0, dtype=np.uint64
+    )  # of each cluster the largest key of its probe so far, if that is full
+    parts, waiting = [(doc, cluster, key)], 0
+
     for path in assignments:
-        for doc, cluster in batches(path, ["doc", "cluster"]):
-            pool = ~is_listed(doc, removed)
-            doc = np.concatenate((kept_doc, doc[pool]))
-            cluster = np.concatenate((kept_cluster, cluster[pool].astype(np.int32)))
-            order = np.lexsort((keys("probe", scorer["seed"], doc), cluster))
-            rank = np.arange(len(doc)) - np.searchsorted(cluster[order], cluster[order])
-            first = np.sort(order[rank < scorer["probe"]])
-            kept_doc, kept_cluster = doc[first], cluster[first]
-    order = np.argsort(kept_doc)
+        for new_doc, new_cluster in batches(path, ["doc", "cluster"]):
+            new_key = keys("probe", scorer["seed"], new_doc)
+            more = int(new_cluster.max(initial=-1)) + 1 - len(last)
+            last = np.concatenate((last, np.full(max(0, more), np.iinfo(np.uint64).max)))
+            near = np.flatnonzero(new_key <= last[new_cluster])
+            near = near[~is_listed(new_doc[near], removed)]
+            parts.append((new_doc[near], new_cluster[near].astype(np.int32), new_key[near]))
+            waiting += len(near)
+            if waiting > max(len(doc), BATCH):
+                doc, cluster, key = _first(parts, scorer["probe"], last)
+                parts, waiting = [(doc, cluster, key)], 0
+    doc, cluster, _ = _first(parts, scorer["probe"], last)
+    order = np.argsort(doc)
     with atomic_path(out) as partial:
-        pq.write_table(pa.table({"doc": kept_doc[order], "cluster": kept_cluster[order]}), partial)
+        pq.write_table(pa.table({"doc": doc[order], "cluster": cluster[order]}), partial)
+
+
+def _first(
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], size: int, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of documents, clusters and keys those of the `size` smallest keys of each cluster, by cluster and key; writes the largest of
+    these into `last`, for clusters that have so many."""
+    doc, cluster, key = map(np.concatenate, zip(*parts, strict=True))
+    order = np.lexsort((key, cluster))
+    doc, cluster, key = doc[order], cluster[order], key[order]
+    rank = np.arange(len(doc)) - np.searchsorted(cluster, cluster)
+    full = rank == size - 1
+    last[cluster[full]] = key[full]
+    keep = rank < size
+    return doc[keep], cluster[keep], key[keep]
 
 
 def losses(*, probe: Path, scores: list[Path], spec: str, out: Path) -> None:

@@ -34,6 +34,7 @@ from winnow.device import keep_memory, peak, pick_device
 from winnow.schema import check_definition, read_spec
 from winnow.slurm import requeue
 from winnow.stage import (
+    WRITTEN,
     InputError,
     Progress,
     canonical,
@@ -181,6 +182,7 @@ def save_model(task: Task, tokenizer: Path, tokenizer_config: Path, folder: Path
         for path in sorted(partial.iterdir()):
             follow_umask(path)
             path.replace(folder / path.name)
+            WRITTEN.append(folder / path.name)
             yield folder / path.name
 
 

@@ -91,9 +91,14 @@ def embed_benchmark(job: Job) -> Work:
 
 
 def _sampled(job: Job, points: float) -> float:
-    """MB of choosing `points` documents by their keys, and of their vectors as float16, twice, and float32; and of the pages
-    of files that they lie in."""
-    return (32 * job.size.documents + points * (job.dimension * 10 + 8192)) / MB
+    """MB of choosing `points` documents by their keys, of the documents of a shard and those outside the pool; of their vectors
+    as float16, twice, and float32; and of the pages of a shard of vectors that they lie in."""
+    shard = shard_documents(job.size.documents, job.shards, None)
+    duplicates = (
+        24 * 0.3 * job.size.documents if job.config["corpora"][job.ids["corpus"]]["deduplicate"] else 0
+    )
+    pages = min(points * 8192, 2 * job.dimension * shard)
+    return (16 * shard + duplicates + points * (job.dimension * 10 + 100) + pages) / MB
 
 
 def reduce_vectors(job: Job) -> Work:

@@ -65,6 +65,7 @@ STAGES: dict[str, Callable[[Job], Work]] = {
     "write_report": models.write_report,
     "check_partition": small(PYTHON, "shell"),
     "chart_costs": small(TABLES + 100, "plots"),
+    "trace_provenance": small(TABLES),
     "copy_guide": small(PYTHON, "shell"),
     "compare_published": small(start="plots"),
     "collate_claims": small(PYTHON, "shell"),
