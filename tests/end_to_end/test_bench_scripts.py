@@ -76,7 +76,9 @@ def test_every_benchmark_has_its_line_on_the_page_and_in_make(root: Path) -> Non
     assert sorted(re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE)) == scripts
     run = re.search(r"for script in ([\w ]+);", (root / "Makefile").read_text())
     assert run
-    assert sorted(f"{name}.py" for name in run[1].split()) == scripts
+    assert sorted(f"{name}.py" for name in run[1].split()) == [
+        name for name in scripts if name != "bench_pile_size.py"  # as the page says
+    ]
 
 
 def test_bfloat16_is_measured_only_where_the_processor_multiplies_it(

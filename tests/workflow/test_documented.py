@@ -136,7 +136,7 @@ def test_names_on_a_page_exist(page: str) -> None:
     )
     schema = yaml.safe_load(text_of("workflow/schemas/config.schema.yaml"))
     others = {"error", "threads", "config"}  # of messages, rules and Snakefiles
-    assert names(page, r"(?:\.venv/bin/)?winnow ([a-z]+)") <= set(COMMANDS)
+    assert names(page, r"(?:\.venv/bin/)?winnow ([a-z-]+)") <= set(COMMANDS)
     targets = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
     assert names(page, r"(?:\.venv/bin/)?snakemake ([a-z_]+)") <= targets
     assert names(page, r"make ([a-z-]+)$") <= set(

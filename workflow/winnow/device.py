@@ -7,9 +7,10 @@ import ctypes
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 GPUS = {
     "H200": (989e12, 700.0),
