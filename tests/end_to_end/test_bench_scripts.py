@@ -77,7 +77,9 @@ def test_every_benchmark_has_its_line_on_the_page_and_in_make(root: Path) -> Non
     run = re.search(r"for script in ([\w ]+);", (root / "Makefile").read_text())
     assert run
     assert sorted(f"{name}.py" for name in run[1].split()) == [
-        name for name in scripts if name != "bench_pile_size.py"  # as the page says
+        name
+        for name in scripts
+        if name != "bench_pile_size.py"  # as the page says
     ]
 
 

@@ -227,8 +227,11 @@ def test_clusters_agree_across_instruction_sets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_a_gpu_reads_texts_without_padding_and_finds_the_same_vectors(encoder, monkeypatch, pooling):
-    from winnow.embed.bert import UnpaddedBert
+    from transformers import BertConfig
+    from winnow.embed.bert import UnpaddedBert, can_be_unpadded
 
+    assert can_be_unpadded(encoder.model.config)
+    assert not can_be_unpadded(BertConfig(hidden_act="relu"))
     rows = [*texts(30), "river stone", *[" ".join(WORDS[:8])] * 3]
     monkeypatch.setitem(encoder.spec, "pooling", pooling)
     padded_vectors = encoder.encode(rows)

@@ -30,6 +30,16 @@ def _one_pass() -> Callable[..., torch.Tensor]:
     return torch.compile(_add_and_normalise)
 
 
+def can_be_unpadded(config: Any) -> bool:
+    """Whether a model of transformers, by its config, is one whose layers `UnpaddedBert` computes."""
+    return bool(
+        config.model_type == "bert"
+        and config.hidden_act == "gelu"
+        and not config.is_decoder
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+    )
+
+
 class UnpaddedBert:
     """The layers of a transformers BertModel, for inference. On a processor it computes the same, for tests."""
 

@@ -67,10 +67,11 @@ class Encoder:
         if packed:
             pack_weights(self.model, PACKED_TOKENS)
         self.unpadded = None
-        if self.device == "cuda" and name == "bfloat16" and self.model.config.model_type == "bert":
-            from winnow.embed.bert import UnpaddedBert
+        if self.device == "cuda" and name == "bfloat16" and native_bfloat16(self.device):
+            from winnow.embed.bert import UnpaddedBert, can_be_unpadded
 
-            self.unpadded = UnpaddedBert(self.model)
+            if can_be_unpadded(self.model.config):
+                self.unpadded = UnpaddedBert(self.model)
         limit = getattr(self.model.config, "max_position_embeddings", spec["max_tokens"])
         if spec["max_tokens"] > limit:
             raise InputError(
