@@ -123,7 +123,7 @@ def section(page: str, anchor: str) -> str:
 def test_the_chapter_of_a_corpus_says_what_is_out_of_it_and_why(tmp_path: Path) -> None:
     text = section(Whole(tmp_path).write(), "corpus-notes")
     assert "5 documents, of which samplers draw from 3 (60.0 %)." in text
-    assert "source files: notes.jsonl licence not stated rows of the source 6" in text
+    assert "source local files: notes.jsonl licence not stated rows of the source 6" in text
     assert "held out of every sampler, model and scorer 1 (20.0 %)" in text
     assert "removed as a duplicate of an earlier document 1 (20.0 %)" in text
     assert "3 10 10 424,625" not in text

@@ -263,3 +263,12 @@ def write_page(out: Path, page: Page) -> None:
     write_text(Path(f"{out}.md"), markdown(page))
     write_text(Path(f"{out}.tex"), latex(page))
     write_text(Path(f"{out}.html"), html_page(page))
+
+
+def source_text(source: Mapping[str, Any]) -> str:
+    """Where the documents of a corpus come from, in words. `source`: corpora.NAME.source of the config."""
+    if "hub" in source:
+        return f"Hub data set {source['hub']}, revision {source['revision']}"
+    if "generator" in source:
+        return f"generated here ({source['generator']})"
+    return f"local files: {', '.join(source['files'])}"

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from winnow.csv_files import read_rows
-from winnow.pages import NOTES, Page, Section, html_page, markdown
+from winnow.pages import NOTES, Page, Section, html_page, markdown, source_text
 from winnow.parquet import open_parquet
 from winnow.profile import plots, sections
 from winnow.profile.card import write_card
@@ -74,20 +74,11 @@ def read_published(path: Path) -> Published:
     return {(row["of"], row["name"]): (float(row["value"]), row["source"]) for row in rows}
 
 
-def source_of(source: Mapping[str, Any]) -> str:
-    """Where the documents come from, in words."""
-    if "hub" in source:
-        return f"Hub data set {source['hub']}, revision {source['revision']}"
-    if "generator" in source:
-        return f"generated here ({source['generator']})"
-    return f"local files: {', '.join(source['files'])}"
-
-
 def facts_section(known: Mapping[str, Any], corpus: Mapping[str, Any], out_of_pool: Mapping[str, int]) -> Rows:  # fmt: skip
     """What is known of the corpus: rows of `what` and `value`. `corpus`: its source and licence."""
     documents = known["documents"]
     rows = [
-        ("source", source_of(corpus["source"])),
+        ("source", source_text(corpus["source"])),
         ("licence", corpus["licence"] or "not stated (corpora.NAME.licence)"),
         ("documents", f"{documents:,}"),
         ("rows without a text", f"{known['rows'] - documents:,}"),

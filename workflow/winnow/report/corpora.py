@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.pages import group_name
+from winnow.pages import group_name, source_text
 from winnow.parquet import open_parquet, read_table
 from winnow.report.parts import Cell, Chapter, Link, Part, share, text_cells
 from winnow.stage import read_json
@@ -35,15 +35,6 @@ ROLES = {
     "duplicate": "removed as a duplicate of an earlier document",
 }
 QUANTILES = ((0.0, "shortest"), (0.05, "5 %"), (0.25, "25 %"), (0.5, "median"), (0.75, "75 %"), (0.95, "95 %"), (1.0, "longest"))  # fmt: skip
-
-
-def source_text(source: Mapping[str, Any]) -> str:
-    """Where documents come from, in words. `source` is `corpora.NAME.source` of the config."""
-    if "hub" in source:
-        return f"Hub data set {source['hub']}, revision {source['revision']}"
-    if "generator" in source:
-        return f"generated: {source['generator']}"
-    return f"files: {', '.join(source.get('files', []))}"
 
 
 class Lengths:
