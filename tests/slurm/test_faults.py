@@ -120,7 +120,7 @@ def test_a_run_through_slurm_makes_the_files_of_a_local_run(
     mine = [job for job in jobs if job["WorkDir"] == str(site.folder)]
     assert len(mine) == 9
     assert {job["Partition"] for job in mine} == {"cpu"}
-    assert {job["TimeLimit"] for job in mine} <= {"01:00:00", "00:30:00", "00:10:00"}
+    assert {job["TimeLimit"] for job in mine} <= {"01:00:00", "00:30:00", "00:15:00"}
 
 
 def test_a_job_out_of_memory_is_tried_again_with_more(ready: Site, made: tuple[Path, dict[str, str]]) -> None:
