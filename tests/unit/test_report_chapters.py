@@ -277,3 +277,16 @@ def test_all_chapters_in_a_browser_are_reached_by_keyboard_and_fit_the_window(tm
             if shots := os.environ.get("WINNOW_SCREENSHOTS"):
                 page.emulate_media(media="screen")
                 page.screenshot(path=f"{shots}/report-{scheme}-{width}.png", full_page=True)
+
+
+def test_samplers_that_have_no_baseline_are_compared_without_a_verdict() -> None:
+    row = {
+        **dict.fromkeys(samplers.COLUMNS, ""),
+        "a": "random",
+        "b": "size",
+        "jaccard": "0.25",
+        "kind": "pair",
+    }
+    head, body = samplers.table([row, {**row, "b": "random", "kind": "reference"}])
+    assert head == ["arm", "compared with", "overlap"]
+    assert [[cell.text for cell in line] for line in body] == [["size", "random", "0.2500"], ["random", "random", "0.2500"]]  # fmt: skip

@@ -42,8 +42,8 @@ def table(rows: Sequence[Mapping[str, str]]) -> tuple[list[str], list[list[Cell]
     body = []
     for row in rows:
         texts = [number(float(row[name])) if name in NUMBERS and row[name] else row[name] for name in shown]
-        if row["kind"] == "reference":
-            texts[shown.index("verdict")] = "reference" if "verdict" in shown else texts[-1]
+        if row["kind"] == "reference" and "verdict" in shown:
+            texts[shown.index("verdict")] = "reference"
         body.append(texts)
     return [COLUMNS[name] for name in shown], text_cells(body)
 
