@@ -26,10 +26,10 @@ demo: $(STAMP) ## run the default config offline, from corpora to tables and a r
 		$(SNAKEMAKE) --report results/report.html > results/report.log 2>&1 || { cat results/report.log; exit 1; }; \
 	fi
 	@echo; echo "Seconds by rule (several jobs run at a time):"; $(BIN)/python -m winnow timings --folder results/timings
-	@echo; sed '/^## Tests/,$$d' results/tables/sst2-mini.md
+	@echo; sed '/: accuracy by labels used/,$$d' results/tables/sst2-mini.curves.md
 	@echo; echo "Seeds per arm needed to detect an effect of 0.01, at 1.5 hours per run:"
 	@$(BIN)/python -m winnow power --table results/tables/pile-mini.csv --gap 0.01 --hours-a-run 1.5
-	@echo; echo "Tables: $$PWD/results/tables/ (first: sst2-mini.md; learning curves: sst2-mini.curves.html)"
+	@echo; echo "Tables: $$PWD/results/tables/ (first: sst2-mini.curves.html, then sst2-mini.md: the figures at the last number of labels)"
 	@echo "Snakemake's report: $$PWD/results/report.html"
 	@echo "Report, open this first: $$PWD/results/report/index.html"
 

@@ -41,7 +41,7 @@ RUN_BY = {
     "snakemake --profile slurm --configfile config/minipile.yaml": "tests/workflow/test_dry_run.py",
     "snakemake --profile slurm paper_tables --configfile config/minipile.yaml": "tests/workflow/test_dry_run.py",
     ".venv/bin/winnow audit --comparisons config/published/comparisons.csv --results config/published/results.csv --out audit.csv": PLANNED,
-    "winnow plan config/minipile.yaml --gpus 64 --gpu H100": PLANNED,
+    ".venv/bin/winnow plan config/minipile.yaml --gpus 64 --gpu H100": PLANNED,
     # The other studies.
     ".venv/bin/snakemake --profile profiles/local --configfile config/sst2.yaml -n": PLANNED,
     ".venv/bin/snakemake --profile slurm --configfile config/tinystories.yaml -n": PLANNED,
@@ -62,7 +62,7 @@ RUN_BY = {
     "snakemake sweep --profile profiles/local --configfile my-run.yaml": PLANNED,
     "snakemake samplers --profile profiles/local --configfile my-run.yaml": PLANNED,
     "snakemake subsets --profile profiles/local --configfile my-run.yaml": PLANNED,
-    "winnow plan my.yaml --sacct used.txt": "tests/unit/test_plan.py",
+    ".venv/bin/winnow plan my.yaml --sacct used.txt": "tests/unit/test_plan.py",
     # A sampler of one's own: the last test of the file makes its table.
     ".venv/bin/winnow check config/examples/own-sampler.yaml": PLANNED,
     ".venv/bin/snakemake samplers --profile profiles/local --configfile config/examples/own-sampler.yaml": PLANNED,
@@ -79,7 +79,7 @@ NOT_RUN = {
     "sacct --parsable2 --noconvert --starttime=2026-11-01 --format=JobID,State,ElapsedRaw,CPUTimeRAW,TotalCPU,MaxRSS,AllocTRES,Comment > used.txt":
         "requires SLURM's accounting; tests/unit/test_plan.py reads such a file",
     "module load python/3.12 cuda/12.6": "of the site",
-    "winnow plan config/minipile.yaml tests/configs/pile-100.yaml --gpus 64 --gpu H100":
+    ".venv/bin/winnow plan config/minipile.yaml tests/configs/pile-100.yaml --gpus 64 --gpu H100":
         "two minutes; that of the Pile is run",
     "python3 -m pip download -d wheels -r envs/pip.txt": "requires the package index, and downloads gigabytes",
     "python3 -m pip download -d wheels -c lock.txt -r requirements.txt": "the same",

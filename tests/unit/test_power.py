@@ -99,7 +99,7 @@ def test_the_hours_of_a_shipped_model_are_its_flops_over_the_gpus(
     weights = 12 * 12 * 768**2 + 768 * 50304
     flops = 6 * weights + 6 * 12 * 768 * 2048
     hours = power.model_hours(models, "pythia-160m", "H100")
-    assert hours == pytest.approx(1.5e9 * flops / (0.4 * 989e12) / 3600)
+    assert hours == pytest.approx(1.5e9 * flops / (0.35 * 989e12) / 3600)
     assert hours < power.model_hours(models, "pythia-1.4b", "H100")
     power.power(table=table, model="pythia-160m", models=models, gap=0.05)
     assert "GPU-hours per run" in capsys.readouterr().out

@@ -80,6 +80,12 @@ def test_the_run_is_summed_over_all_tables() -> None:
         of_run([("A", [row("x", SAME)])])[0]
         == "No sampler of this run is shown to be better than its baseline."
     )
+    both = [("A", [row("good", BETTER), row("bad", WORSE)]), ("B", [row("bad", WORSE)])]
+    assert of_run(both)[0] == "Better than the baseline: good (A); worse: bad (A); bad (B)."
+    assert (
+        of_run(both[1:])[0]
+        == "No sampler of this run is shown to be better than its baseline; worse: bad (B)."
+    )
     assert of_run([]) == ["No table of this run compares samplers."]
 
 

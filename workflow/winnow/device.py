@@ -27,6 +27,9 @@ GPUS = {
     "3090": (71e12, 350.0),
 }
 """Dense bfloat16 FLOP/s with float32 sums, and board power in watts, by a part of the device's name (data sheets)."""
+UTILISATION = 0.35
+"""Of that peak, assumed of a training or an embedding that was not measured. On one H100 a training of pythia-160m reached 36 %,
+the layers of an encoder 45 to 52 % (tests/benchmarks/README.md)."""
 NEOX_VOCABULARY = 50_304
 """Of the GPT-NeoX tokenizer, as Pythia pads it."""
 WATTS_A_THREAD = 8.0

@@ -17,6 +17,7 @@ from winnow.compare.arms import CONSUMED
 from winnow.compare.claims import ALL_ITEMS, HEADLINE, LOG_RATIO
 from winnow.compare.statistics import POWER
 from winnow.csv_files import read_rows
+from winnow.device import GPUS, NEOX_VOCABULARY, UTILISATION, flops_a_token
 from winnow.pages import Table, number
 from winnow.stage import InputError
 
@@ -24,8 +25,6 @@ STAGE_VERSION = 1
 GAPS = (0.005, 0.01, 0.02, 0.05, 0.1)
 MOST_SEEDS = 200
 NO_SPREAD = "no spread measured: cannot be planned"
-UTILISATION = 0.4
-"""Model-FLOPs utilisation assumed of a model that was not trained here."""
 VARIANCES = ("var_seed", "var_item", "var_residual")
 TEXTS = ("arm", "benchmark", "metric", "better", "scope", "scale", "family")
 NUMBERS = ("figure", "items", "p", *VARIANCES, *(f"selection_{what}" for what in CONSUMED), "train_labels")
@@ -188,8 +187,6 @@ def model_hours(models: Path, name: str, gpu: str) -> float:
     Raises InputError for a model, or a GPU of `winnow.device.GPUS`, that is not there, or a recipe of epochs.
     """
     import yaml
-
-    from winnow.device import GPUS, NEOX_VOCABULARY, flops_a_token
 
     if not models.is_file():
         raise InputError(f"--models: no file {models}; give --hours-a-run instead of --model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,15 +117,17 @@ def of_run(tables: Sequence[tuple[str, Sequence[Row]]]) -> list[str]:
     claims = [row for _, rows in tables for row in compared(rows)]
     if not claims:
         return ["No table of this run compares samplers."]
-    better = []
-    for title, rows in tables:
-        if found := [row for row in compared(rows) if row["verdict"] == BETTER]:
-            better.append(f"{arms_of(found)} ({title})")
+    arms: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE)}
+    for (title, rows), verdict in itertools.product(tables, arms):
+        if found := [row for row in compared(rows) if row["verdict"] == verdict]:
+            arms[verdict].append(f"{arms_of(found)} ({title})")
     first = (
-        f"Better than the baseline: {'; '.join(better)}."
-        if better
-        else "No sampler of this run is shown to be better than its baseline."
+        f"Better than the baseline: {'; '.join(arms[BETTER])}"
+        if arms[BETTER]
+        else "No sampler of this run is shown to be better than its baseline"
     )
+    if arms[WORSE]:
+        first += f"; worse: {'; '.join(arms[WORSE])}"
     words = {BETTER: "better", WORSE: "worse", SAME: "not distinguishable", LITTLE: "with too little data", EQUAL: "of the same models"}  # fmt: skip
     counts = [f"{n} {word}" for verdict, word in words.items() if (n := sum(row["verdict"] == verdict for row in claims))]  # fmt: skip
-    return [first, f"Of {len(claims)} comparisons in {len(tables)} table{'s' * (len(tables) != 1)}: {', '.join(counts)}."]  # fmt: skip
+    return [f"{first}.", f"Of {len(claims)} comparisons in {len(tables)} table{'s' * (len(tables) != 1)}: {', '.join(counts)}."]  # fmt: skip

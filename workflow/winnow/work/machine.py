@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from winnow.device import GPUS, WATTS_A_THREAD
+from winnow.device import GPUS, UTILISATION, WATTS_A_THREAD
 from winnow.stage import InputError
 
 CALIBRATION = "calibration.json"
@@ -64,8 +64,6 @@ class Device:
     watts: float
 
 
-UTILISATION = {"embed": 0.35, "train": 0.35}
-"""Of the peak of a GPU that was not measured; below what is aimed at (50 % and 40 %), so that time limits hold."""
 USUAL_GPU = "A100"
 """Assumed where no GPU is named and none was measured."""
 
@@ -88,7 +86,7 @@ def device(name: str | None, machine: Machine) -> Device:
     if machine.gpu and re.search(rf"\b{key}\b", machine.gpu):
         return Device(key, machine.gpu_embed, machine.gpu_train, GPUS[key][1])
     peak, watts = GPUS[key]
-    return Device(key, peak * UTILISATION["embed"], peak * UTILISATION["train"], watts)
+    return Device(key, peak * UTILISATION, peak * UTILISATION, watts)
 
 
 def read_machine(results: str | Path, file: Path | None = None) -> Machine:
