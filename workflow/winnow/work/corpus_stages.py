@@ -232,7 +232,7 @@ def _score(job: Job, documents: float) -> Work:
         ENCODER + weights + job.block_mb + job.tokenised_mb(scorer.get("characters", 20_000) / CHARACTERS)
     )
     largest = max(network.weights / max(1, network.width) for network, _ in models)
-    memory += 8 * min(1.0, 1024 * largest / 2**25) * LOGITS
+    memory += 0 if job.gpus else 8 * min(1.0, 1024 * largest / 2**25) * LOGITS
     return Work(
         "encoder", {"evaluate": flops}, spread=4e-7 * documents * tokenised, memory_mb=host_mb(job.gpus, memory),
         disk=24.0 * documents, threads=8, gpus=job.gpus,
