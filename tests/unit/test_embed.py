@@ -16,6 +16,7 @@ from winnow.batching import BLOCK, batches, blocks
 from winnow.device import native_bfloat16
 from winnow.embed.encode import embed_shard, main
 from winnow.embed.encoder import Encoder
+from winnow.in_flight import PREPARING
 from winnow.stage import InputError, canonical
 
 ROOT = Path(__file__).parents[2]
@@ -253,3 +254,19 @@ def test_reading_the_first_characters_of_a_long_text_changes_no_token(encoder, r
     long = [text * times for text in rows]
     whole = encoder.tokenizer.encode_batch_fast([text[: 32 * 32] for text in long])
     assert encoder.tokens_of(long) == [one.ids for one in whole]
+
+
+def test_one_block_at_a_time_is_tokenised_and_not_while_it_computes(encoder, monkeypatch):
+    """Two blocks tokenised together share the cores, are ready together, and then wait for one GPU."""
+    seen: list[tuple[str, bool]] = []
+
+    def spy(name: str) -> None:
+        plain = getattr(encoder, name)
+        monkeypatch.setattr(
+            encoder, name, lambda given: (seen.append((name, PREPARING.locked())), plain(given))[1]
+        )
+
+    spy("tokens_of")
+    spy("_forward")
+    encoder.encode(texts(3))
+    assert seen == [("tokens_of", True), ("_forward", False)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,17 +54,19 @@ def of_batches(
             progress.add(documents * int(lengths[rows].sum()) / total)
 
 
-def distinct(ids: list[list[int]]) -> tuple[list[list[int]], np.ndarray]:
-    """The different rows among token ids, in order of first appearance, and the place of each row among them, int64.
+def distinct(ids: list[list[int]]) -> tuple[list[np.ndarray], np.ndarray]:
+    """The different rows among token ids, in order of first appearance, each int32 [its tokens], and the place of each row
+    among them, int64.
 
     A model's output for a text depends on its batch in the last bits; equal texts that are read once have equal outputs.
     """
-    places: dict[tuple[int, ...], int] = {}
-    place = np.array([places.setdefault(tuple(row), len(places)) for row in ids], dtype=np.int64)
-    return [list(row) for row in places], place
+    places: dict[bytes, int] = {}
+    keys = (np.array(row, dtype=np.int32).tobytes() for row in ids)
+    place = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+    return [np.frombuffer(key, dtype=np.int32) for key in places], place
 
 
-def padded(ids: list[list[int]]) -> tuple[Any, Any]:
+def padded(ids: Sequence[Sequence[int] | np.ndarray]) -> tuple[Any, Any]:
     """Token ids as a torch tensor int64 [n, longest], zeros behind each row, and the mask of the tokens, int64."""
     import torch
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from winnow.batching import distinct, of_batches, padded
 from winnow.device import pick_device
-from winnow.in_flight import METER
+from winnow.in_flight import METER, PREPARING
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 from winnow.tokenizer import classifier_tokenizer
@@ -45,12 +45,16 @@ class Classifier:
         """Logarithms of the probabilities of classes, float64 [n, classes]; texts of equal tokens have equal ones."""
         import torch
 
-        logits = self._logits(self.tokenizer.encode_batch_fast(texts), progress)
+        with PREPARING:
+            encoded = self.tokenizer.encode_batch_fast(texts)
+        logits = self._logits(encoded, progress)
         return np.asarray(torch.log_softmax(torch.from_numpy(logits), dim=1).numpy())
 
     def pair_logits(self, texts: list[str], second: str) -> np.ndarray:
         """Logits of each text followed by a second one, float64 [n, classes]; of a pair that is too long the text is cut."""
-        return self._logits(self.tokenizer.encode_batch_fast([(text, second) for text in texts]))
+        with PREPARING:
+            encoded = self.tokenizer.encode_batch_fast([(text, second) for text in texts])
+        return self._logits(encoded)
 
     def _logits(self, encoded: list[Any], progress: Progress | None = None) -> np.ndarray:
         import torch

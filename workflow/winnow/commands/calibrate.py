@@ -213,13 +213,15 @@ def gpu_embed_rate(seconds: float) -> float:
     skip_unused()
     from transformers import BertConfig, BertModel
 
+    from winnow.embed.bert import UnpaddedBert
+
     network, length, rows = encoder_of(768), 512, 128
     model = BertModel(BertConfig(), add_pooling_layer=False).eval().to("cuda", torch.bfloat16)
-    ids = torch.randint(0, 30_000, (rows, length), device="cuda")
+    layers, ids = UnpaddedBert(model), torch.randint(0, 30_000, (rows * length,), device="cuda")
 
     def embed() -> float:
         with torch.inference_mode():
-            model(input_ids=ids)
+            layers.states(ids, [length] * rows)
         torch.cuda.synchronize()
         return rows * length * network.forward(length)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from winnow.batching import distinct, of_batches, padded
 from winnow.device import keep_memory, native_bfloat16, pick_device, to_device
-from winnow.in_flight import METER
+from winnow.in_flight import METER, PREPARING
 from winnow.light_imports import skip_unused
 from winnow.stage import InputError, Progress
 
@@ -86,7 +86,8 @@ class Encoder:
         Raises InputError if the model's vectors are of another dimension than the definition says."""
         import torch
 
-        ids, row_of_text = distinct(self.tokens_of(texts))
+        with PREPARING:
+            ids, row_of_text = distinct(self.tokens_of(texts))
         lengths = np.array([len(row) for row in ids])
         out = np.empty((len(ids), self.spec["dimension"]), dtype=np.float16)
 
@@ -118,13 +119,13 @@ class Encoder:
             rows = short
         return ids
 
-    def _forward(self, ids: list[list[int]]) -> Any:
+    def _forward(self, ids: list[np.ndarray]) -> Any:
         """Unit vectors of texts of token ids, longest first: float32 [texts, d]."""
         import torch
 
         lengths, first_token = [len(row) for row in ids], self.spec["pooling"] == "cls"
         if self.unpadded:
-            tokens = to_device(np.concatenate(ids), self.device)
+            tokens = to_device(np.concatenate(ids).astype(np.int64), self.device)
             states = self.unpadded.states(tokens, lengths).float()
             sizes = torch.tensor(lengths, device=self.device)
             starts = sizes.cumsum(0) - sizes

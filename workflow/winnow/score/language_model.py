@@ -11,6 +11,7 @@ import numpy as np
 
 from winnow.batching import distinct
 from winnow.device import keep_memory, pick_device
+from winnow.in_flight import PREPARING
 from winnow.light_imports import skip_unused
 from winnow.likelihoods import Request, log_likelihoods, token_budget
 from winnow.stage import InputError, Progress
@@ -62,9 +63,10 @@ class LanguageModel:
         """
         windows: list[Request] = []
         row_of_window: list[int] = []
-        encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        different, row_of_text = distinct([one.ids for one in encoded])
-        for i, ids in enumerate(different):
+        with PREPARING:
+            encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            different, row_of_text = distinct([one.ids for one in encoded])
+        for i, ids in enumerate(row.tolist() for row in different):
             for at in range(0, len(ids), self.limit):
                 windows.append(([self.start], ids[at : at + self.limit]))
                 row_of_window.append(i)
