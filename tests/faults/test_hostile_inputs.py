@@ -389,3 +389,18 @@ def test_a_results_folder_of_another_user_is_one_line(tmp_path: Path) -> None:
         done.stdout
         == "'results': results cannot be written; take another folder, or change its permissions\n"
     ), done.stderr
+
+
+def test_a_read_only_results_folder_is_one_line_before_anything_runs(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", results], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs here: not root, or no such right")
+    try:
+        with pytest.raises(
+            InputError, match=r"results cannot be written; take another folder, or change its"
+        ):
+            results_folder(str(results))
+    finally:
+        subprocess.run(["umount", results], check=True)

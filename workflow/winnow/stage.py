@@ -208,6 +208,10 @@ def say(line: str) -> None:
             del os.environ["WINNOW_TERMINAL_FD"]
 
 
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+"""Errors of a file system that is mounted read-only, is closed to this user, or fails."""
+
+
 def disk_full(error: BaseException) -> bool:
     """Whether a write failed because the disk or a quota is full. Of Arrow and safetensors only the message says it."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -282,8 +286,8 @@ def _write_record(record: Path, given: list[Any], began: float) -> None:
 def run(*commands: Callable[..., None], name: str = "") -> None:
     """Makes a command line from the signatures of `commands` and runs it; `name` is its name in the help.
 
-    Several commands become sub-commands. An InputError, and a full disk, end the process with one line on stderr and
-    exit code 1. A job of a run that ends well leaves a record (winnow.job_record).
+    Several commands become sub-commands. An InputError, a full disk and one that refuses or fails end the process with one
+    line on stderr and exit code 1. A job of a run that ends well leaves a record (winnow.job_record).
     """
     import gc
     import typing
@@ -344,6 +348,12 @@ def run(*commands: Callable[..., None], name: str = "") -> None:
             say(
                 f"error: no space left on the disk while writing {getattr(error, 'filename', None) or 'a result'}: "
                 "free some, then run the same command again; no partial file was kept"
+            )
+            sys.exit(1)
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            say(
+                f"error: {error.filename or 'a file'}: {(error.strerror or str(error)).lower()}; mend the file system or its "
+                "permissions, then run the same command again"
             )
             sys.exit(1)
         if os.environ.get("WINNOW_TERMINAL_FD"):
