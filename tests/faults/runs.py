@@ -117,7 +117,7 @@ def contents(results: Path) -> dict[str, str]:
         if (
             path.is_file()
             and not {*place.parts} & {*APART}
-            and not path.name.endswith(TIMED)
+            and not place.as_posix().endswith(TIMED)
             and not any(part.startswith(".") for part in place.parts)
         ):
             found[str(place)] = hashlib.sha256(path.read_bytes()).hexdigest()
