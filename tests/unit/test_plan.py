@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from winnow.benchmark_files import last_look
-from winnow.commands.plan import Job, compare, stages, summarise, tables
+from winnow.commands.plan import Job, compare, small_shards, stages, summarise, tables
 from winnow.commands.run_jobs import RunJob
 from winnow.commands.usage import FIELDS, Used, by_rule, read_benchmark
 from winnow.stage import InputError
-from winnow.work.machine import DEFAULT, read_machine
+from winnow.work.machine import DEFAULT, Machine, read_machine
 from winnow.work.requests import Request, Work
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +102,19 @@ def test_processor_time_is_extended_to_the_end_of_the_job(tmp_path: Path) -> Non
     (tmp_path / "c.tsv").write_text("not\ta benchmark\n")
     with pytest.raises(InputError, match=r"c\.tsv: not a benchmark file"):
         read_benchmark(tmp_path / "c.tsv")
+
+
+def test_many_small_shards_are_named_with_what_would_be_faster() -> None:
+    few = [planned("embed_documents", seconds=5.0, shard=str(shard)) for shard in range(4)]
+    many = [planned("embed_documents", seconds=5.0, shard=str(shard)) for shard in range(40)]
+    large = [planned("embed_documents", seconds=500.0, shard=str(shard)) for shard in range(40)]
+    machine = Machine(light=4.0)
+    assert small_shards(few, machine) == small_shards(large, machine) == []
+    assert small_shards([*large, *few], machine) == []
+    (line,) = small_shards(many, machine)
+    assert line.startswith(
+        "embed_documents: 40 jobs take 3.3 min, 80 % of it to start and to load; fewer shards"
+    )
 
 
 def test_accounting_is_summed_by_rule_with_all_attempts() -> None:

@@ -67,6 +67,10 @@ class Row:
     asks_gpus: int
 
 
+MANY_SHARDS = 8
+"""Jobs of a stage below which loading anew for each is not worth a word."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A stage as planned and as measured: jobs of which there is a measurement, their CPU-hours, GPU-hours and peak memory;
@@ -350,7 +354,7 @@ def plan(
     print(f"Plan of {what}, on {where}, at the speed of {speed.name}\n")
     print(show_rows([*by_stage, whole], "stage", gpus, priced), "\n")
     print(show_rows([*by_table, whole], "table", gpus, priced))
-    for line in notes(config, results, jobs, lock, gpus, price, whole):
+    for line in [*notes(config, results, jobs, lock, gpus, price, whole), *small_shards(jobs, speed)]:
         print(f"\n{line}")
     compared: list[Comparison] = []
     if used or sacct or since:
@@ -419,4 +423,18 @@ def notes(
         "Computed from documents, tokens and models, not measured at this size. Stages that were run came out within a factor of "
         "1.5 (docs/scale.md); jobs that fail and run again are not counted."
     )
+    return lines
+
+
+def small_shards(jobs: Sequence[Job], machine: Machine) -> list[str]:
+    """A line on each stage that spends more of its time on starting, which each shard pays, than on documents."""
+    lines = []
+    for rule, part in stages([job for job in jobs if "shard" in job.job.ids]).items():
+        starts = sum(getattr(machine, job.work.start, 0.0) for job in part) / HOUR
+        taken = sum(job.wall for job in part) / HOUR
+        if len(part) >= MANY_SHARDS and starts > taken / 2:
+            lines.append(
+                f"{rule}: {len(part):,} jobs take {hours(taken)}, {100 * starts / taken:.0f} % of it to start and to load; fewer shards "
+                "(corpora.NAME.shards) load once for more documents"
+            )
     return lines
