@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -41,13 +40,6 @@ RUN: dict[str, Any] = {
 }  # fmt: skip
 LONG = {**RUN, "recipes": {"short": {**RUN["recipes"]["short"], "steps": 100_000_000}}}
 """The same run with a training that does not end."""
-
-APART = ("timings", "logs", "provenance", "tensorboard", "state")
-"""Folders of what differs from run to run (results/README.md)."""
-TIMED = (
-    "timings.json", ".costs.csv", ".costs.md", ".costs.html", ".power.csv", ".pareto.svg",
-    ".provenance.json", ".provenance.md", ".provenance.html", "report/index.html"
-)  # fmt: skip
 
 
 def prepare(folder: Path, run: dict[str, Any] = RUN) -> Path:
@@ -107,21 +99,6 @@ def processor_seconds(session: int) -> float:
 
 def unlock(folder: Path) -> None:
     finish(folder, "--unlock")
-
-
-def contents(results: Path) -> dict[str, str]:
-    """Digests of the files of content, by their paths; files under temporary names are none."""
-    found = {}
-    for path in results.rglob("*"):
-        place = path.relative_to(results)
-        if (
-            path.is_file()
-            and not {*place.parts} & {*APART}
-            and not place.as_posix().endswith(TIMED)
-            and not any(part.startswith(".") for part in place.parts)
-        ):
-            found[str(place)] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
 
 
 def leftovers(results: Path) -> list[str]:

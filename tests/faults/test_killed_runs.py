@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import RUN, contents, finish, leftovers, prepare, processor_seconds, said, start, timed, unlock
+from run_contents import contents
+from runs import RUN, finish, leftovers, prepare, processor_seconds, said, start, timed, unlock
 
 pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("WINNOW_KILLS", "50"))

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from runs import ROOT, contents, finish, prepare, said, start
+from run_contents import contents
+from runs import ROOT, finish, prepare, said, start
 
 pytestmark = pytest.mark.faults
 LATE = """

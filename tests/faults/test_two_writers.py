@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import LONG, RUN, contents, finish, leftovers, prepare, said, start, unlock
+from run_contents import contents
+from runs import LONG, RUN, finish, leftovers, prepare, said, start, unlock
 
 pytestmark = pytest.mark.faults
 RANDOM = "sst2-mini/models/none/random/few/seed0/tiny/seed0"

@@ -86,10 +86,10 @@ class Site:
         self.started.append(process)
         return process
 
-    def end(self, process: subprocess.Popen) -> tuple[int, str]:
-        """Exit code and output of a Snakemake, which is killed, and the test failed, after LIMIT seconds."""
+    def end(self, process: subprocess.Popen, limit: float = LIMIT) -> tuple[int, str]:
+        """Exit code and output of a Snakemake, which is killed, and the test failed, after `limit` seconds."""
         try:
-            process.wait(LIMIT)
+            process.wait(limit)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail(f"Snakemake hangs; squeue:\n{self.lab('squeue', '-a')}\n{self.text()[-3000:]}")

@@ -17,20 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab, missing
+from lab import Lab
 from slurm_runs import MODEL, Site, copy_workflow, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 LINE = ("models",)
 STEPS = {"recipes": {"notes": {"steps": 400, "batch": 8, "learning_rate": 2.0e-3, "warmup": 0.05}}}
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if problem := missing():
-        pytest.skip(problem)
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
 
 
 @pytest.fixture
@@ -354,7 +346,7 @@ def test_a_disk_that_is_full_is_told_and_the_same_command_goes_on(site: Site) ->
 def test_a_job_that_can_never_start_is_named_and_fails(ready: Site) -> None:
     """The limit of the partition is lowered after the start; what is known before it is refused at once (below)."""
     process = first_of_two(ready, "--retries", "0")
-    ready.lab("scontrol", "update", "PartitionName=cpu", "MaxTime=30")
+    ready.lab("scontrol", "update", "PartitionName=cpu", "MaxTime=10")
     try:
         code, text = ready.end(process)
     finally:
