@@ -154,6 +154,16 @@ def processes(job: str) -> dict[int, str]:
     return found
 
 
+def step_daemons(job: str) -> list[int]:
+    """The slurmstepds of a SLURM job."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
+                found.append(int(folder.name))
+    return found
+
+
 def training(job: str) -> int:
     """The process of a SLURM job that trains."""
     (pid,) = [
@@ -199,7 +209,8 @@ def test_a_lost_node_costs_no_result(ready: Site, made: tuple[Path, dict[str, st
     job = running(ready)
     node = ready.lab.jobs()[job]["NodeList"]
     ready.lab.stop(f"slurmd-{node}", signal.SIGKILL)
-    for pid in processes(job):
+    # First what would tell the controller that the job ended: a lost node tells nothing.
+    for pid in [*step_daemons(job), *processes(job)]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     state = lambda: ready.lab.jobs()[job]["JobState"]  # noqa: E731
