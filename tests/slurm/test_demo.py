@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import time
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from lab import Lab
 from run_contents import contents
-from slurm_runs import Site, copy_workflow
+from slurm_runs import ROOT, Site, copy_workflow
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 DEMO_LIMIT = 3600
@@ -37,6 +38,7 @@ def test_the_demo_through_slurm_has_the_files_of_a_local_demo(
 ) -> None:
     sites = [Site(copy_workflow(tmp_path / name), lab) for name in ("local", "slurm")]
     for site in sites:
+        shutil.copy(ROOT / "lock.txt", site.folder)
         (site.folder / "run.json").write_text('{"results": "results"}')
     local = timed(sites[0], "profiles/local", "--cores", "2")
     sites[1].profile(slurm_init_seconds_before_status_checks=2, latency_wait=5)
