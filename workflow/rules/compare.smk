@@ -164,6 +164,7 @@ rule chart_costs:
         f"{R}/logs/chart_costs/{{table}}.log",
     benchmark:
         f"{R}/timings/chart_costs/{{table}}.tsv"
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: threads_of("chart_costs")
@@ -210,6 +211,7 @@ rule trace_provenance:
         f"{R}/logs/trace_provenance/{{table}}.log",
     benchmark:
         f"{R}/timings/trace_provenance/{{table}}.tsv"
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: threads_of("trace_provenance")

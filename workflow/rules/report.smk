@@ -47,6 +47,7 @@ rule write_report:
         f"{R}/logs/write_report/report.log",
     benchmark:
         f"{R}/timings/write_report/report.tsv"
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: threads_of("write_report")

@@ -232,6 +232,7 @@ rule chart_learning_curves:
         f"{R}/logs/chart_learning_curves/{{table}}.log",
     benchmark:
         f"{R}/timings/chart_learning_curves/{{table}}.tsv"
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: threads_of("chart_learning_curves")
