@@ -5,9 +5,9 @@ import json
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
-from winnow import run_lock
+from winnow import run_lock, slurm
 from winnow.commands import forecast
-from winnow.provenance import record_run
+from winnow.provenance import keep_config, record_run
 
 
 def check_targets():
@@ -100,6 +100,8 @@ def claim_results():
     if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
         with_results(run_lock.claim)
         record_run(Path(R), HOME, CONFIG, [*SHIPPED, *GIVEN], sys.argv)
+        if not MODULE:
+            keep_config(Path(R), CONFIG)
 
 
 def claim_before_jobs(record):
@@ -129,3 +131,5 @@ if workflow.is_main_process and R not in STARTED:
 elif not workflow.is_main_process:
     # The signal before a job's time limit is for the stage; this process and its shell would end by it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if workflow.remote_exec:
+        slurm.record_jobs()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from winnow.partitions import SCONTROL, SINFO, Partition, from_plain, read_partitions, to_plain
 from winnow.stage import InputError, write_text
@@ -118,6 +119,32 @@ def harden() -> None:
         plugin.get_min_job_age = lambda: age
     again = shlex.join([sys.executable, "-I", str(Path(__file__).with_name("submit.py"))])
     plugin.get_submit_command = lambda *given, **named: f"{again} {line(*given, **named)}"
+
+
+def record_jobs() -> None:
+    """Makes the Snakemake of this process, which runs a job on a node, record the job when it has finished: its parameters,
+    code and inputs.
+
+    Snakemake 9.27 records a job only in the process that submitted it, when that sees the end of the job, up to minutes
+    later; the node's process only removes the marks of incomplete files. What a job wrote whose end nobody saw (Ctrl-C, a
+    killed Snakemake) had no record, and counted as up to date whatever changed in the config.
+    """
+    from snakemake.persistence import PersistenceBase
+
+    finished = PersistenceBase.finished
+
+    async def record_and_finish(self: Any, job: Any) -> None:
+        settings = self.dag.workflow.remote_execution_settings
+        before, settings.immediate_submit = (
+            settings.immediate_submit,
+            True,
+        )  # the case in which `finished` records
+        try:
+            await finished(self, job)
+        finally:
+            settings.immediate_submit = before
+
+    PersistenceBase.finished = record_and_finish
 
 
 # ---------------------------------------------------------------- jobs of an earlier run
