@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +191,25 @@ def test_missing_jobs_are_those_of_a_target(run: Path, tmp_path: Path) -> None:
     assert json.loads(out.read_text())["missing"]
     assert "write_subset" in done.stdout
     assert "train_model" not in done.stdout
+
+
+def test_a_plan_is_made_while_a_run_goes_on(run: Path) -> None:
+    """Files that jobs are writing, or were when the run was killed, ended it with the path of one of them."""
+    written = "out/mine/source.json"
+    (run / written).parent.mkdir(parents=True, exist_ok=True)
+    (run / written).write_text("{}")
+    marks = run / ".snakemake/incomplete"
+    marks.mkdir(parents=True, exist_ok=True)
+    (marks / base64.urlsafe_b64encode(written.encode()).decode()).write_text("{}")
+    benchmark(run / "out/timings/index_source/mine.tsv", "0.60", "0.50")
+    try:
+        for option in ("--used", "--missing"):
+            done = winnow("plan", "run.yaml", "--target", "subsets", option, cwd=run)
+            assert done.returncode == 0, done.stderr
+            assert "index_source" in done.stdout
+    finally:
+        shutil.rmtree(run / ".snakemake")
+        shutil.rmtree(run / "out")
 
 
 def test_a_plan_is_shown_beside_what_was_measured(run: Path) -> None:
