@@ -138,7 +138,10 @@ def check_cluster(record):
     CHECKED.append(True)
     for job in workflow.dag.needrun_jobs():
         job.resources  # evaluates the function of `place`
-    lines = [f"{name}: {problem}" for name, problem in sorted(PROBLEMS.items())]
+    rules_of = {}
+    for name, problem in sorted(PROBLEMS.items()):
+        rules_of.setdefault(problem, []).append(name)
+    lines = [f"{', '.join(names)}: {problem}" for problem, names in rules_of.items()]
     if CUT:
         cut = ", ".join(f"{name} {asked} -> {given}" for name, (asked, given) in sorted(CUT.items()))
         logger.warning(f"note: minutes cut to the limit of the partition ({cut}): jobs that take longer fail")
