@@ -168,6 +168,17 @@ def remember(record: Path, name: str) -> None:
     write_text(record, f"{name}\n")
 
 
+def cancel(name: str) -> None:
+    """Cancels the jobs of a run that are in the queue, if there are any. Raises InputError with the command to do it by hand."""
+    try:
+        if ask("squeue", "-h", "-o", "%i", "--name", name).strip():
+            ask("scancel", f"--name={name}")
+    except InputError as error:
+        raise InputError(
+            f"jobs of this run may still be in the queue ({error}): scancel --name={name}"
+        ) from None
+
+
 # ---------------------------------------------------------------- jobs that never start
 
 

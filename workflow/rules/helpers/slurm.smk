@@ -1,3 +1,4 @@
+import atexit
 import signal
 import threading
 
@@ -163,8 +164,21 @@ def check_cluster(record):
         slurm.harden()
     except InputError as error:
         stop(error)
+    atexit.register(cancel_rest, RUN[-1], os.getpid())
     threading.Thread(target=slurm.watch, args=(RUN[-1], logger.error), daemon=True).start()
     return True
+
+
+def cancel_rest(name, process):
+    """At the end of this process, when no thread submits any more: cancels the jobs of the run that are still in the queue.
+    At Ctrl-C the plugin (2.8.0) cancels the jobs that it has submitted by then, and goes on to submit the others of the round.
+    """
+    if os.getpid() != process:
+        return
+    try:
+        slurm.cancel(name)
+    except InputError as error:
+        print(f"warning: {error}", file=sys.stderr)
 
 
 RUN, CHECKED = [], []
