@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,6 +182,11 @@ def test_a_plan_counts_the_jobs_of_the_run(run: Path) -> None:
     assert [row["name"] for row in made["tables"]] == ["t"]
     assert made["all"]["path_hours"] <= made["all"]["wall_hours"] <= made["all"]["cpu_hours"]
     assert "| train_model " in done.stdout
+    assert "No job of this plan works on a GPU" in done.stdout  # why there is no price
+    # index, documents, held-out, tokenizer, tokens, model, evaluation ... report: Snakemake looks for the end of each
+    assert re.search(
+        r"Under SLURM .* half a minute for each job of the longest chain \(1\d jobs\)", done.stdout
+    )
     assert not (run / "out").exists()
 
 
