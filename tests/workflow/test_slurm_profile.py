@@ -137,6 +137,15 @@ def test_names_in_the_profile_that_change_nothing_are_told(clone, snakemake, clu
     ]
 
 
+def test_a_node_that_lacks_something_is_not_asked_again(clone, snakemake) -> None:
+    """On SLURM three attempts took a minute and a half, and printed the same error three times."""
+    line = ("--cores", "1", "--resources", "gpu=1", "--retries", "2")
+    done = snakemake("preflight", *line, cwd=clone, CUDA_VISIBLE_DEVICES="")
+    assert done.code != 0
+    assert done.text.count("Error in rule check_partition") == 1
+    assert "The preflight failed; each job says why in a line that begins with error" in done.text
+
+
 def test_without_slurm_a_dry_run_shows_what_the_rules_ask(clone, snakemake, tmp_path) -> None:
     env = (
         {"PATH": f"{tmp_path}:/usr/bin:/bin"}
