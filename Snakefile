@@ -114,7 +114,4 @@ include: "workflow/rules/start.smk"
 
 onerror:
     if workflow.is_main_process:
-        print(
-            "Some jobs failed. For the tables of the arms that are complete, run the same command with the target partial_tables.",
-            file=sys.stderr,
-        )
+        print(last_line(), file=sys.stderr)

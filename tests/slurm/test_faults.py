@@ -307,6 +307,27 @@ def test_two_jobs_with_a_gpu_have_different_devices(ready: Site) -> None:
     ready.end(process)
 
 
+def test_jobs_that_are_submitted_after_a_stop_are_cancelled(ready: Site) -> None:
+    """The plugin cancels those that it has submitted by then, and submits the others of the round."""
+    shutil.rmtree(ready.path("notes/subsets"))
+    experiments = json.loads((ready.folder / "run.json").read_text())["experiments"]
+    ready.write(experiments=[dict(experiments[0], data_seeds=list(range(8)))])
+    process = ready.start("subsets")
+    until(lambda: "has been submitted" in ready.text(), "the first job is submitted")
+    process.send_signal(signal.SIGINT)
+    code, text = ready.end(process)
+    assert code != 0
+    assert "Stopped before the end. The same command continues" in text
+    assert text.partition("Terminating processes")[2].count("has been submitted") > 0
+    until(lambda: not ready.lab("squeue", "-h"), "no job is left in the queue", 60)
+    assert "COMPLETED" not in {job["JobState"] for i, job in ready.lab.jobs().items() if i in submitted(text)}
+
+
+def submitted(text: str) -> list[str]:
+    """The ids of the SLURM jobs of a run."""
+    return re.findall(r"SLURM jobid (\d+)", text)
+
+
 def first_of_two(site: Site, *more: str) -> subprocess.Popen:
     """Starts a run of two jobs, and waits until the first one runs."""
     shutil.rmtree(site.path("notes/subsets/none/random/few/seed0/tokens"))

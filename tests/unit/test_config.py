@@ -406,6 +406,19 @@ def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> li
     return capsys.readouterr().out.splitlines()
 
 
+def test_check_names_models_that_may_be_too_short_for_a_benchmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every evaluation of such models failed, after all of them had been trained."""
+    monkeypatch.chdir(ROOT)
+    short = yaml.safe_load(run(seeds="0, 1, 2"))
+    short["models"] = {"neox-nano": {"sequence": 64}}
+    assert checked(tmp_path, capsys, yaml.safe_dump(short))[0] == (
+        "note: experiment mine: neox-nano reads 64 tokens at a time (sequence), an ending of heldout-cloze has up to 100: its "
+        "evaluation fails if one is longer"
+    )
+
+
 def test_check_names_the_arms_that_get_no_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,9 +86,17 @@ def test_the_number_of_threads_changes_no_bit(model):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("request_", [([], [1]), ([1], []), ([1], [2] * (LIMIT + 1))])
-def test_a_request_that_cannot_be_read_is_an_error(model, request_):
-    with pytest.raises(InputError, match=r"request 1: .* 10 of the model"):
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        (([], [1]), "a context of 0 tokens and 1 after it; required: at least 1 each"),
+        (([1], []), "a context of 1 tokens and 0 after it; required: at least 1 each"),
+        (([1], [2] * (LIMIT + 1)), f"the text to be judged has {LIMIT + 1} tokens, the model reads {LIMIT} at a time; required: a "
+         "model of a longer sequence"),
+    ],
+)  # fmt: skip
+def test_a_request_that_cannot_be_read_is_an_error(model, request_, line):
+    with pytest.raises(InputError, match=f"request 1: {line}"):
         log_likelihoods(model, [([1], [2]), request_], LIMIT, 40)
 
 

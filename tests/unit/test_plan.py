@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +182,11 @@ def test_a_plan_counts_the_jobs_of_the_run(run: Path) -> None:
     assert [row["name"] for row in made["tables"]] == ["t"]
     assert made["all"]["path_hours"] <= made["all"]["wall_hours"] <= made["all"]["cpu_hours"]
     assert "| train_model " in done.stdout
+    assert "No job of this plan works on a GPU" in done.stdout  # why there is no price
+    # index, documents, held-out, tokenizer, tokens, model, evaluation ... report: Snakemake looks for the end of each
+    assert re.search(
+        r"Under SLURM .* half a minute for each job of the longest chain \(1\d jobs\)", done.stdout
+    )
     assert not (run / "out").exists()
 
 
@@ -189,6 +197,25 @@ def test_missing_jobs_are_those_of_a_target(run: Path, tmp_path: Path) -> None:
     assert json.loads(out.read_text())["missing"]
     assert "write_subset" in done.stdout
     assert "train_model" not in done.stdout
+
+
+def test_a_plan_is_made_while_a_run_goes_on(run: Path) -> None:
+    """Files that jobs are writing, or were when the run was killed, ended it with the path of one of them."""
+    written = "out/mine/source.json"
+    (run / written).parent.mkdir(parents=True, exist_ok=True)
+    (run / written).write_text("{}")
+    marks = run / ".snakemake/incomplete"
+    marks.mkdir(parents=True, exist_ok=True)
+    (marks / base64.urlsafe_b64encode(written.encode()).decode()).write_text("{}")
+    benchmark(run / "out/timings/index_source/mine.tsv", "0.60", "0.50")
+    try:
+        for option in ("--used", "--missing"):
+            done = winnow("plan", "run.yaml", "--target", "subsets", option, cwd=run)
+            assert done.returncode == 0, done.stderr
+            assert "index_source" in done.stdout
+    finally:
+        shutil.rmtree(run / ".snakemake")
+        shutil.rmtree(run / "out")
 
 
 def test_a_plan_is_shown_beside_what_was_measured(run: Path) -> None:

@@ -91,6 +91,22 @@ def test_jobs_of_an_earlier_run_are_found_by_its_name(commands, tmp_path: Path) 
     assert slurm.leftovers(record) == {"one": ["3", "4"]}
 
 
+def test_the_jobs_of_a_run_are_cancelled_by_its_name(commands) -> None:
+    """Ctrl-C while jobs were being submitted left some in the queue, for hours of a GPU, since the plugin cancels those that
+    it had submitted by then."""
+    folder = commands(squeue="true", scancel='echo "$@" >> "$(dirname "$0")/asked"')
+    slurm.cancel("one")
+    assert not (folder / "asked").exists()
+    commands(squeue="test \"$5\" = one && printf '3\\n4\\n'")
+    slurm.cancel("one")
+    assert (folder / "asked").read_text() == "--name=one\n"
+    commands(scancel="echo 'slurm_kill_job: no contact' >&2; exit 1")
+    with pytest.raises(
+        InputError, match=r"may still be in the queue \(scancel: .*no contact\): scancel --name=one$"
+    ):
+        slurm.cancel("one")
+
+
 @pytest.mark.parametrize(
     ("accounting", "age", "fine"), [("none", 5, False), ("none", 300, True), ("slurmdbd", 5, True)]
 )

@@ -114,6 +114,38 @@ def test_a_dry_run_warns_of_jobs_that_could_never_start(clone, snakemake, cluste
     )
 
 
+def test_one_mistake_in_the_profile_is_one_line(clone, snakemake, cluster) -> None:
+    more = ("--set-resources", "train_model:slurm_partition=cup", "hold_out:slurm_partition=cup")
+    done = dry_run(snakemake, clone, cluster, *more)
+    (line,) = [line for line in done.text.splitlines() if line.startswith("warning: ")]
+    assert line.startswith(
+        "warning: hold_out, train_model: slurm_partition=cup: the cluster has no such partition"
+    )
+
+
+def test_names_in_the_profile_that_change_nothing_are_told(clone, snakemake, cluster) -> None:
+    """Snakemake passes over them: jobs ran with the memory of the rules, and were charged to another account."""
+    more = ("--set-resources", "trian_model:mem_mb=9000", "train_model:gpus=1", "--set-threads", "nothing=2",
+            "--default-resources", "runtime=60", "mem_mb=2000", "slurm_partition=cpu", "slurm_acount=nlp")  # fmt: skip
+    done = dry_run(snakemake, clone, cluster, *more)
+    assert done.code == 0
+    assert [line for line in done.text.splitlines() if line.startswith("warning: ")] == [
+        "warning: set-resources: no rule 'trian_model', so this changes nothing; did you mean 'train_model'?",
+        "warning: set-threads: no rule 'nothing', so this changes nothing",
+        "warning: default-resources: no job reads 'slurm_acount'; did you mean 'slurm_account'?",
+        "warning: set-resources: train_model: no job reads 'gpus'; did you mean 'gpu'?",
+    ]
+
+
+def test_a_node_that_lacks_something_is_not_asked_again(clone, snakemake) -> None:
+    """On SLURM three attempts took a minute and a half, and printed the same error three times."""
+    line = ("--cores", "1", "--resources", "gpu=1", "--retries", "2")
+    done = snakemake("preflight", *line, cwd=clone, CUDA_VISIBLE_DEVICES="")
+    assert done.code != 0
+    assert done.text.count("Error in rule check_partition") == 1
+    assert "The preflight failed; each job says why in a line that begins with error" in done.text
+
+
 def test_without_slurm_a_dry_run_shows_what_the_rules_ask(clone, snakemake, tmp_path) -> None:
     env = (
         {"PATH": f"{tmp_path}:/usr/bin:/bin"}

@@ -8,6 +8,7 @@ from winnow.commands.preflight import check_sources
 from winnow.config.checks import resolve
 from winnow.config.files import definition_files, merge, read_files
 from winnow.config.pins import lock_file
+from winnow.provenance import kept_config
 from winnow.stage import InputError
 
 
@@ -46,13 +47,16 @@ def stop(error):
 
 def read_config():
     """The files of config/ merged, the run's own over them, checked. Not by the directive `configfile`: that looks for
-    them in the working directory, and announces each."""
+    them in the working directory, and announces each. In the process of a job: what the run began with, since the files may
+    have been edited since."""
     for folder in (str(HOME), os.path.dirname(sys.executable)):
         # Snakemake reads braces as wildcards, PATH and PYTHONPATH a colon as an end.
         if sign := re.search(r"[{}:\n]", folder):
             raise InputError(
                 f"{folder}: Winnow cannot run from a folder with {sign.group()!r} in its path; move it"
             )
+    if not MODULE and not workflow.is_main_process and (kept := kept_config()):
+        return kept
     paths = workflow.modifier.path_modifier
     if MODULE and (paths.prefix or paths._prefix_replacements):
         raise InputError(

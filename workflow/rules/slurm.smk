@@ -13,6 +13,7 @@ rule check_partition:
         f"{R}/timings/check_partition/{{kind}}.tsv"
     wildcard_constraints:
         kind="cpu|gpu",
+    retries: 0  # what a node lacks it lacks at the next attempt, too
     conda:
         "../../envs/torch.yaml"
     threads: 1

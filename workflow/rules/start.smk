@@ -5,9 +5,9 @@ import json
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
-from winnow import run_lock
+from winnow import run_lock, slurm
 from winnow.commands import forecast
-from winnow.provenance import record_run
+from winnow.provenance import keep_config, record_run
 
 
 def check_targets():
@@ -30,6 +30,37 @@ def check_targets():
                 f"{target}: no table of this run has published figures; those of the paper: "
                 f"snakemake {target} --profile {profile} --configfile {file}"
             )
+
+
+def check_profile():
+    """Warns of names in the profile that change nothing, since Snakemake passes over them: rules that do not exist, and
+    resources that look like a misspelt one."""
+    settings = workflow.resource_settings
+    names = [rule.name for rule in workflow.rules]
+    for section, given in (
+        ("set-resources", settings.overwrite_resources),
+        ("set-threads", settings.overwrite_threads),
+    ):
+        for name in sorted(set(given) - set(names)):
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            print(f"warning: {section}: no rule {name!r}, so this changes nothing{hint}", file=sys.stderr)
+    places = {"default-resources": settings.default_resources or {}}
+    places |= {f"set-resources: {name}": given for name, given in settings.overwrite_resources.items()}
+    for section, given in places.items():
+        for name in sorted(set(given) - set(RESOURCES)):
+            near = difflib.get_close_matches(name, RESOURCES, 1, 0.85)
+            if near := near or difflib.get_close_matches(name, RESOURCES, 2, 0.7):
+                meant = " or ".join(map(repr, near))
+                print(f"warning: {section}: no job reads {name!r}; did you mean {meant}?", file=sys.stderr)
+
+
+RESOURCES = dict.fromkeys(
+    "checkpoint_minutes cluster clusters constraint cpus_per_gpu cpus_per_task disk disk_mb gpu gpu_model gpu_partition "
+    "gres mem mem_mb mem_mb_per_cpu mpi nodes qos runtime slurm_account slurm_cluster slurm_extra slurm_partition tasks "
+    "tasks_per_gpu tasks_per_node threads tmpdir".split()
+)
+"""Resources that rules, Snakemake or its SLURM plugin read."""
 
 
 def forecast_cores():
@@ -78,9 +109,30 @@ def show_forecast(record):
     return True
 
 
+def notice_stop(record):
+    """Remembers that a person has stopped the run: Snakemake calls it failed, too."""
+    if record.getMessage().startswith("Terminating processes on user request"):
+        STOPPED.append(True)
+    return True
+
+
+def last_line():
+    """What a person can do after a run that did not end well."""
+    if STOPPED:
+        return "Stopped before the end. The same command continues with what is missing."
+    if COMMAND and "preflight" in COMMAND.targets:
+        return (
+            "The preflight failed; each job says why in a line that begins with error, above and in its log."
+        )
+    return "Some jobs failed. For the tables of the arms that are complete, run the same command with the target partial_tables."
+
+
+STOPPED = []
 FORECAST_SHOWN = []
 if not MODULE:
     check_targets()
+    if runs_jobs():
+        check_profile()
 for one in workflow.modifier.rules:
     place(one)
 
@@ -100,6 +152,8 @@ def claim_results():
     if workflow.is_main_process and not (COMMAND and COMMAND.nolock):
         with_results(run_lock.claim)
         record_run(Path(R), HOME, CONFIG, [*SHIPPED, *GIVEN], sys.argv)
+        if not MODULE:
+            keep_config(Path(R), CONFIG)
 
 
 def claim_before_jobs(record):
@@ -124,8 +178,10 @@ onstart:
 STARTED = workflow.__dict__.setdefault("winnow_results", set())
 if workflow.is_main_process and R not in STARTED:
     STARTED.add(R)
-    for watch in [show_forecast, check_cluster, *([claim_before_jobs] if MODULE else [])]:
+    for watch in [show_forecast, check_cluster, notice_stop, *([claim_before_jobs] if MODULE else [])]:
         logger.addFilter(watch)
 elif not workflow.is_main_process:
     # The signal before a job's time limit is for the stage; this process and its shell would end by it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if workflow.remote_exec:
+        slurm.record_jobs()

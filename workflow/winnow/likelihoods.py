@@ -57,9 +57,13 @@ def log_likelihoods(
     of_input: dict[tuple[int, ...], list[int]] = {}
     for number, (context, continuation) in enumerate(requests):
         if not context or not 0 < len(continuation) <= limit:
+            if context and continuation:
+                raise InputError(
+                    f"request {number}: the text to be judged has {len(continuation)} tokens, the model reads {limit} at a time; "
+                    f"required: a model of a longer sequence (key sequence of models), or a suite without this benchmark"
+                )
             raise InputError(
-                f"request {number}: a context of {len(context)} tokens and {len(continuation)} after it; required: at least 1 "
-                f"each, and at most the {limit} of the model in the second"
+                f"request {number}: a context of {len(context)} tokens and {len(continuation)} after it; required: at least 1 each"
             )
         of_input.setdefault((*context, *continuation)[-limit - 1 : -1], []).append(number)
     inputs = sorted(of_input, key=lambda ids: (-len(ids), ids))

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from winnow.job_record import FOLDER, name, stamp
-from winnow.stage import RUN_ID, canonical, content_digest, sha256, write_json
+from winnow.stage import RUN_ID, InputError, canonical, content_digest, sha256, write_json, write_text
 
 RUNS = f"{FOLDER}/runs"
+RUN_CONFIG = "WINNOW_RUN_CONFIG"
+"""Environment variable that names the file with the configuration of the run, for its jobs."""
 NO_RECORD = "no record of how it was made: by hand, with --nolock, or by a version of Winnow that kept none"
 CODE = ("Snakefile", "workflow")
 
@@ -54,6 +56,29 @@ def record_run(
             "config_sha256": content_digest({"config": canonical(config)}),
         },
     )
+
+
+def keep_config(results: Path, config: Mapping[str, Any]) -> None:
+    """Writes the checked configuration of this run to logs/run-config.json, its keys in their order, and names the file in
+    the environment of the run's jobs: on a cluster each reads it in a process of its own, maybe hours later, when the files
+    that the run was started with have been edited."""
+    path = results.absolute() / "logs" / "run-config.json"
+    write_text(path, json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    os.environ[RUN_CONFIG] = str(path)
+
+
+def kept_config() -> dict[str, Any] | None:
+    """The configuration that the run of this job has kept; None outside the jobs of a run. Raises InputError."""
+    if RUN_CONFIG not in os.environ:
+        return None
+    path = Path(os.environ[RUN_CONFIG])
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: the configuration that this run began with cannot be read ({error}); start the run again"
+        ) from None
+    return config
 
 
 def code_version(root: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from winnow.partitions import SCONTROL, SINFO, Partition, from_plain, read_partitions, to_plain
 from winnow.stage import InputError, write_text
@@ -120,6 +121,32 @@ def harden() -> None:
     plugin.get_submit_command = lambda *given, **named: f"{again} {line(*given, **named)}"
 
 
+def record_jobs() -> None:
+    """Makes the Snakemake of this process, which runs a job on a node, record the job when it has finished: its parameters,
+    code and inputs.
+
+    Snakemake 9.27 records a job only in the process that submitted it, when that sees the end of the job, up to minutes
+    later; the node's process only removes the marks of incomplete files. What a job wrote whose end nobody saw (Ctrl-C, a
+    killed Snakemake) had no record, and counted as up to date whatever changed in the config.
+    """
+    from snakemake.persistence import PersistenceBase
+
+    finished = PersistenceBase.finished
+
+    async def record_and_finish(self: Any, job: Any) -> None:
+        settings = self.dag.workflow.remote_execution_settings
+        before, settings.immediate_submit = (
+            settings.immediate_submit,
+            True,
+        )  # the case in which `finished` records
+        try:
+            await finished(self, job)
+        finally:
+            settings.immediate_submit = before
+
+    PersistenceBase.finished = record_and_finish
+
+
 # ---------------------------------------------------------------- jobs of an earlier run
 
 
@@ -139,6 +166,17 @@ def leftovers(record: Path) -> dict[str, list[str]]:
 def remember(record: Path, name: str) -> None:
     """Writes the name of a run to `record`, in place of those whose jobs have all ended."""
     write_text(record, f"{name}\n")
+
+
+def cancel(name: str) -> None:
+    """Cancels the jobs of a run that are in the queue, if there are any. Raises InputError with the command to do it by hand."""
+    try:
+        if ask("squeue", "-h", "-o", "%i", "--name", name).strip():
+            ask("scancel", f"--name={name}")
+    except InputError as error:
+        raise InputError(
+            f"jobs of this run may still be in the queue ({error}): scancel --name={name}"
+        ) from None
 
 
 # ---------------------------------------------------------------- jobs that never start

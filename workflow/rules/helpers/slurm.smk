@@ -1,3 +1,4 @@
+import atexit
 import signal
 import threading
 
@@ -138,7 +139,10 @@ def check_cluster(record):
     CHECKED.append(True)
     for job in workflow.dag.needrun_jobs():
         job.resources  # evaluates the function of `place`
-    lines = [f"{name}: {problem}" for name, problem in sorted(PROBLEMS.items())]
+    rules_of = {}
+    for name, problem in sorted(PROBLEMS.items()):
+        rules_of.setdefault(problem, []).append(name)
+    lines = [f"{', '.join(names)}: {problem}" for problem, names in rules_of.items()]
     if CUT:
         cut = ", ".join(f"{name} {asked} -> {given}" for name, (asked, given) in sorted(CUT.items()))
         logger.warning(f"note: minutes cut to the limit of the partition ({cut}): jobs that take longer fail")
@@ -160,8 +164,21 @@ def check_cluster(record):
         slurm.harden()
     except InputError as error:
         stop(error)
+    atexit.register(cancel_rest, RUN[-1], os.getpid())
     threading.Thread(target=slurm.watch, args=(RUN[-1], logger.error), daemon=True).start()
     return True
+
+
+def cancel_rest(name, process):
+    """At the end of this process, when no thread submits any more: cancels the jobs of the run that are still in the queue.
+    At Ctrl-C the plugin (2.8.0) cancels the jobs that it has submitted by then, and goes on to submit the others of the round.
+    """
+    if os.getpid() != process:
+        return
+    try:
+        slurm.cancel(name)
+    except InputError as error:
+        print(f"warning: {error}", file=sys.stderr)
 
 
 RUN, CHECKED = [], []

@@ -32,9 +32,28 @@ def check(files: list[Path], /) -> None:
     for name in config["targets"]:
         if note := few_seeds(config, name):
             print(f"note: table {name}: {note}")
+    for note in long_endings(config):
+        print(f"note: {note}")
     amounts = {
         "experiment": len(config["experiments"]),
         "model": len(models),
         "table": len(config["targets"]),
     }
     print(", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in amounts.items()) + ": all right")
+
+
+def long_endings(config: dict[str, Any]) -> list[str]:
+    """Pairs of a language model and a held-out cloze whose endings may be longer than what the model reads at a time."""
+    from winnow.evaluate.forms.cloze import CONTINUATION_LENGTH
+
+    notes = []
+    for one in config["experiments"]:
+        read = config["models"][one["model"]].get("sequence", CONTINUATION_LENGTH)
+        suites = [config["suites"][name] for name in one["suites"]]
+        for name in dict.fromkeys(name for suite in suites for name in suite):
+            if config["benchmarks"][name].get("heldout") == "cloze" and read < CONTINUATION_LENGTH:
+                notes.append(
+                    f"experiment {one['name']}: {one['model']} reads {read} tokens at a time (sequence), an ending of {name} has up "
+                    f"to {CONTINUATION_LENGTH}: its evaluation fails if one is longer"
+                )
+    return notes

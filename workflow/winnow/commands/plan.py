@@ -388,6 +388,15 @@ def accounting(sacct: Path | None, since: str | None) -> dict[str, Used] | None:
         raise InputError(f"--sacct: no file {sacct}; write sacct's output to it") from None
 
 
+def chain(jobs: Sequence[Job]) -> int:
+    """Jobs of the longest chain, without targets. `jobs`: each behind those that it waits for."""
+    longest: list[int] = []
+    for job in jobs:
+        before = max((longest[need] for need in job.job.needs), default=0)
+        longest.append(before + (job.job.rule in STAGES))
+    return max(longest, default=0)
+
+
 def notes(
     config: dict[str, Any], results: str, jobs: Sequence[Job], lock: str, gpus: int, price: float, whole: Row
 ) -> list[str]:
@@ -419,6 +428,14 @@ def notes(
             f"The price is of busy GPUs. {gpus} GPUs that are paid for the whole wall time are {hours(rented)} of a GPU: "
             f"{_plain(price * rented)}."
         )
+    if gpus and price and not whole.gpu_hours:
+        lines.append(
+            "No job of this plan works on a GPU: those of small models and corpora are as fast on processors."
+        )
+    lines.append(
+        f"Under SLURM the wall time is longer: about half a minute for each job of the longest chain ({chain(jobs)} jobs), until "
+        "the end of one is seen and the next has started, and what jobs wait in the queue for."
+    )
     lines.append(
         "Computed from documents, tokens and models, not measured at this size. Stages that were run came out within a factor of "
         "1.5 (docs/scale.md); jobs that fail and run again are not counted."

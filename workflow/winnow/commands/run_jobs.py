@@ -44,6 +44,7 @@ def jobs_of_run(files: Sequence[Path], targets: Sequence[str], missing: bool) ->
             *(targets or ["all"]),
             "--dry-run",
             "--nolock",
+            "--rerun-incomplete",  # files that a run is writing, or was killed over: their jobs are missing
             "--cores",
             "1",
         ]
