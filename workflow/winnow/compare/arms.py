@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winnow import metrics
+from winnow.compare.definitions import Definitions
 from winnow.compare.statistics import Run
 from winnow.stage import InputError, canonical, read_json
 
@@ -457,6 +458,7 @@ def _shown_items(
 
 
 def _add_subsets(arms: Mapping[str, Arm], subsets: Sequence[Path]) -> None:
+    definitions = Definitions()
     for path in sorted(set(subsets)):
         manifest = read_json(path)
         ids = _ids(path, manifest)
@@ -465,6 +467,7 @@ def _add_subsets(arms: Mapping[str, Arm], subsets: Sequence[Path]) -> None:
         for arm in arms.values():
             if not arm.drew(ids):
                 continue
+            definitions.add_subset(path, manifest)
             arm.manifests.append(str(path))
             if ids.get("data_seed") is None:
                 raise InputError(f'{path}: "ids" lacks data_seed; a subset has one')
@@ -479,11 +482,13 @@ def _add_subsets(arms: Mapping[str, Arm], subsets: Sequence[Path]) -> None:
 
 
 def _add_models(arms: Mapping[str, Arm], models: Sequence[Path]) -> None:
+    definitions = Definitions()
     for path in sorted(set(models)):
         manifest = read_json(path)
         ids = _ids(path, manifest)
         for arm in arms.values():
             if arm.has(ids):
+                definitions.add_model(path, manifest)
                 arm.manifests.append(str(path))
                 run = _run_of(path, ids)
                 if "epochs" in manifest:
