@@ -245,6 +245,15 @@ def full_disk(tmp_path: Path):
     subprocess.run(["umount", folder], check=True)
 
 
+def error_of(name: str, inputs: Path, folder: Path) -> str:
+    """The last line of a stage that fails in `folder`, without a traceback."""
+    command = [sys.executable, "-m", *stage(name, inputs, folder)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -256,32 +265,15 @@ def full_disk(tmp_path: Path):
     ],
 )
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(name: str, inputs: Path, full_disk: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *stage(name, inputs, full_disk)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: no space left on the disk while writing")
+    assert error_of(name, inputs, full_disk).startswith("error: no space left on the disk while writing")
     assert [path.name for path in full_disk.iterdir() if path.name != "tensorboard"] == []
 
 
 @pytest.mark.parametrize("name", ["documents.shards write", "sample.draw"])
 def test_a_disk_that_became_read_only_is_told_in_one_line(name: str, inputs: Path, full_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", full_disk], check=True)
-    done = subprocess.run(
-        [sys.executable, "-m", *stage(name, inputs, full_disk)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.fullmatch(
-        rf"error: {full_disk}/\S+: read-only file system; mend .*", done.stderr.splitlines()[-1]
-    )
+    line = error_of(name, inputs, full_disk)
+    assert re.fullmatch(rf"error: {full_disk}/\S+: read-only file system; mend .*", line)
 
 
 @pytest.mark.parametrize(
