@@ -45,7 +45,7 @@ LONG = {**RUN, "recipes": {"short": {**RUN["recipes"]["short"], "steps": 100_000
 def prepare(folder: Path, run: dict[str, Any] = RUN) -> Path:
     """A folder from which `run` can be started, the workflow linked into it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("Snakefile", "config", "workflow", "profiles", "envs", "docs"):
+    for name in ("Snakefile", "config", "workflow", "profiles", "envs", "docs", "lock.txt"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "run.json").write_text(json.dumps(run))
     return folder
