@@ -1,7 +1,9 @@
 """Shared by all tests: where the repository and the real data are; how hypothesis looks for examples."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,3 +44,14 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set WINNOW_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The SLURM that the tests of tests/slurm share."""
+    from lab import Lab, missing
+
+    if problem := missing():
+        pytest.skip(problem)
+    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab

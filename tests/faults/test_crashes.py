@@ -133,6 +133,8 @@ from pathlib import Path
 n, after, sys.argv = int(sys.argv[1]), sys.argv[2] == "after", sys.argv[3:]
 move, done = Path.replace, []
 def replace(path, target):
+    if Path(target).parent.name.startswith("."):  # inside a folder under a temporary name
+        return move(path, target)
     done.append(target)
     if len(done) == n and not after:
         os.kill(os.getpid(), 9)

@@ -76,7 +76,7 @@ def test_every_job_of_a_run_in_an_odd_folder_is_planned(tmp_path: Path, snakemak
     ("targets", "made"),
     [
         pytest.param(
-            ["subsets", f"{RESULTS}/benchmarks/arc/manifest.json", f"{RESULTS}/benchmarks/theirs/manifest.json"],
+            ["subsets", f"{RESULTS}/benchmarks/arc/manifest.json", f"{RESULTS}/notes/benchmarks/theirs/manifest.json"],
             ["notes/documents/0001.parquet", "notes/heldout.parquet", "notes/clusterings/k3/clusters.parquet",
              "notes/subsets/k3/uniform/few/seed0/train.parquet", "logs/write_documents/notes/0000.log"],
             id="subsets",
