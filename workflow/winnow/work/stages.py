@@ -65,7 +65,7 @@ STAGES: dict[str, Callable[[Job], Work]] = {
     "write_report": models.write_report,
     "check_partition": small(PYTHON, "shell"),
     "chart_costs": small(TABLES + 100, "plots"),
-    "trace_provenance": small(TABLES),
+    "trace_provenance": small(TABLES, "shell"),
     "copy_guide": small(PYTHON, "shell"),
     "compare_published": small(start="plots"),
     "collate_claims": small(PYTHON, "shell"),
