@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import re
@@ -18,8 +19,8 @@ from winnow.commands.plan import Job, compare, small_shards, stages, summarise, 
 from winnow.commands.run_jobs import RunJob
 from winnow.commands.usage import FIELDS, Used, by_rule, read_benchmark
 from winnow.stage import InputError
-from winnow.work.machine import DEFAULT, Machine, read_machine
-from winnow.work.requests import Request, Work
+from winnow.work.machine import DEFAULT, read_machine
+from winnow.work.requests import Request, Work, start_seconds
 
 ROOT = Path(__file__).parents[2]
 HEAD = "|".join(FIELDS)
@@ -108,15 +109,21 @@ def test_processor_time_is_extended_to_the_end_of_the_job(tmp_path: Path) -> Non
 
 
 def test_many_small_shards_are_named_with_what_would_be_faster() -> None:
-    few = [planned("embed_documents", seconds=5.0, shard=str(shard)) for shard in range(4)]
-    many = [planned("embed_documents", seconds=5.0, shard=str(shard)) for shard in range(40)]
-    large = [planned("embed_documents", seconds=500.0, shard=str(shard)) for shard in range(40)]
-    machine = Machine(light=4.0)
-    assert small_shards(few, machine) == small_shards(large, machine) == []
-    assert small_shards([*large, *few], machine) == []
-    (line,) = small_shards(many, machine)
+    def shards(count: int, seconds: float) -> list[Job]:
+        job = planned("embed_documents", seconds=seconds)
+        work = dataclasses.replace(job.work, start="encoder")
+        return [
+            dataclasses.replace(job, job=RunJob("embed_documents", {"shard": str(at)}, None, ()), work=work)
+            for at in range(count)
+        ]
+
+    assert small_shards(shards(4, 6.0), DEFAULT) == small_shards(shards(40, 500.0), DEFAULT) == []
+    assert small_shards([*shards(40, 500.0), *shards(4, 6.0)], DEFAULT) == []
+    (line,) = small_shards(shards(40, 6.0), DEFAULT)
+    share = 100 * start_seconds(Work("encoder"), DEFAULT) / 6
+    assert 50 < share < 80
     assert line.startswith(
-        "embed_documents: 40 jobs take 3.3 min, 80 % of it to start and to load; fewer shards"
+        f"embed_documents: 40 jobs take 4.0 min, {share:.0f} % of it to start and to load; fewer shards"
     )
 
 

@@ -24,7 +24,7 @@ from winnow.config.files import definition_files, read_files
 from winnow.config.pins import lock_file
 from winnow.stage import InputError, write_json
 from winnow.work.machine import Device, Machine, device, read_machine, watts
-from winnow.work.requests import OVERHEAD, Request, Work, cpu_seconds, request, wall_seconds
+from winnow.work.requests import OVERHEAD, Request, Work, cpu_seconds, request, start_seconds, wall_seconds
 from winnow.work.schedule import Task, critical_path, makespan
 from winnow.work.stages import STAGES, work_of
 
@@ -447,7 +447,7 @@ def small_shards(jobs: Sequence[Job], machine: Machine) -> list[str]:
     """A line on each stage that spends more of its time on starting, which each shard pays, than on documents."""
     lines = []
     for rule, part in stages([job for job in jobs if "shard" in job.job.ids]).items():
-        starts = sum(getattr(machine, job.work.start, 0.0) for job in part) / HOUR
+        starts = sum(start_seconds(job.work, machine) for job in part) / HOUR
         taken = sum(job.wall for job in part) / HOUR
         if len(part) >= MANY_SHARDS and starts > taken / 2:
             lines.append(
